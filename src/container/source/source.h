@@ -1,0 +1,79 @@
+/*
+ * A container opened for reading: one pass over untrusted bytes, as a stream of entries.
+ *
+ * The source drives. It calls a km_entry_sink while it reads: begin, data…, end for each member of each file system,
+ * and gap for everything that it could not read. Nested archives interleave: while the outer file's bytes are being
+ * delivered, its members are begun, filled and ended too, each with the state pointer that its own begin returned.
+ *
+ *     begin(app.tar.gz) data(app.tar.gz) begin(app.tar.gz!/x) data(x) data(app.tar.gz) end(x) … end(app.tar.gz)
+ *
+ * Which layer a blob is, in which order layers lie, who deleted what: a manifest may follow its blobs, so that is known
+ * only at the end, from km_source_layout() (layout.h). Entries are numbered from 0 in stream order for that purpose.
+ *
+ * Memory: bounded by the limits below, whatever the input says. Devices, FIFOs and sockets are never opened.
+ * Threads: one source, one thread. Lifecycle: km_source_open, km_source_run once, km_source_layout, km_source_close.
+ */
+#ifndef KM_CONTAINER_SOURCE_SOURCE_H
+#define KM_CONTAINER_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "finding/finding.h"
+
+enum km_entry_type {
+    KM_ENTRY_FILE = 0,
+    KM_ENTRY_DIRECTORY = 1,
+    KM_ENTRY_SYMLINK = 2,
+    KM_ENTRY_HARDLINK = 3, /* to `link`, in the same blob: its bytes came with the target */
+    KM_ENTRY_CHARACTER = 4,
+    KM_ENTRY_BLOCK = 5,
+    KM_ENTRY_FIFO = 6,
+    KM_ENTRY_SOCKET = 7,
+    KM_ENTRY_WHITEOUT = 8, /* deletes `path` (the ".wh." is taken off) of lower layers */
+    KM_ENTRY_OPAQUE = 9,   /* hides everything that lower layers have below directory `path` */
+};
+
+#define KM_ENTRY_NONE   UINT32_MAX
+#define KM_SIZE_UNKNOWN UINT64_MAX
+
+struct km_entry {
+    uint32_t id;     /* 0, 1, … in stream order over the whole source */
+    uint32_t blob;   /* which file system tree (layer archive, directory) it came from: index into the layout's blobs */
+    uint32_t parent; /* the entry whose content this is a member of, or KM_ENTRY_NONE */
+    unsigned depth;  /* 0 = member of a layer; n = inside n nested archives */
+    enum km_entry_type type;
+    const char *path; /* normalised: no leading "/" or "./", no "..", no doubled or trailing "/"; else raw bytes.
+                       * For members of nested archives: the path inside the archive. */
+    const char *link; /* target of links as stored, or NULL */
+    bool renamed;     /* the stored name was absolute, climbed with "..", or was empty */
+    bool duplicate_of_blob_path; /* the same blob holds this path earlier */
+    uint64_t size;               /* logical bytes, holes included; KM_SIZE_UNKNOWN for single compressed files */
+    uint32_t mode;               /* permission bits with setuid, setgid, sticky */
+    uint32_t uid, gid;
+    int64_t mtime_s;
+    uint64_t stream_offset; /* of the member's first header in the blob's uncompressed stream; 0 for directories */
+};
+
+/* Callbacks return KM_OK to go on; any other code ends the run with it. Strings are borrowed for the call. */
+struct km_entry_sink {
+    void *context;
+    /* A new entry. *out_state (initially NULL) is handed to its data and end. Only KM_ENTRY_FILE gets data. */
+    enum km_code (*begin)(void *context, const struct km_entry *entry, void **out_state, struct km_err *err);
+    /* Bytes [offset, offset + length) of the entry, in order. bytes == NULL: a hole of a sparse file (zeros; may be
+     * long). The memory belongs to the source. */
+    enum km_code (*data)(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
+                         struct km_err *err);
+    /* The entry is over. complete: every byte was delivered (gaps inside it were reported otherwise). Always called
+     * once for each begin that succeeded, also when the run fails or is cancelled. */
+    enum km_code (*end)(void *context, void *state, bool complete, struct km_err *err);
+    /* Something was not read or not understood. */
+    enum km_code (*gap)(void *context, const struct km_gap *gap, struct km_err *err);
+    /* Now and then: raw bytes read so far, and how many there will be (KM_SIZE_UNKNOWN). May be NULL. */
+    void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+};
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * The common currency of both guardians: what was found, how sure, and what was really looked at.
+ *
+ * A finding carries no prose. Its evidence is an id with arguments and a weight (finding/evidence.h lists the ids); the
+ * sentence is made at output, in the reader's language. Records are plain data whose strings are borrowed from the
+ * producer for the time of a sink call: a sink that keeps them copies them.
+ */
+#ifndef KM_FINDING_FINDING_H
+#define KM_FINDING_FINDING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the machine says. Never an error, and never made from one. Values are stored and sent. */
+enum km_verdict {
+    KM_VERDICT_CLEAN = 0,      /* everything was examined, nothing found */
+    KM_VERDICT_INCOMPLETE = 1, /* nothing found in what was examined, and not all was examined */
+    KM_VERDICT_SUSPICIOUS = 2,
+    KM_VERDICT_MALICIOUS = 3,
+};
+
+/* Why bytes were not examined, or were examined without being understood. */
+enum km_gap_reason {
+    KM_GAP_TRUNCATED = 0,    /* the input ends before its format says so */
+    KM_GAP_DAMAGED = 1,      /* bytes that break the format; reading went on behind them */
+    KM_GAP_TRAILING = 2,     /* bytes after the end of an archive or of compressed data */
+    KM_GAP_UNREFERENCED = 3, /* a blob that no manifest names */
+    KM_GAP_MISSING = 4,      /* a blob that a manifest names and that is not there */
+    KM_GAP_LIMIT = 5,        /* a stated limit was met: ratio, depth, entries, memory */
+    KM_GAP_ENCRYPTED = 6,    /* opaque */
+    KM_GAP_NESTED = 7,       /* opaque: an archive deeper than the stated depth */
+    KM_GAP_UNSUPPORTED = 8,  /* opaque: a format that this build does not open */
+    KM_GAP_UNREADABLE = 9,   /* the operating system refused or failed */
+    KM_GAP_MISMATCH = 10,    /* content is not what its digest or size promised */
+    KM_GAP_CANCELLED = 11,   /* the user or a deadline ended the work */
+    KM_GAP_POLICY = 12,      /* the scan policy said so */
+};
+
+struct km_gap {
+    enum km_gap_reason reason;
+    const char *where;  /* raw bytes: path, blob or layer; "" for the whole source */
+    const char *layer;  /* digest of the layer, or NULL */
+    uint64_t offset;    /* first byte within `where`, in its uncompressed stream; UINT64_MAX when unknown */
+    uint64_t bytes;     /* how many; UINT64_MAX when unknown */
+    const char *detail; /* one escaped line, or NULL */
+};
+
+/* Opaque content was read and hashed but not understood; a gap was not even read. */
+static inline int km_gap_is_opaque(enum km_gap_reason reason)
+{
+    return reason == KM_GAP_ENCRYPTED || reason == KM_GAP_NESTED || reason == KM_GAP_UNSUPPORTED;
+}
+
+/* One number line for the whole of a target. examined + opaque + (sum of known gaps inside files) = total. */
+struct km_coverage {
+    uint64_t bytes_total; /* uncompressed size of all regular files of all layers, as far as headers were readable */
+    uint64_t bytes_examined;
+    uint64_t bytes_opaque;
+    uint64_t files_total;
+    uint64_t files_examined; /* to the last byte */
+    uint64_t gaps;           /* how many were reported, opaque ones included */
+};
+
+enum km_arg_type {
+    KM_ARG_TEXT = 0,
+    KM_ARG_INTEGER = 1,
+    KM_ARG_REAL = 2,
+};
+
+struct km_arg {
+    const char *name;
+    enum km_arg_type type;
+    const char *text;
+    int64_t integer;
+    double real;
+};
+
+#define KM_EVIDENCE_MAX_ARGS 6
+
+struct km_evidence {
+    const char *id;        /* "package.changed", see finding/evidence.h */
+    double weight;         /* its term in the additive score, in log-odds (natural logarithm) */
+    const char *reference; /* a link or name of the source of the knowledge, or NULL */
+    size_t arg_count;
+    struct km_arg args[KM_EVIDENCE_MAX_ARGS];
+};
+
+struct km_range {
+    uint64_t begin; /* bytes of the subject, half open */
+    uint64_t end;
+};
+
+/* Where a finding is. Strings are raw bytes (hostile), NULL when they do not apply. */
+struct km_subject {
+    const char *image;         /* "name:tag" when known */
+    const char *path;          /* in the container; for members of nested archives "outer!/inner" */
+    const char *layer;         /* "sha256:…" of the layer's uncompressed stream (diff id) */
+    int64_t layer_index;       /* 0 = base layer; -1 = not layered */
+    const char *layer_history; /* the build step that made it */
+    const char *deleted_by;    /* diff id of the layer whose whiteout deletes it */
+    const char *replaced_by;   /* diff id of the layer that puts another file in its place */
+    const char *sha256;        /* hex digest of the content, or NULL */
+    uint64_t size_bytes;
+};
+
+struct km_finding {
+    const char *kind; /* "file", "daemon": which guardian and what sort of subject */
+    struct km_subject subject;
+    enum km_verdict verdict;
+    double score;        /* probability-like, 0..1: what the additive model says */
+    double confidence;   /* 0..1: how far to trust the score, lowered by gaps and losses */
+    const char *package; /* owner "name version", or NULL */
+    size_t range_count;
+    const struct km_range *ranges;
+    size_t evidence_count;
+    const struct km_evidence *evidence;
+};
+
+/* Version stamps that go with a result. */
+struct km_versions {
+    const char *komainu;
+    const char *rules; /* identification of hash lists and rules used, or NULL */
+    const char *model; /* NULL until a learned model takes part */
+};
+
+struct km_target {
+    const char *name;   /* as the user gave it */
+    const char *scheme; /* "docker-archive", "dir", … as resolved */
+    const char *digest; /* of the image's manifest or config, or NULL */
+};
+
+/* "clean", "incomplete", "suspicious", "malicious". Static storage. */
+const char *km_verdict_to_string(enum km_verdict verdict);
+/* "truncated", "damaged", … Static storage. */
+const char *km_gap_reason_to_string(enum km_gap_reason reason);
+
+#endif
