@@ -1,0 +1,79 @@
+#define KM_TEST_NAME "package_memory"
+#include "../cm.h"
+
+#include <stdlib.h>
+
+#include "image.h"
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+
+static int allocations_left = -1; /* -1: no limit */
+static int allocations_failed;
+
+static bool fails(void)
+{
+    if (allocations_left < 0)
+        return false;
+    if (allocations_left > 0) {
+        allocations_left--;
+        return false;
+    }
+    allocations_failed++;
+    return true;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+    return fails() ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return fails() ? NULL : __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    return fails() ? NULL : __real_realloc(old, bytes);
+}
+
+static void every_failed_allocation_is_reported(void **state)
+{
+    (void)state;
+    static const struct text texts[] = {
+        {STATUS, "Package: p\nStatus: install ok installed\nVersion: 1\nConffiles:\n /etc/p " MD5_A "\n\n", 0},
+        {INFO("p.list"), "/usr/bin/p\n/usr/bin/q\n/etc/p\n", 0},
+        {INFO("p.md5sums"), MD5_A "  usr/bin/p\n", 0},
+        {DIVERSIONS, "/usr/bin/q\n/usr/bin/q.real\n:\n", 0},
+        {"var/lib/dpkg/alternatives/awk", "auto\n/usr/bin/awk\n\n", 0},
+        {NULL, NULL, 0},
+    };
+    for (int n = 0; n < 1000; n++) {
+        struct km_err err = KM_ERR_INIT;
+        allocations_failed = 0;
+        allocations_left = n;
+        struct km_package_view *view = view_of(texts, 3, true, &err);
+        allocations_left = -1;
+        if (allocations_failed == 0) {
+            assert_non_null(view);
+            assert_int_equal(state_of(view, "usr/bin/p", md5_a), KM_PACKAGE_INTACT);
+            km_package_view_free(view);
+            assert_in_range(n, 15, 999);
+            return;
+        }
+        assert_null(view);
+        assert_int_equal(err.code, KM_NOMEM);
+    }
+    fail_msg("the limit was never high enough");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_failed_allocation_is_reported)};
+    return KM_RUN_TESTS(tests);
+}
