@@ -18,6 +18,7 @@ struct km_cmd {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an enum km_exit */
 };
 
+extern const struct km_cmd km_cmd_render;
 extern const struct km_cmd km_cmd_version;
 
 #endif

@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 
 static const struct km_cmd *const commands[] = {
+    &km_cmd_render,
     &km_cmd_version,
 };
 

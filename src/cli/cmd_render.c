@@ -1,0 +1,555 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cancel.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cmd.h"
+#include "container/imaging/locate.h"
+#include "container/imaging/picture.h"
+#include "container/imaging/render.h"
+#include "container/imaging/sheet.h"
+
+#define DEFAULT_SIDE 1024U
+
+enum view {
+    VIEW_TAR,
+    VIEW_FILE,
+};
+
+struct options {
+    const char *file;
+    const char *output;
+    const char *mask_paths;
+    const char *mask_output;
+    const char *at;     /* COL,ROW */
+    const char *byte;   /* offset in the input, or in `member` */
+    const char *member; /* NULL: the input */
+    char mask_separator;
+    enum view view;
+    uint32_t side;
+    uint32_t step;
+    enum km_geometry_layout layout;
+    enum km_curve_kind curve;
+    enum km_colour_map maps[KM_COLOUR_MAX_MAPS];
+    size_t map_count;
+    uint32_t png_level;
+    bool json;
+    bool help;
+    bool tar_view_options; /* one was given that the file view has no use for */
+};
+
+enum option_number {
+    OPTION_SIZE = 256,
+    OPTION_STEP,
+    OPTION_LAYOUT,
+    OPTION_CURVE,
+    OPTION_COLORS,
+    OPTION_VIEW,
+    OPTION_PNG_LEVEL,
+    OPTION_MASK_PATHS,
+    OPTION_MASK_OUTPUT,
+    OPTION_NULL,
+    OPTION_AT,
+    OPTION_BYTE,
+    OPTION_MEMBER,
+    OPTION_FORMAT,
+};
+
+static const struct option long_options[] = {
+    {"output", required_argument, NULL, 'o'},
+    {"size", required_argument, NULL, OPTION_SIZE},
+    {"step", required_argument, NULL, OPTION_STEP},
+    {"layout", required_argument, NULL, OPTION_LAYOUT},
+    {"curve", required_argument, NULL, OPTION_CURVE},
+    {"colors", required_argument, NULL, OPTION_COLORS},
+    {"view", required_argument, NULL, OPTION_VIEW},
+    {"png-level", required_argument, NULL, OPTION_PNG_LEVEL},
+    {"mask-paths", required_argument, NULL, OPTION_MASK_PATHS},
+    {"mask-output", required_argument, NULL, OPTION_MASK_OUTPUT},
+    {"null", no_argument, NULL, OPTION_NULL},
+    {"at", required_argument, NULL, OPTION_AT},
+    {"byte", required_argument, NULL, OPTION_BYTE},
+    {"member", required_argument, NULL, OPTION_MEMBER},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static struct km_cancel cancel = KM_CANCEL_INIT;
+
+static void on_signal(int number)
+{
+    (void)number;
+    km_cancel_request(&cancel);
+}
+
+static void print_help(void)
+{
+    printf("usage: komainu render FILE -o PICTURE.png [OPTIONS]\n"
+           "       komainu render FILE --at COL,ROW [OPTIONS]\n"
+           "       komainu render FILE --byte N [--member PATH] [OPTIONS]\n"
+           "\n"
+           "Shows the bytes of a file, a tar archive above all, as a picture; FILE '-' is standard input.\n"
+           "\n"
+           "  -o, --output FILE     write the picture there; '-' is standard output\n"
+           "  --size N              width in pixels; a power of two for the hilbert curve (default %u)\n"
+           "  --layout NAME         square | unrolled | unrolled_n (default unrolled)\n"
+           "  --step N              with unrolled: show one byte in N; without it, the file fills four squares\n"
+           "  --curve NAME          hilbert | zigzag (default hilbert)\n"
+           "  --colors LIST         one to four of class,magnitude,structure,entropy (default\n"
+           "                        class,magnitude,structure); the first three are red, green and blue\n"
+           "  --view NAME           tar: the file as one string of bytes (default)\n"
+           "                        file: each file of the archive from its own first byte; takes --size only\n"
+           "  --png-level N         compression, 0 (none) to 9 (default %d)\n"
+           "  --mask-paths FILE     members to mark, one path a line; needs --mask-output\n"
+           "  --mask-output FILE    write the mask there: white where a marked member lies\n"
+           "  --null                paths in --mask-paths end with a NUL instead of a newline\n"
+           "  --at COL,ROW          print which bytes of which file the pixel shows\n"
+           "  --byte N              print the pixel that shows byte N of FILE, or of --member\n"
+           "  --member PATH         with --byte: count in this member of the archive\n"
+           "  --format NAME         of --at and --byte: text (default) | json\n"
+           "  -h, --help            print this\n",
+           DEFAULT_SIDE, KM_PICTURE_DEFAULT_LEVEL);
+}
+
+/* ---- Options ---- */
+
+static enum km_code parse_number(const char *text, uint64_t lowest, uint64_t highest, uint64_t *out_value,
+                                 struct km_err *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < lowest || value > highest)
+        return km_fail(err, KM_FORMAT, "'%s' is not a number from %llu to %llu", text, (unsigned long long)lowest,
+                       (unsigned long long)highest);
+    *out_value = value;
+    return KM_OK;
+}
+
+static enum km_code parse_small(const char *text, uint32_t lowest, uint32_t highest, uint32_t *out_value,
+                                struct km_err *err)
+{
+    uint64_t value = 0;
+    enum km_code code = parse_number(text, lowest, highest, &value, err);
+    if (code == KM_OK)
+        *out_value = (uint32_t)value;
+    return code;
+}
+
+/* Index of `text` in a list of names that ends with NULL. */
+static enum km_code parse_name(const char *text, const char *const *names, unsigned *out_index, struct km_err *err)
+{
+    for (unsigned i = 0; names[i]; i++) {
+        if (strcmp(names[i], text) == 0) {
+            *out_index = i;
+            return KM_OK;
+        }
+    }
+    return km_fail(err, KM_FORMAT, "there is no '%s'; see --help", text);
+}
+
+static enum km_code set_tar_option(struct options *options, int option, const char *text, struct km_err *err)
+{
+    static const char *const layouts[] = {"square", "unrolled", "unrolled_n", NULL};
+    static const char *const curves[] = {"hilbert", "zigzag", NULL};
+    unsigned index = 0;
+    enum km_code code;
+    options->tar_view_options = true;
+    if (option == OPTION_COLORS)
+        return km_colour_parse_maps(text, options->maps, &options->map_count, err);
+    if (option == OPTION_STEP)
+        return parse_small(text, 1, UINT32_MAX, &options->step, err);
+    if (option == OPTION_LAYOUT) {
+        code = parse_name(text, layouts, &index, err);
+        options->layout = (enum km_geometry_layout)index;
+        return code;
+    }
+    code = parse_name(text, curves, &index, err);
+    options->curve = (enum km_curve_kind)index;
+    return code;
+}
+
+static enum km_code set_value_option(struct options *options, int option, const char *text, struct km_err *err)
+{
+    static const char *const views[] = {"tar", "file", NULL};
+    static const char *const formats[] = {"text", "json", NULL};
+    unsigned index = 0;
+    enum km_code code = KM_OK;
+    switch (option) {
+    case OPTION_SIZE:
+        return parse_small(text, 1, KM_CURVE_MAX_SIDE, &options->side, err);
+    case OPTION_PNG_LEVEL:
+        return parse_small(text, 0, KM_PICTURE_MAX_LEVEL, &options->png_level, err);
+    case OPTION_VIEW:
+        code = parse_name(text, views, &index, err);
+        options->view = (enum view)index;
+        return code;
+    case OPTION_FORMAT:
+        code = parse_name(text, formats, &index, err);
+        options->json = index == 1;
+        return code;
+    default:
+        return set_tar_option(options, option, text, err);
+    }
+}
+
+static enum km_code set_option(struct options *options, int option, const char *text, struct km_err *err)
+{
+    switch (option) {
+    case 'o':
+        options->output = text;
+        return KM_OK;
+    case 'h':
+        options->help = true;
+        return KM_OK;
+    case OPTION_MASK_PATHS:
+        options->mask_paths = text;
+        return KM_OK;
+    case OPTION_MASK_OUTPUT:
+        options->mask_output = text;
+        return KM_OK;
+    case OPTION_NULL:
+        options->mask_separator = '\0';
+        return KM_OK;
+    case OPTION_AT:
+        options->at = text;
+        return KM_OK;
+    case OPTION_BYTE:
+        options->byte = text;
+        return KM_OK;
+    case OPTION_MEMBER:
+        options->member = text;
+        return KM_OK;
+    default:
+        return set_value_option(options, option, text, err);
+    }
+}
+
+static enum km_code check_options(const struct options *options, struct km_err *err)
+{
+    int tasks = (options->output || options->mask_output) + (options->at != NULL) + (options->byte != NULL);
+    if (!options->file)
+        return km_fail(err, KM_FORMAT, "no FILE given; see --help");
+    if (tasks != 1)
+        return km_fail(err, KM_FORMAT, "give one of -o PICTURE.png, --at COL,ROW and --byte N; see --help");
+    if (!options->mask_paths != !options->mask_output)
+        return km_fail(err, KM_FORMAT, "--mask-paths and --mask-output go together");
+    if (options->member && !options->byte)
+        return km_fail(err, KM_FORMAT, "--member needs --byte");
+    if (options->mask_separator == '\0' && !options->mask_paths)
+        return km_fail(err, KM_FORMAT, "--null needs --mask-paths");
+    if (options->view == VIEW_FILE && (options->tar_view_options || options->mask_paths))
+        return km_fail(err, KM_FORMAT, "--view file has no layout, step, curve, colors or mask");
+    if (options->step != 0 && options->layout != KM_GEOMETRY_UNROLLED)
+        return km_fail(err, KM_FORMAT, "--step goes with --layout unrolled only");
+    return KM_OK;
+}
+
+static enum km_code parse_options(int argc, char **argv, struct options *options, struct km_err *err)
+{
+    *options = (struct options){
+        .mask_separator = '\n',
+        .side = DEFAULT_SIDE,
+        .layout = KM_GEOMETRY_UNROLLED,
+        .maps = {KM_COLOUR_CLASS, KM_COLOUR_MAGNITUDE, KM_COLOUR_STRUCTURE},
+        .map_count = 3,
+        .png_level = KM_PICTURE_DEFAULT_LEVEL,
+    };
+    opterr = 0;
+    for (;;) {
+        const char *given = argv[optind < argc ? optind : argc - 1];
+        int index = -1;
+        int option = getopt_long(argc, argv, ":o:h", long_options, &index);
+        if (option < 0)
+            break;
+        if (option == '?')
+            return km_fail(err, KM_FORMAT, "no option '%s'; see --help", given);
+        if (option == ':')
+            return km_fail(err, KM_FORMAT, "option '%s' needs a value", given);
+        enum km_code code = set_option(options, option, optarg ? optarg : "", err);
+        if (code != KM_OK)
+            return index >= 0 ? km_err_wrap(err, "--%s", long_options[index].name) : code;
+    }
+    if (options->help)
+        return KM_OK;
+    if (argc - optind > 1)
+        return km_fail(err, KM_FORMAT, "one FILE at a time, not '%s' too", argv[optind + 1]);
+    options->file = optind < argc ? argv[optind] : NULL;
+    return check_options(options, err);
+}
+
+/* ---- Work ---- */
+
+static enum km_code open_input(const char *path, struct km_input *out_input, struct km_err *err)
+{
+    KM_ASSERT(path);
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return km_fail_errno(err, errno, "cannot read %s", standard ? "standard input" : path);
+    enum km_code code = km_input_open(out_input, fd, &cancel, err);
+    return code == KM_OK ? code : km_err_wrap(err, "%s", standard ? "standard input" : path);
+}
+
+/* A pixel's file cannot be told behind a damaged header, so that is said; the regular ends are not worth a line. */
+static void print_note(const struct options *options, const struct km_render_report *report)
+{
+    const char *without =
+        options->view == VIEW_FILE ? "files behind it are not shown" : "the picture has no structure behind it";
+    if (!report->walked)
+        return;
+    switch (report->stop) {
+    case KM_TARWALK_GOING:
+    case KM_TARWALK_END_MARK:
+    case KM_TARWALK_END_BYTES:
+        break;
+    case KM_TARWALK_TRUNCATED:
+        fprintf(stderr,
+                "komainu: render: note: truncated archive: the input ends before offset %llu, which it announces\n",
+                (unsigned long long)report->stop_offset);
+        break;
+    case KM_TARWALK_DAMAGED:
+        fprintf(stderr, "komainu: render: note: damaged header at offset %llu: %s\n",
+                (unsigned long long)report->stop_offset, without);
+        break;
+    case KM_TARWALK_NOT_TAR:
+        if (options->view == VIEW_TAR)
+            fprintf(stderr, "komainu: render: note: not a tar archive: the picture has no structure\n");
+        break;
+    }
+}
+
+static enum km_code draw(struct km_input *input, const struct options *options, struct km_pathset *mask,
+                         const char *output, struct km_err *err)
+{
+    struct km_geometry geometry;
+    if (options->view == VIEW_TAR) {
+        enum km_code code =
+            km_geometry_init(&geometry, options->layout, options->side, options->step, input->bytes, err);
+        if (code != KM_OK)
+            return code;
+    }
+    KM_CLEANUP(km_picture_cleanup) struct km_picture *picture = km_picture_open(output, (int)options->png_level, err);
+    if (!picture)
+        return err->code;
+    const struct km_row_sink sink = {picture, km_picture_begin, km_picture_rows};
+    struct km_render_report report = {0};
+    enum km_code code;
+    if (options->view == VIEW_FILE) {
+        code = km_sheet_draw(input, options->side, &cancel, &sink, &report, err);
+    } else {
+        struct km_render_options render = {
+            .geometry = &geometry,
+            .curve = options->curve,
+            .map_count = options->map_count,
+            .mask = mask,
+            .cancel = &cancel,
+        };
+        memcpy(render.maps, options->maps, sizeof render.maps);
+        code = km_render_run(input, &render, &sink, &report, err);
+    }
+    if (code == KM_OK)
+        code = km_picture_commit(picture, err);
+    if (code == KM_OK)
+        print_note(options, &report);
+    return code;
+}
+
+static void print_unmatched(const struct km_pathset *mask)
+{
+    for (size_t i = 0; i < km_pathset_get_count(mask); i++) {
+        bool met;
+        const char *path = km_pathset_get_path(mask, i, &met);
+        char text[512];
+        if (met)
+            continue;
+        km_text_escape(path, strlen(path), text, sizeof text);
+        fprintf(stderr, "komainu: render: note: no member '%s': the mask does not show it\n", text);
+    }
+}
+
+static enum km_code draw_mask(struct km_input *input, const struct options *options, struct km_err *err)
+{
+    KM_CLEANUP(km_cleanup_close) int fd = open(options->mask_paths, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return km_fail_errno(err, errno, "cannot read %s", options->mask_paths);
+    KM_CLEANUP(km_pathset_cleanup) struct km_pathset *mask = km_pathset_load(fd, options->mask_separator, err);
+    if (!mask)
+        return km_err_wrap(err, "%s", options->mask_paths);
+    enum km_code code = draw(input, options, mask, options->mask_output, err);
+    if (code == KM_OK)
+        print_unmatched(mask);
+    return code;
+}
+
+static enum km_code run_draw(struct km_input *input, const struct options *options, struct km_err *err)
+{
+    enum km_code code = options->output ? draw(input, options, NULL, options->output, err) : KM_OK;
+    return code == KM_OK && options->mask_output ? draw_mask(input, options, err) : code;
+}
+
+/* What --at and --byte answer. */
+struct answer {
+    struct km_locate_pixel pixel;
+    uint64_t pixels; /* that show the byte; 0: --at was asked */
+    struct km_locate_bytes bytes;
+    struct km_locate_place place;
+};
+
+static enum km_code print_json(const struct answer *answer, struct km_err *err)
+{
+    KM_CLEANUP(km_json_cleanup) struct km_json *root = km_json_new_object();
+    const struct km_locate_place *place = &answer->place;
+    km_json_set_integer(root, "col", answer->pixel.col);
+    km_json_set_integer(root, "row", answer->pixel.row);
+    if (answer->pixels > 0)
+        km_json_set_integer(root, "pixels", (int64_t)answer->pixels);
+    km_json_set_integer(root, "offset", (int64_t)answer->bytes.begin);
+    km_json_set_integer(root, "end", (int64_t)answer->bytes.end);
+    km_json_set_string(root, "part", km_locate_part_to_string(place->part));
+    if (place->name.length > 0) {
+        km_json_set_string(root, "member", km_buf_text(&place->name));
+        km_json_set_integer(root, "member_offset", (int64_t)place->member_offset);
+        km_json_set_integer(root, "member_size", (int64_t)place->member_size);
+    }
+    struct km_buf text;
+    km_buf_init(&text, (size_t)1 << 20);
+    enum km_code code = km_json_format(root, 2, &text, err);
+    if (code == KM_OK)
+        printf("%s\n", km_buf_text(&text));
+    km_buf_done(&text);
+    return code;
+}
+
+static enum km_code print_text(const struct answer *answer, struct km_err *err)
+{
+    const struct km_locate_place *place = &answer->place;
+    size_t room = KM_TEXT_ESCAPED_MAX(place->name.length);
+    KM_CLEANUP(km_cleanup_free) char *name = km_calloc(room, 1, SIZE_MAX, err);
+    if (!name)
+        return err->code;
+    km_text_escape(km_buf_text(&place->name), place->name.length, name, room);
+    printf("pixel   %u,%u", answer->pixel.col, answer->pixel.row);
+    if (answer->pixels > 1)
+        printf(" and %llu more along the curve", (unsigned long long)answer->pixels - 1);
+    printf("\nbytes   %llu to %llu\n", (unsigned long long)answer->bytes.begin,
+           (unsigned long long)answer->bytes.end - 1);
+    if (place->part == KM_LOCATE_DATA)
+        printf("member  %s\nwithin  byte %llu of %llu\n", name, (unsigned long long)place->member_offset,
+               (unsigned long long)place->member_size);
+    else if (place->part == KM_LOCATE_HEADER)
+        printf("member  %s\nwithin  its header, byte %llu\n", name, (unsigned long long)place->member_offset);
+    else if (place->part == KM_LOCATE_PADDING && name[0] != '\0')
+        printf("member  %s\nwithin  the padding behind it\n", name);
+    else if (place->part == KM_LOCATE_TAIL)
+        printf("member  none: behind the last one\n");
+    return KM_OK;
+}
+
+static enum km_code find_answer_at(struct km_input *input, const struct options *options,
+                                   const struct km_geometry *geometry, const struct km_curve *curve,
+                                   struct answer *answer, struct km_err *err)
+{
+    char *comma = strchr(options->at, ',');
+    KM_CLEANUP(km_cleanup_free)
+    char *col = km_strndup(options->at, comma ? (size_t)(comma - options->at) : strlen(options->at), err);
+    if (!col)
+        return err->code;
+    if (!comma)
+        return km_fail(err, KM_FORMAT, "--at needs COL,ROW");
+    enum km_code code = parse_small(col, 0, UINT32_MAX, &answer->pixel.col, err);
+    if (code == KM_OK)
+        code = parse_small(comma + 1, 0, UINT32_MAX, &answer->pixel.row, err);
+    if (code != KM_OK)
+        return km_err_wrap(err, "--at");
+    if (options->view == VIEW_TAR)
+        return km_locate_pixel_bytes(geometry, curve, answer->pixel, &answer->bytes, err);
+    code = km_locate_sheet_byte(input, options->side, answer->pixel, &answer->bytes.begin, err);
+    answer->bytes.end = answer->bytes.begin + 1;
+    return code;
+}
+
+static enum km_code find_answer_byte(struct km_input *input, const struct options *options,
+                                     const struct km_geometry *geometry, const struct km_curve *curve,
+                                     struct answer *answer, struct km_err *err)
+{
+    uint64_t offset = 0;
+    KM_ASSERT(options->byte);
+    enum km_code code = parse_number(options->byte, 0, KM_GEOMETRY_MAX_BYTES, &offset, err);
+    if (code != KM_OK)
+        return km_err_wrap(err, "--byte");
+    if (options->member)
+        code = km_locate_member(input, options->member, offset, &offset, err);
+    if (code != KM_OK)
+        return code;
+    answer->pixels = 1;
+    if (options->view == VIEW_TAR)
+        code = km_locate_byte_pixel(geometry, curve, offset, &answer->pixel, &answer->pixels, err);
+    else
+        code = km_locate_sheet_pixel(input, options->side, offset, &answer->pixel, err);
+    answer->bytes.begin = offset;
+    answer->bytes.end = offset + 1;
+    return code;
+}
+
+static enum km_code run_locate(struct km_input *input, const struct options *options, struct km_err *err)
+{
+    struct km_geometry geometry = {0};
+    KM_CLEANUP(km_curve_cleanup) struct km_curve *curve = NULL;
+    if (options->view == VIEW_TAR) {
+        enum km_code code =
+            km_geometry_init(&geometry, options->layout, options->side, options->step, input->bytes, err);
+        if (code == KM_OK && !(curve = km_curve_new(options->curve, options->side, err)))
+            code = err->code;
+        if (code != KM_OK)
+            return code;
+    }
+    struct answer answer = {0};
+    km_locate_place_init(&answer.place);
+    enum km_code code = options->at ? find_answer_at(input, options, &geometry, curve, &answer, err)
+                                    : find_answer_byte(input, options, &geometry, curve, &answer, err);
+    if (code == KM_OK)
+        code = km_locate_byte(input, answer.bytes.begin, &answer.place, err);
+    if (code == KM_OK)
+        code = options->json ? print_json(&answer, err) : print_text(&answer, err);
+    km_locate_place_done(&answer.place);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct options options;
+    struct km_input input = KM_INPUT_CLOSED;
+    enum km_code code = parse_options(argc, argv, &options, &err);
+    if (code == KM_OK && options.help) {
+        print_help();
+        return KM_EXIT_OK;
+    }
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    if (code == KM_OK)
+        code = open_input(options.file, &input, &err);
+    if (code == KM_OK)
+        code = options.output || options.mask_output ? run_draw(&input, &options, &err)
+                                                     : run_locate(&input, &options, &err);
+    km_input_close(&input);
+    if (code == KM_OK && fflush(stdout) != 0)
+        code = km_fail_errno(&err, errno, "cannot write to standard output");
+    if (code != KM_OK)
+        fprintf(stderr, "komainu: render: %s\n", err.text);
+    return code == KM_OK ? KM_EXIT_OK : KM_EXIT_ERROR;
+}
+
+const struct km_cmd km_cmd_render = {"render", "show a container's bytes as a picture", run};
