@@ -23,15 +23,17 @@ static json_t *built(json_t *value)
     return value;
 }
 
-struct nesting {
+struct shape {
     size_t depth, deepest;
+    size_t values; /* at least as many as the document has, keys not counted */
     bool in_string, escaped;
 };
 
-/* jansson's own depth limit (2,048) is deeper than we accept: recursion over values must stay shallow. */
-static size_t deepest_nesting(const char *text, size_t length)
+/* jansson's own depth limit (2,048) is deeper than we accept: recursion over values must stay shallow. Values are
+ * counted by what separates them, before memory is spent on any. */
+static struct shape shape_of(const char *text, size_t length)
 {
-    struct nesting n = {0};
+    struct shape n = {.values = 1};
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
         if (n.in_string) {
@@ -45,12 +47,15 @@ static size_t deepest_nesting(const char *text, size_t length)
             n.in_string = true;
         } else if (c == '[' || c == '{') {
             n.depth++;
+            n.values++;
             n.deepest = n.depth > n.deepest ? n.depth : n.deepest;
         } else if ((c == ']' || c == '}') && n.depth > 0) {
             n.depth--;
+        } else if (c == ',') {
+            n.values++;
         }
     }
-    return n.deepest;
+    return n;
 }
 
 struct km_json *km_json_parse(const char *text, size_t length, size_t max_bytes, struct km_err *err)
@@ -59,8 +64,13 @@ struct km_json *km_json_parse(const char *text, size_t length, size_t max_bytes,
         km_fail(err, KM_LIMIT, "a JSON document of %zu bytes is above the limit of %zu", length, max_bytes);
         return NULL;
     }
-    if (deepest_nesting(text, length) > KM_JSON_MAX_DEPTH) {
+    struct shape shape = shape_of(text, length);
+    if (shape.deepest > KM_JSON_MAX_DEPTH) {
         km_fail(err, KM_LIMIT, "JSON nested deeper than %d levels", KM_JSON_MAX_DEPTH);
+        return NULL;
+    }
+    if (shape.values > KM_JSON_MAX_VALUES) {
+        km_fail(err, KM_LIMIT, "JSON with more than %d values", KM_JSON_MAX_VALUES);
         return NULL;
     }
     json_error_t error;
@@ -164,6 +174,16 @@ const char *km_json_key_at(const struct km_json *object, size_t i)
 {
     void *iterator = iterator_at(jansson_of(object), i);
     return iterator ? json_object_iter_key(iterator) : NULL;
+}
+
+const struct km_json *km_json_next(const struct km_json *object, void **cursor, const char **out_key)
+{
+    json_t *v = jansson_of(object);
+    *cursor = *cursor ? json_object_iter_next(v, *cursor) : json_object_iter(v);
+    if (!*cursor)
+        return NULL;
+    *out_key = json_object_iter_key(*cursor);
+    return value_of(json_object_iter_value(*cursor));
 }
 
 const char *km_json_text(const struct km_json *value)

@@ -1,11 +1,12 @@
 /*
  * JSON values (jansson behind it; YAML documents become the same values, see yaml.h).
  *
- * Reading: input is hostile. km_json_parse refuses what is larger, deeper or has more values than stated, and repeated
- * keys. Getters take a dotted path ("config.digest"; array elements by number: "layers.0.mediaType"), never fail, and
- * return a fallback when the value is missing or has another type: a caller that must know asks km_json_find.
- * Writing: constructors and setters cannot fail. Our own documents are small and bounded by their makers, so memory
- * that runs out while one is built ends the program (KM_ASSERT) instead of being checked at every member.
+ * Reading: input is hostile. km_json_parse refuses what is larger, deeper (KM_JSON_MAX_DEPTH) or has more values
+ * (KM_JSON_MAX_VALUES; an empty array costs 50 times its text) than stated, and repeated keys. Getters take a dotted
+ * path ("config.digest"; array elements by number: "layers.0.mediaType"), never fail, and return a fallback when the
+ * value is missing or has another type: a caller that must know asks km_json_find. Writing: constructors and setters
+ * cannot fail. Our own documents are small and bounded by their makers, so memory that runs out while one is built ends
+ * the program (KM_ASSERT) instead of being checked at every member.
  *
  * Ownership: km_json_free releases a root and everything below it. Pointers from getters are borrowed from the root.
  * km_json_set and km_json_append take over the child.
@@ -21,7 +22,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define KM_JSON_MAX_DEPTH 64
+#define KM_JSON_MAX_DEPTH  64
+#define KM_JSON_MAX_VALUES 500000
 
 enum km_json_type {
     KM_JSON_NULL = 0,
@@ -53,6 +55,11 @@ size_t km_json_size(const struct km_json *value);
 const struct km_json *km_json_at(const struct km_json *value, size_t i);
 /* The key of member i of an object, or NULL. */
 const char *km_json_key_at(const struct km_json *object, size_t i);
+
+/* Walks the members of an object in document order, each step in constant time (at and key_at search from the start):
+ *     for (void *cursor = NULL; (value = km_json_next(object, &cursor, &key));)
+ * NULL after the last member, and at once for other types. The object must not change meanwhile. */
+const struct km_json *km_json_next(const struct km_json *object, void **cursor, const char **out_key);
 
 const char *km_json_string(const struct km_json *value, const char *path, const char *fallback);
 int64_t km_json_integer(const struct km_json *value, const char *path, int64_t fallback);
