@@ -8,7 +8,7 @@
 #include "base/text.h"
 
 /* Formats into a scratch line of twice the size, so that an over-long line is cut at a whole escaped character. */
-static void format_escaped(char *out, size_t out_size, const char *fmt, va_list args)
+static void KM_PRINTF(3, 0) format_escaped(char *out, size_t out_size, const char *fmt, va_list args)
 {
     char raw[2 * KM_ERR_TEXT_BYTES];
     int n = vsnprintf(raw, sizeof raw, fmt, args);

@@ -19,7 +19,7 @@
 
 /* Defines `name`, a cleanup function for a variable of `type *` that calls free_function on its value. */
 #define KM_DEFINE_CLEANUP(type, name, free_function)                                                                   \
-    static inline void name(type **variable)                                                                           \
+    static inline void name(type **variable) /* NOLINT(bugprone-macro-parentheses) */                                  \
     {                                                                                                                  \
         free_function(*variable);                                                                                      \
     }                                                                                                                  \
