@@ -8,7 +8,8 @@
  * and missing blobs, wrong digests and sizes), and works out whiteouts. Documents are hostile: numbers of images,
  * layers and history lines are limited, a document that cannot be read becomes a gap.
  *
- * Memory: one record of 32 bytes and its path per entry, in one arena with a maximum.
+ * Memory: 60 bytes and the path per entry; a path is stored once, however many layers hold it. Everything together has
+ * a maximum.
  */
 #ifndef KM_CONTAINER_SOURCE_LAYOUT_H
 #define KM_CONTAINER_SOURCE_LAYOUT_H
@@ -59,15 +60,26 @@ enum km_code km_layout_add_document(struct km_layout *layout, uint32_t blob, con
 enum km_code km_layout_add_alias(struct km_layout *layout, const char *name, const char *target,
                                  struct km_err *err) KM_MUST_USE;
 
-/* One record per entry, in the order of entry->id, members of nested archives included (they share the fate of their
- * outermost parent). KM_LIMIT when max_bytes is reached. */
+/* One record per entry, in the order of entry->id from 0, members of nested archives included (they share the fate of
+ * their outermost parent). KM_LIMIT when max_bytes is reached, and from then on: ids stay true. */
 enum km_code km_layout_add_entry(struct km_layout *layout, const struct km_entry *entry,
                                  struct km_err *err) KM_MUST_USE;
 
 /* A bare file system (tar:, dir:, an engine's export): blob 0 is the one layer of one image. */
 enum km_code km_layout_resolve_single(struct km_layout *layout, const char *image_name, struct km_err *err) KM_MUST_USE;
 
-/* An archive of images. Gaps go to sink->gap. KM_FORMAT when the source has no readable manifest at all. */
+/* An archive of images: docker's manifest.json, an OCI index, or both (one set of images). Gaps go to sink->gap, which
+ * is the only callback used: MISSING      a blob that a manifest names (a layer stays in the list), a manifest that an
+ * index names. A platform of a multi-platform index whose manifest is absent while another's is present is no part of
+ * the source; MISMATCH     a blob whose content is not what its name, descriptor (size) or config (diff_id) promises;
+ *   UNREFERENCED a blob that nothing names; attestations and their layers are named;
+ *   UNSUPPORTED, ENCRYPTED  a layer that was read and is no archive of files;
+ *   DAMAGED, LIMIT  a document that could not be read, or more of them than the limits below.
+ * Blobs that were not read to their end are the reader's gaps and get no further one for digest or size.
+ * KM_FORMAT when the source has no readable manifest at all (after the gaps), KM_NOMEM, and what the sink returns. */
+#define KM_LAYOUT_MAX_IMAGES       ((size_t)1024)
+#define KM_LAYOUT_MAX_LAYERS       ((size_t)1024)  /* of one image */
+#define KM_LAYOUT_MAX_LAYERS_TOTAL ((size_t)65536) /* of all images, and manifests that indexes name */
 enum km_code km_layout_resolve_images(struct km_layout *layout, const struct km_entry_sink *sink,
                                       struct km_err *err) KM_MUST_USE;
 
@@ -75,7 +87,8 @@ enum km_code km_layout_resolve_images(struct km_layout *layout, const struct km_
 
 struct km_layer {
     uint32_t blob;       /* UINT32_MAX: missing from the source */
-    const char *diff_id; /* "sha256:<hex>" of the uncompressed stream */
+    const char *diff_id; /* "sha256:<hex>" of the uncompressed stream as it was read; of a layer that is missing or was
+                          * not read whole what the config says; NULL when neither is known (a directory) */
     const char *history; /* the build step ("created_by"), or NULL */
 };
 
@@ -98,7 +111,8 @@ struct km_place {
     const struct km_image *image;       /* NULL: its blob belongs to no image (reported as unreferenced) */
     int64_t layer_index;                /* -1 when image is NULL */
     const struct km_layer *deleted_by;  /* the layer whose whiteout hides it, or NULL */
-    const struct km_layer *replaced_by; /* the layer that puts something else at its path, or NULL */
+    const struct km_layer *replaced_by; /* the layer that puts something else at its path, or NULL. Of a layer that
+                                         * does both it is this one; at most one of the two is set */
     const char *path;                   /* as added */
     enum km_entry_type type;
     uint32_t parent; /* as added */
