@@ -11,6 +11,10 @@
  * only at the end, from km_source_layout() (layout.h). Entries are numbered from 0 in stream order for that purpose.
  *
  * Memory: bounded by the limits below, whatever the input says. Devices, FIFOs and sockets are never opened.
+ * Accounting: bytes_total counts the logical size of every regular file of every tree (members of nested archives are
+ * bytes of their outer file). A file in whose inside something was not understood (encrypted, too deep, damaged, over a
+ * limit) counts as opaque as a whole; bytes_total - examined - opaque is what was never read.
+ *
  * Threads: one source, one thread. Lifecycle: km_source_open, km_source_run once, km_source_layout, km_source_close.
  */
 #ifndef KM_CONTAINER_SOURCE_SOURCE_H
@@ -75,5 +79,64 @@ struct km_entry_sink {
     /* Now and then: raw bytes read so far, and how many there will be (KM_SIZE_UNKNOWN). May be NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
 };
+
+/* Stated limits. Meeting one is a gap (KM_GAP_LIMIT), never an end. */
+struct km_source_limits {
+    uint32_t max_entries;      /* of all trees and nested archives; the bytes of further files are only counted */
+    size_t max_index_bytes;    /* names and records that the layout keeps */
+    unsigned nested_depth;     /* archives in archives; 0 opens none, at most KM_SOURCE_MAX_NESTED_DEPTH */
+    uint64_t max_ratio;        /* decompressed : compressed, of layers and of what is nested in one file */
+    uint64_t ratio_grace;      /* the ratio counts only beyond this many bytes */
+    uint64_t max_nested_bytes; /* nested content of one file of a tree, all depths together */
+    size_t decoder_bytes;      /* memory of all open decoders together: zstd windows, xz dictionaries */
+};
+#define KM_SOURCE_MAX_NESTED_DEPTH 16
+#define KM_SOURCE_LIMITS_INIT                                                                                          \
+    {                                                                                                                  \
+        .max_entries = 1000000, .max_index_bytes = (size_t)160 << 20, .nested_depth = 4, .max_ratio = 1000,            \
+        .ratio_grace = (uint64_t)16 << 20, .max_nested_bytes = (uint64_t)4 << 30, .decoder_bytes = (size_t)72 << 20    \
+    }
+
+enum km_source_kind {
+    KM_SOURCE_AUTO = 0,   /* told by the content: a tar file system or an archive of images, compressed or not */
+    KM_SOURCE_IMAGES = 1, /* docker-archive or oci-archive: one reader, whatever is inside decides */
+    KM_SOURCE_TAR = 2,    /* one file system */
+    KM_SOURCE_OCI_DIR = 3,
+    KM_SOURCE_DIR = 4,
+};
+
+struct km_source;
+struct km_stream; /* stream.h */
+struct km_layout; /* layout.h */
+
+/* Opens "SCHEME:PATH" or "PATH"; "-" as PATH is standard input. Schemes: docker-archive, oci-archive, oci-dir, tar,
+ * dir. Without one, a file is told by its content and a directory by its oci-layout file. limits NULL: the defaults.
+ * KM_NOTFOUND, KM_DENIED, KM_IO; KM_UNSUPPORTED for other schemes and for things that are no file or directory. */
+enum km_code km_source_open(const char *target, const struct km_source_limits *limits, struct km_source **out,
+                            struct km_err *err) KM_MUST_USE;
+
+/* The same for an open descriptor (a file, pipe or socket for AUTO, IMAGES and TAR; a directory for OCI_DIR and DIR),
+ * which is taken over, also on failure. `name` (copied) is what the user calls it. */
+enum km_code km_source_open_fd(int fd, enum km_source_kind kind, const char *name,
+                               const struct km_source_limits *limits, struct km_source **out,
+                               struct km_err *err) KM_MUST_USE;
+
+/* The same for a stream (AUTO, IMAGES, TAR), which is taken over, also on failure. */
+enum km_code km_source_open_stream(struct km_stream *stream, enum km_source_kind kind, const char *name,
+                                   const struct km_source_limits *limits, struct km_source **out,
+                                   struct km_err *err) KM_MUST_USE;
+void km_source_close(struct km_source *source);
+
+/* Reads everything, once, and resolves the layout. KM_FORMAT: the input is nothing that can be read as its kind.
+ * KM_IO, KM_NOMEM; KM_CANCELLED after a gap of that name; a callback's code. What was delivered stays valid. */
+enum km_code km_source_run(struct km_source *source, const struct km_entry_sink *sink, const struct km_cancel *cancel,
+                           struct km_err *err) KM_MUST_USE;
+
+/* After the run. Borrowed until km_source_close. */
+const struct km_layout *km_source_layout(const struct km_source *source);
+/* What was read, counted as said above; gaps that the layout reported are in it. During the run, too. */
+const struct km_coverage *km_source_coverage(const struct km_source *source);
+/* "docker-archive", "oci-archive", "oci-dir", "tar" or "dir": as resolved. Known after the run. */
+const char *km_source_scheme(const struct km_source *source);
 
 #endif

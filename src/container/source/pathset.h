@@ -1,0 +1,31 @@
+/*
+ * Which paths one blob has shown: a set of keyed 64-bit hashes, 8 bytes a path and at most half full. Two paths with
+ * one hash would make one be called a duplicate, which hides nothing; the key is random, so nobody can plan for it.
+ */
+#ifndef KM_CONTAINER_SOURCE_PATHSET_H
+#define KM_CONTAINER_SOURCE_PATHSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/keyhash.h"
+
+struct km_pathset {
+    struct km_keyhash key;
+    uint64_t *slots; /* 0 = free */
+    size_t count, capacity;
+};
+
+void km_pathset_init(struct km_pathset *set);
+void km_pathset_done(struct km_pathset *set);
+
+/* Forgets all paths and their memory. */
+void km_pathset_clear(struct km_pathset *set);
+
+/* *out_known: the path was added before. KM_NOMEM. */
+enum km_code km_pathset_add(struct km_pathset *set, const char *path, size_t length, bool *out_known,
+                            struct km_err *err) KM_MUST_USE;
+
+#endif

@@ -1,0 +1,249 @@
+#include "container/source/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fd_stream {
+    struct km_stream base;
+    int fd;
+    uint8_t bytes[KM_STREAM_BLOCK_BYTES];
+};
+
+struct callback_stream {
+    struct km_stream base;
+    struct km_stream_callback callback;
+    uint8_t bytes[KM_STREAM_BLOCK_BYTES];
+};
+
+struct memory_stream {
+    struct km_stream base;
+    const uint8_t *bytes;
+    size_t length;
+};
+
+static void *new_stream(size_t size, struct km_err *err)
+{
+    void *stream = malloc(size); /* no calloc: the block need not be touched before it is filled */
+    if (!stream) {
+        km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", size);
+        return NULL;
+    }
+    memset(stream, 0, sizeof(struct km_stream));
+    return stream;
+}
+
+static enum km_code pull_fd(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length, struct km_err *err)
+{
+    struct fd_stream *stream = (struct fd_stream *)base;
+    ssize_t got = 0;
+    do
+        got = read(stream->fd, stream->bytes, sizeof stream->bytes);
+    while (got < 0 && errno == EINTR); /* a signal that should end the work has set the cancel token */
+    if (got < 0)
+        return km_fail_errno(err, errno, "cannot read");
+    *out_bytes = stream->bytes;
+    *out_length = (size_t)got;
+    return KM_OK;
+}
+
+static void close_fd(struct km_stream *base)
+{
+    struct fd_stream *stream = (struct fd_stream *)base;
+    (void)close(stream->fd);
+    free(stream);
+}
+
+struct km_stream *km_stream_new_fd(int fd, struct km_err *err)
+{
+    struct fd_stream *stream = new_stream(sizeof *stream, err);
+    if (!stream)
+        return NULL;
+    stream->base.pull = pull_fd;
+    stream->base.close = close_fd;
+    stream->fd = fd;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* pipes refuse it, and need it not */
+    return &stream->base;
+}
+
+static enum km_code pull_callback(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length,
+                                  struct km_err *err)
+{
+    struct callback_stream *stream = (struct callback_stream *)base;
+    size_t got = 0;
+    enum km_code code = stream->callback.read(stream->callback.context, stream->bytes, sizeof stream->bytes, &got, err);
+    if (code != KM_OK)
+        return code;
+    KM_ASSERT(got <= sizeof stream->bytes);
+    *out_bytes = stream->bytes;
+    *out_length = got;
+    return KM_OK;
+}
+
+static void close_callback(struct km_stream *base)
+{
+    struct callback_stream *stream = (struct callback_stream *)base;
+    if (stream->callback.done)
+        stream->callback.done(stream->callback.context);
+    free(stream);
+}
+
+struct km_stream *km_stream_new_callback(const struct km_stream_callback *callback, struct km_err *err)
+{
+    struct callback_stream *stream = new_stream(sizeof *stream, err);
+    if (!stream)
+        return NULL;
+    stream->base.pull = pull_callback;
+    stream->base.close = close_callback;
+    stream->callback = *callback;
+    return &stream->base;
+}
+
+static enum km_code pull_memory(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length,
+                                struct km_err *err)
+{
+    (void)err;
+    struct memory_stream *stream = (struct memory_stream *)base;
+    *out_bytes = stream->bytes;
+    *out_length = stream->length;
+    stream->length = 0;
+    return KM_OK;
+}
+
+static void close_memory(struct km_stream *base)
+{
+    free(base);
+}
+
+struct km_stream *km_stream_new_memory(const void *bytes, size_t length, struct km_err *err)
+{
+    struct memory_stream *stream = new_stream(sizeof *stream, err);
+    if (!stream)
+        return NULL;
+    stream->base.pull = pull_memory;
+    stream->base.close = close_memory;
+    stream->bytes = bytes;
+    stream->length = length;
+    return &stream->base;
+}
+
+void km_stream_close(struct km_stream *stream)
+{
+    if (stream && stream->close)
+        stream->close(stream);
+}
+
+/* Makes `left` positive unless the stream is over. */
+static enum km_code fill(struct km_stream *stream, struct km_err *err)
+{
+    if (stream->left > 0 || stream->ended)
+        return KM_OK;
+    size_t length = 0;
+    enum km_code code = stream->pull(stream, &stream->block, &length, err);
+    if (code != KM_OK)
+        return code;
+    stream->left = length;
+    stream->ended = length == 0;
+    return KM_OK;
+}
+
+enum km_code km_stream_peek(struct km_stream *stream, size_t want, const uint8_t **out_bytes, size_t *out_length,
+                            struct km_err *err)
+{
+    KM_ASSERT(want <= KM_STREAM_PEEK_MAX);
+    size_t joined = stream->join_length - stream->join_at;
+    if (joined == 0) {
+        enum km_code code = fill(stream, err);
+        if (code != KM_OK)
+            return code;
+        if (stream->left >= want || stream->ended) {
+            *out_bytes = stream->block;
+            *out_length = stream->left;
+            return KM_OK;
+        }
+    }
+    if (joined > 0 && stream->join_at > 0)
+        memmove(stream->join, stream->join + stream->join_at, joined);
+    stream->join_at = 0;
+    stream->join_length = joined;
+    while (stream->join_length < want) {
+        enum km_code code = fill(stream, err);
+        if (code != KM_OK)
+            return code;
+        if (stream->left == 0)
+            break;
+        size_t take = want - stream->join_length;
+        take = take < stream->left ? take : stream->left;
+        memcpy(stream->join + stream->join_length, stream->block, take);
+        stream->join_length += take;
+        stream->block += take;
+        stream->left -= take;
+    }
+    *out_bytes = stream->join;
+    *out_length = stream->join_length;
+    return KM_OK;
+}
+
+void km_stream_consume(struct km_stream *stream, size_t length)
+{
+    size_t joined = stream->join_length - stream->join_at;
+    if (joined > 0) {
+        KM_ASSERT(length <= joined);
+        stream->join_at += length;
+    } else {
+        KM_ASSERT(length <= stream->left);
+        stream->block += length;
+        stream->left -= length;
+    }
+    stream->position += length;
+}
+
+enum km_code km_stream_next(struct km_stream *stream, uint64_t max, const uint8_t **out_bytes, size_t *out_length,
+                            struct km_err *err)
+{
+    size_t have = 0;
+    enum km_code code = km_stream_peek(stream, 0, out_bytes, &have, err);
+    if (code != KM_OK)
+        return code;
+    *out_length = max < have ? (size_t)max : have;
+    km_stream_consume(stream, *out_length);
+    return KM_OK;
+}
+
+enum km_code km_stream_read(struct km_stream *stream, void *buffer, size_t length, size_t *out_length,
+                            struct km_err *err)
+{
+    size_t done = 0;
+    while (done < length) {
+        const uint8_t *bytes = NULL;
+        size_t got = 0;
+        enum km_code code = km_stream_next(stream, length - done, &bytes, &got, err);
+        if (code != KM_OK)
+            return code;
+        if (got == 0)
+            break;
+        memcpy((uint8_t *)buffer + done, bytes, got);
+        done += got;
+    }
+    *out_length = done;
+    return KM_OK;
+}
+
+enum km_code km_stream_skip(struct km_stream *stream, uint64_t length, uint64_t *out_length, struct km_err *err)
+{
+    uint64_t done = 0;
+    while (done < length) {
+        const uint8_t *bytes = NULL;
+        size_t got = 0;
+        enum km_code code = km_stream_next(stream, length - done, &bytes, &got, err);
+        if (code != KM_OK)
+            return code;
+        if (got == 0)
+            break;
+        done += got;
+    }
+    *out_length = done;
+    return KM_OK;
+}
