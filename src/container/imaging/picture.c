@@ -1,49 +1,22 @@
 #include "container/imaging/picture.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <png.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define BUFFER_BYTES     ((size_t)64 << 10)
-#define DEFLATE_BUFFER   ((size_t)64 << 10)
-#define NEW_FILE_MODE    0666
-#define TEMPORARY_SUFFIX ".XXXXXX"
+#include "base/newfile.h"
+
+#define DEFLATE_BUFFER ((size_t)64 << 10)
 
 struct km_picture {
-    char *path;      /* the final name; NULL when written in place */
-    char *temporary; /* exists until commit; NULL when written in place */
-    int fd;
-    bool fd_owned;
+    struct km_newfile *file;
     int level;
     uint32_t width;
     png_structp png;
     png_infop info;
     struct km_err *err; /* of the call in progress */
     bool failed;        /* *err holds the cause already */
-    size_t buffered;
-    uint8_t buffer[BUFFER_BYTES];
 };
-
-static enum km_code flush_buffer(struct km_picture *picture, struct km_err *err)
-{
-    size_t done = 0;
-    while (done < picture->buffered) {
-        ssize_t written = write(picture->fd, picture->buffer + done, picture->buffered - done);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return km_fail_errno(err, errno, "cannot write the picture");
-        done += (size_t)written;
-    }
-    picture->buffered = 0;
-    return KM_OK;
-}
 
 /* libpng leaves through longjmp; nothing between its call and ours owns memory. */
 static void on_error(png_structp png, png_const_charp text)
@@ -64,17 +37,9 @@ static void on_warning(png_structp png, png_const_charp text)
 static void on_write(png_structp png, png_bytep bytes, size_t length)
 {
     struct km_picture *picture = png_get_io_ptr(png);
-    while (length > 0) {
-        if (picture->buffered == BUFFER_BYTES && flush_buffer(picture, picture->err) != KM_OK) {
-            picture->failed = true;
-            png_error(png, "write");
-        }
-        size_t room = BUFFER_BYTES - picture->buffered;
-        size_t part = length < room ? length : room;
-        memcpy(picture->buffer + picture->buffered, bytes, part);
-        picture->buffered += part;
-        bytes += part;
-        length -= part;
+    if (km_newfile_write(picture->file, bytes, length, picture->err) != KM_OK) {
+        picture->failed = true;
+        png_error(png, "write");
     }
 }
 
@@ -83,55 +48,14 @@ static void on_flush(png_structp png)
     (void)png;
 }
 
-static enum km_code open_temporary(struct km_picture *picture, const char *path, struct km_err *err)
-{
-    size_t length = strlen(path);
-    picture->path = km_strndup(path, length, err);
-    picture->temporary = km_calloc(length + sizeof TEMPORARY_SUFFIX, 1, SIZE_MAX, err);
-    if (!picture->path || !picture->temporary)
-        return err->code;
-    memcpy(picture->temporary, path, length);
-    memcpy(picture->temporary + length, TEMPORARY_SUFFIX, sizeof TEMPORARY_SUFFIX);
-    int fd = mkostemp(picture->temporary, O_CLOEXEC);
-    if (fd < 0) {
-        int cause = errno;
-        free(picture->temporary);
-        picture->temporary = NULL;
-        return km_fail_errno(err, cause, "cannot write %s", path);
-    }
-    mode_t mask = umask(0);
-    (void)umask(mask);
-    (void)fchmod(fd, NEW_FILE_MODE & ~mask);
-    picture->fd = fd;
-    picture->fd_owned = true;
-    return KM_OK;
-}
-
-static enum km_code open_file(struct km_picture *picture, const char *path, struct km_err *err)
-{
-    if (strcmp(path, "-") == 0) {
-        picture->fd = STDOUT_FILENO;
-        return KM_OK;
-    }
-    struct stat status;
-    bool exists = stat(path, &status) == 0;
-    if (!exists || S_ISREG(status.st_mode))
-        return open_temporary(picture, path, err);
-    picture->fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (picture->fd < 0)
-        return km_fail_errno(err, errno, "cannot write %s", path);
-    picture->fd_owned = true;
-    return KM_OK;
-}
-
 struct km_picture *km_picture_open(const char *path, int level, struct km_err *err)
 {
     KM_CLEANUP(km_picture_cleanup) struct km_picture *picture = km_calloc(1, sizeof *picture, sizeof *picture, err);
     if (!picture)
         return NULL;
     picture->level = level;
-    picture->fd = -1;
-    if (open_file(picture, path, err) != KM_OK)
+    picture->file = km_newfile_open(path, err);
+    if (!picture->file)
         return NULL;
     picture->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, picture, on_error, on_warning);
     picture->info = picture->png ? png_create_info_struct(picture->png) : NULL;
@@ -183,20 +107,7 @@ static enum km_code end_png(struct km_picture *picture, struct km_err *err)
 enum km_code km_picture_commit(struct km_picture *picture, struct km_err *err)
 {
     enum km_code code = end_png(picture, err);
-    if (code == KM_OK)
-        code = flush_buffer(picture, err);
-    if (code != KM_OK || !picture->fd_owned)
-        return code;
-    int fd = km_steal_fd(&picture->fd);
-    if (close(fd) != 0)
-        return km_fail_errno(err, errno, "cannot write the picture");
-    if (!picture->temporary)
-        return KM_OK;
-    if (rename(picture->temporary, picture->path) != 0)
-        return km_fail_errno(err, errno, "cannot write %s", picture->path);
-    free(picture->temporary);
-    picture->temporary = NULL;
-    return KM_OK;
+    return code == KM_OK ? km_newfile_commit(picture->file, err) : code;
 }
 
 void km_picture_close(struct km_picture *picture)
@@ -204,11 +115,6 @@ void km_picture_close(struct km_picture *picture)
     if (!picture)
         return;
     png_destroy_write_struct(&picture->png, &picture->info);
-    if (picture->fd >= 0 && picture->fd_owned)
-        (void)close(picture->fd);
-    if (picture->temporary)
-        (void)unlink(picture->temporary);
-    free(picture->temporary);
-    free(picture->path);
+    km_newfile_close(picture->file);
     free(picture);
 }
