@@ -8,7 +8,7 @@
 #include "base/digest.h"
 #include "container/source/sniff.h"
 #include "container/source/tarhead.h"
-#include "container/source/tarwalk.h"
+#include "container/source/tarmembers.h"
 
 /* Passes another stream on and hashes it. */
 struct hashed {
@@ -170,7 +170,7 @@ static enum km_code take_document(struct km_blobread *blob, struct km_layout *la
 static enum km_code take_tree(struct km_blobread *blob, uint32_t index, const char *name, bool *out_complete,
                               struct km_err *err)
 {
-    struct km_members *members = km_tarwalk_new(blob->head, err);
+    struct km_members *members = km_tarmembers_new(blob->head, err);
     if (!members)
         return err->code;
     const struct km_tree tree = {.members = members, .blob = index, .name = name, .whiteouts = true};

@@ -8,7 +8,7 @@
 #include "container/source/entrypath.h"
 #include "container/source/memberstream.h"
 #include "container/source/tarhead.h"
-#include "container/source/tarwalk.h"
+#include "container/source/tarmembers.h"
 
 #define ID_DIGITS 64 /* of a SHA-256 in names of layers and configs */
 
@@ -103,7 +103,7 @@ static enum km_code tell_limit(const struct km_images *images, const char *name,
 
 enum km_code km_images_read_archive(const struct km_images *images, struct km_stream *stream, struct km_err *err)
 {
-    struct km_members *archive = km_tarwalk_new(stream, err);
+    struct km_members *archive = km_tarmembers_new(stream, err);
     if (!archive)
         return err->code;
     struct km_buf name;

@@ -276,6 +276,7 @@ struct km_place km_layout_place(const struct km_layout *layout, uint32_t id)
         .layer_index = -1,
         .path = km_pathtree_path(layout->paths, entry->node),
         .type = (enum km_entry_type)entry->type,
+        .blob = entry->blob,
         .parent = entry->parent,
     };
     if (entry->image == KM_LAYOUT_NO_IMAGE)
@@ -287,4 +288,29 @@ struct km_place km_layout_place(const struct km_layout *layout, uint32_t id)
     if (entry->flags & KM_LAYOUT_REPLACED)
         place.replaced_by = &place.image->layers[entry->hider];
     return place;
+}
+
+enum km_code km_layout_format_path(const struct km_layout *layout, uint32_t id, char **out_path, struct km_err *err)
+{
+    static const char joint[] = "!/";
+    size_t length = 1;
+    for (uint32_t at = id; at != KM_ENTRY_NONE; at = layout->entries[at].parent) {
+        KM_ASSERT(at < layout->entry_count);
+        length += strlen(km_pathtree_path(layout->paths, layout->entries[at].node)) + sizeof joint - 1;
+    }
+    char *path = malloc(length);
+    if (!path)
+        return km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", length);
+    char *begin = path + length - 1; /* built from its end: the innermost name is the last */
+    *begin = '\0';
+    for (uint32_t at = id; at != KM_ENTRY_NONE; at = layout->entries[at].parent) {
+        const char *name = km_pathtree_path(layout->paths, layout->entries[at].node);
+        if (at != id)
+            memcpy(begin -= sizeof joint - 1, joint, sizeof joint - 1);
+        begin -= strlen(name);
+        memcpy(begin, name, strlen(name));
+    }
+    memmove(path, begin, strlen(begin) + 1);
+    *out_path = path;
+    return KM_OK;
 }

@@ -115,8 +115,13 @@ struct km_place {
                                          * does both it is this one; at most one of the two is set */
     const char *path;                   /* as added */
     enum km_entry_type type;
-    uint32_t parent; /* as added */
+    uint32_t blob, parent; /* as added */
 };
 struct km_place km_layout_place(const struct km_layout *layout, uint32_t id);
+
+/* The whole path of entry `id`: "outer!/inner" for a member of a nested archive. The caller frees *out_path. KM_NOMEM.
+ */
+enum km_code km_layout_format_path(const struct km_layout *layout, uint32_t id, char **out_path,
+                                   struct km_err *err) KM_MUST_USE;
 
 #endif

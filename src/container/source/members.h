@@ -1,5 +1,5 @@
 /*
- * An archive, or a directory, as a sequence of members: what tarwalk, unpack, single and dirwalk have in common, and
+ * An archive, or a directory, as a sequence of members: what tarmembers, unpack, single and dirwalk have in common, and
  * all that the reader knows of them. Raw names, exact offsets; what cannot be read is said through `fault`.
  *
  * Protocol: next, then read until a piece of length 0 (or fewer times: next skips what is left), then next again.

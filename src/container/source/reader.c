@@ -5,11 +5,11 @@
 
 #include "container/source/entrypath.h"
 #include "container/source/memberstream.h"
-#include "container/source/pathset.h"
+#include "container/source/nameset.h"
 #include "container/source/single.h"
 #include "container/source/sniff.h"
 #include "container/source/tarhead.h"
-#include "container/source/tarwalk.h"
+#include "container/source/tarmembers.h"
 #include "container/source/unpack.h"
 
 #define MAX_FRAMES      (KM_SOURCE_MAX_NESTED_DEPTH + 1)
@@ -43,7 +43,7 @@ struct km_reader {
     uint32_t entries;
     const struct km_tree *tree;
     bool damaged; /* the tree had faults */
-    struct km_pathset paths;
+    struct km_nameset paths;
     struct km_buf where;
     /* After the limit of entries: what the rest of the tree holds. */
     bool counting;
@@ -70,7 +70,7 @@ struct km_reader *km_reader_new(const struct km_source_limits *limits, struct km
         .max_ratio = limits->max_ratio, .grace_bytes = limits->ratio_grace, .memory_left = &reader->decoder_left};
     if (reader->limits.nested_depth > KM_SOURCE_MAX_NESTED_DEPTH)
         reader->limits.nested_depth = KM_SOURCE_MAX_NESTED_DEPTH;
-    km_pathset_init(&reader->paths);
+    km_nameset_init(&reader->paths);
     km_buf_init(&reader->where, MAX_WHERE_BYTES);
     for (size_t i = 0; i < MAX_FRAMES; i++) {
         km_buf_init(&reader->frames[i].path, MAX_PATH_BYTES);
@@ -83,7 +83,7 @@ void km_reader_free(struct km_reader *reader)
 {
     if (!reader)
         return;
-    km_pathset_done(&reader->paths);
+    km_nameset_done(&reader->paths);
     km_buf_done(&reader->where);
     for (size_t i = 0; i < MAX_FRAMES; i++)
         km_buf_done(&reader->frames[i].path);
@@ -310,7 +310,7 @@ static enum km_code open_inflated(struct km_reader *reader, struct frame *child,
         return chance ? KM_OK : tell_content(reader, outer, fault->reason, fault->detail, err);
     }
     if (km_sniff(bytes, have) == KM_CONTENT_TAR) {
-        *out_members = km_tarwalk_new(child->inflated, err);
+        *out_members = km_tarmembers_new(child->inflated, err);
     } else {
         const char *name = single_name(km_buf_text(&outer->path), &child->path, err);
         *out_members = name ? km_single_new(name, child->inflated, err) : NULL;
@@ -331,7 +331,8 @@ static enum km_code push(struct km_reader *reader, struct frame *outer, enum km_
         child->inflated = km_inflate_new(content, stream, &reader->inflate, err);
         code = child->inflated ? open_inflated(reader, child, outer, &child->members, err) : err->code;
     } else {
-        child->members = content == KM_CONTENT_TAR ? km_tarwalk_new(stream, err) : km_unpack_new(content, stream, err);
+        child->members =
+            content == KM_CONTENT_TAR ? km_tarmembers_new(stream, err) : km_unpack_new(content, stream, err);
         code = child->members ? KM_OK : err->code;
     }
     if (code != KM_OK || !child->members) {
@@ -416,7 +417,7 @@ static enum km_code begin_entry(struct km_reader *reader, struct frame *frame, s
         return KM_OK;
     enum km_code code = KM_OK;
     if (frame == reader->frames)
-        code = km_pathset_add(&reader->paths, entry->path, strlen(entry->path), &entry->duplicate_of_blob_path, err);
+        code = km_nameset_add(&reader->paths, entry->path, strlen(entry->path), &entry->duplicate_of_blob_path, err);
     entry->id = reader->entries;
     if (code == KM_OK)
         code = km_layout_add_entry(reader->layout, entry, err);
@@ -581,7 +582,7 @@ enum km_code km_reader_walk(struct km_reader *reader, const struct km_tree *tree
     reader->tree = tree;
     reader->damaged = reader->counting = false;
     reader->uncounted_files = reader->uncounted_bytes = 0;
-    km_pathset_clear(&reader->paths);
+    km_nameset_clear(&reader->paths);
     root->members = tree->members;
     root->inflated = NULL;
     root->open = false;

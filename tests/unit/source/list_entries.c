@@ -1,6 +1,6 @@
 /*
- * Prints what the source module delivers, one JSON object a line: entries with the SHA-256 of their content, gaps, blobs
- * coverage. For tests that compare it with other programs' opinion, and for people who look into an archive.
+ * Prints what the source module delivers, one JSON object a line: entries with the SHA-256 of their content, gaps,
+ * blobs coverage. For tests that compare it with other programs' opinion, and for people who look into an archive.
  *
  *     list_entries [--quiet] [--depth N] TARGET      exit 0, or 1 when the run failed
  */

@@ -1,11 +1,11 @@
-#include "container/source/tarwalk.h"
+#include "container/source/tarmembers.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "container/source/tarhead.h"
 
-struct tarwalk {
+struct tarmembers {
     struct km_members base;
     struct km_stream *stream;
     struct km_tar_pax pax;
@@ -33,21 +33,21 @@ static uint64_t padding_of(uint64_t size)
     return (KM_TAR_BLOCK - size % KM_TAR_BLOCK) % KM_TAR_BLOCK;
 }
 
-static enum km_code fault(struct tarwalk *walk, enum km_gap_reason reason, uint64_t offset, uint64_t bytes,
+static enum km_code fault(struct tarmembers *walk, enum km_gap_reason reason, uint64_t offset, uint64_t bytes,
                           const char *detail, struct km_err *err)
 {
     const struct km_fault told = {.reason = reason, .offset = offset, .bytes = bytes, .detail = detail};
     return km_members_fault(&walk->base, &told, err);
 }
 
-static enum km_code cut_here(struct tarwalk *walk, const char *detail, struct km_err *err)
+static enum km_code cut_here(struct tarmembers *walk, const char *detail, struct km_err *err)
 {
     walk->over = true;
     return fault(walk, KM_GAP_TRUNCATED, walk->stream->position, UINT64_MAX, detail, err);
 }
 
 /* Takes the next block; *out_have false at the end of the stream (a part of a block is consumed with it). */
-static enum km_code take_block(struct tarwalk *walk, bool *out_have, struct km_err *err)
+static enum km_code take_block(struct tarmembers *walk, bool *out_have, struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t have = 0;
@@ -65,7 +65,7 @@ static enum km_code take_block(struct tarwalk *walk, bool *out_have, struct km_e
 }
 
 /* Reads the payload of a header into walk->text. *out_usable false: it was cut or is too large, which was told. */
-static enum km_code take_meta(struct tarwalk *walk, uint64_t size, bool *out_usable, struct km_err *err)
+static enum km_code take_meta(struct tarmembers *walk, uint64_t size, bool *out_usable, struct km_err *err)
 {
     uint64_t at = walk->stream->position, done = 0;
     *out_usable = false;
@@ -95,7 +95,7 @@ static enum km_code take_meta(struct tarwalk *walk, uint64_t size, bool *out_usa
 }
 
 /* Codes that input can cause become faults; the others end the run. */
-static enum km_code input_fault(struct tarwalk *walk, enum km_code code, struct km_err *err)
+static enum km_code input_fault(struct tarmembers *walk, enum km_code code, struct km_err *err)
 {
     if (code != KM_FORMAT && code != KM_LIMIT)
         return code;
@@ -104,7 +104,7 @@ static enum km_code input_fault(struct tarwalk *walk, enum km_code code, struct 
                  walk->stream->position - walk->first_header, cause.text, err);
 }
 
-static enum km_code keep_long_name(struct tarwalk *walk, struct km_buf *name, struct km_err *err)
+static enum km_code keep_long_name(struct tarmembers *walk, struct km_buf *name, struct km_err *err)
 {
     size_t length = strnlen(km_buf_text(&walk->text), walk->text.length);
     km_buf_clear(name);
@@ -112,7 +112,7 @@ static enum km_code keep_long_name(struct tarwalk *walk, struct km_buf *name, st
 }
 
 /* Headers that describe the next one. *out_meta: it was one of them. */
-static enum km_code take_description(struct tarwalk *walk, bool *out_meta, struct km_err *err)
+static enum km_code take_description(struct tarmembers *walk, bool *out_meta, struct km_err *err)
 {
     char type = walk->header.type;
     *out_meta = type != '\0' && strchr("xXgLKV", type) != NULL;
@@ -142,7 +142,7 @@ static enum km_code take_description(struct tarwalk *walk, bool *out_meta, struc
 }
 
 /* Looks for the next good header behind a bad one. *out_found false: there is none. */
-static enum km_code resync(struct tarwalk *walk, bool *out_found, struct km_err *err)
+static enum km_code resync(struct tarmembers *walk, bool *out_found, struct km_err *err)
 {
     uint64_t from = walk->stream->position - KM_TAR_BLOCK, bad_end = walk->stream->position;
     enum km_tar_block kind = KM_TAR_BAD;
@@ -166,7 +166,7 @@ static enum km_code resync(struct tarwalk *walk, bool *out_found, struct km_err 
 }
 
 /* What stands behind the archive's end: zeros, or something that an unpacker never sees. */
-static enum km_code drain_end(struct tarwalk *walk, struct km_err *err)
+static enum km_code drain_end(struct tarmembers *walk, struct km_err *err)
 {
     uint64_t first = UINT64_MAX, last = 0;
     walk->over = true;
@@ -198,7 +198,7 @@ static enum km_code drain_end(struct tarwalk *walk, struct km_err *err)
 }
 
 /* Takes blocks up to the next header. *out_found false: the archive is over. */
-static enum km_code take_header(struct tarwalk *walk, bool *out_found, struct km_err *err)
+static enum km_code take_header(struct tarmembers *walk, bool *out_found, struct km_err *err)
 {
     *out_found = walk->pending;
     if (walk->pending) {
@@ -251,7 +251,7 @@ static bool next_line(const char **at, const char *end, uint64_t *out)
 }
 
 /* Parses a PAX 1.0 map from text. *out_done false: it needs more text. */
-static enum km_code parse_map(struct tarwalk *walk, bool *out_done, struct km_err *err)
+static enum km_code parse_map(struct tarmembers *walk, bool *out_done, struct km_err *err)
 {
     const char *at = km_buf_text(&walk->text), *end = at + walk->text.length;
     uint64_t count = 0, offset = 0, length = 0;
@@ -274,7 +274,7 @@ static enum km_code parse_map(struct tarwalk *walk, bool *out_done, struct km_er
 }
 
 /* The map of PAX format 1.0 stands in front of the data, in whole blocks. */
-static enum km_code take_map(struct tarwalk *walk, struct km_err *err)
+static enum km_code take_map(struct tarmembers *walk, struct km_err *err)
 {
     bool done = false;
     size_t next_try = 0; /* parsing again at doubled lengths keeps this linear */
@@ -304,7 +304,7 @@ static enum km_code take_map(struct tarwalk *walk, struct km_err *err)
     return KM_OK;
 }
 
-static enum km_code take_gnu_sparse(struct tarwalk *walk, struct km_err *err)
+static enum km_code take_gnu_sparse(struct tarmembers *walk, struct km_err *err)
 {
     bool more = false, have = true;
     if (!km_tar_sparse_realsize(walk->block, &walk->size))
@@ -320,7 +320,7 @@ static enum km_code take_gnu_sparse(struct tarwalk *walk, struct km_err *err)
     return code;
 }
 
-static enum km_code take_sparse(struct tarwalk *walk, struct km_err *err)
+static enum km_code take_sparse(struct tarmembers *walk, struct km_err *err)
 {
     struct km_tar_pax *pax = &walk->pax;
     uint64_t stored = 0;
@@ -345,7 +345,7 @@ static enum km_code take_sparse(struct tarwalk *walk, struct km_err *err)
     return input_fault(walk, code, err);
 }
 
-static enum km_entry_type type_of(const struct tarwalk *walk, const char *path)
+static enum km_entry_type type_of(const struct tarmembers *walk, const char *path)
 {
     size_t length = strlen(path);
     switch (walk->header.type) {
@@ -380,7 +380,7 @@ static const char *choose(const struct km_buf *first, const struct km_buf *secon
     return chosen->data;
 }
 
-static void describe(struct tarwalk *walk, struct km_member *out)
+static void describe(struct tarmembers *walk, struct km_member *out)
 {
     const struct km_tar_header *header = &walk->header;
     const struct km_tar_pax *pax = &walk->pax;
@@ -403,7 +403,7 @@ static bool header_only(char type)
     return type >= '1' && type <= '6';
 }
 
-static enum km_code finish_member(struct tarwalk *walk, struct km_err *err)
+static enum km_code finish_member(struct tarmembers *walk, struct km_err *err)
 {
     uint64_t skipped = 0, wanted = walk->stored_left + walk->padding;
     if (walk->stored_left > UINT64_MAX - walk->padding)
@@ -421,7 +421,7 @@ static enum km_code finish_member(struct tarwalk *walk, struct km_err *err)
     return code;
 }
 
-static enum km_code begin_member(struct tarwalk *walk, struct km_member *out, struct km_err *err)
+static enum km_code begin_member(struct tarmembers *walk, struct km_member *out, struct km_err *err)
 {
     const struct km_tar_pax *pax = &walk->pax;
     walk->stored_left = header_only(walk->header.type) ? 0 : pax->has_size ? pax->size : walk->header.size;
@@ -443,7 +443,7 @@ static enum km_code begin_member(struct tarwalk *walk, struct km_member *out, st
 
 static enum km_code next_member(struct km_members *members, struct km_member *out, bool *out_found, struct km_err *err)
 {
-    struct tarwalk *walk = (struct tarwalk *)members;
+    struct tarmembers *walk = (struct tarmembers *)members;
     *out_found = false;
     enum km_code code = finish_member(walk, err);
     while (code == KM_OK && !walk->over) {
@@ -470,7 +470,7 @@ static enum km_code next_member(struct km_members *members, struct km_member *ou
     return code;
 }
 
-static enum km_code read_stored(struct tarwalk *walk, uint64_t max, struct km_piece *out, struct km_err *err)
+static enum km_code read_stored(struct tarmembers *walk, uint64_t max, struct km_piece *out, struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t got = 0;
@@ -489,7 +489,7 @@ static enum km_code read_stored(struct tarwalk *walk, uint64_t max, struct km_pi
 
 static enum km_code read_member(struct km_members *members, struct km_piece *out, struct km_err *err)
 {
-    struct tarwalk *walk = (struct tarwalk *)members;
+    struct tarmembers *walk = (struct tarmembers *)members;
     if (walk->broken || walk->cursor >= walk->size) {
         *out = (struct km_piece){.offset = walk->cursor, .broken = walk->broken};
         return KM_OK;
@@ -513,7 +513,7 @@ static enum km_code read_member(struct km_members *members, struct km_piece *out
 
 static void close_walk(struct km_members *members)
 {
-    struct tarwalk *walk = (struct tarwalk *)members;
+    struct tarmembers *walk = (struct tarmembers *)members;
     km_tar_pax_done(&walk->pax);
     km_buf_done(&walk->long_path);
     km_buf_done(&walk->long_link);
@@ -522,9 +522,9 @@ static void close_walk(struct km_members *members)
     free(walk);
 }
 
-struct km_members *km_tarwalk_new(struct km_stream *stream, struct km_err *err)
+struct km_members *km_tarmembers_new(struct km_stream *stream, struct km_err *err)
 {
-    struct tarwalk *walk = calloc(1, sizeof *walk);
+    struct tarmembers *walk = calloc(1, sizeof *walk);
     if (!walk) {
         km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", sizeof *walk);
         return NULL;

@@ -1,25 +1,25 @@
-#include "container/source/pathset.h"
+#include "container/source/nameset.h"
 
 #include <stdlib.h>
 
 #define FIRST_CAPACITY ((size_t)1024)
 
-void km_pathset_init(struct km_pathset *set)
+void km_nameset_init(struct km_nameset *set)
 {
-    *set = (struct km_pathset){0};
+    *set = (struct km_nameset){0};
     km_keyhash_init(&set->key);
 }
 
-void km_pathset_done(struct km_pathset *set)
+void km_nameset_done(struct km_nameset *set)
 {
     free(set->slots);
     set->slots = NULL;
     set->count = set->capacity = 0;
 }
 
-void km_pathset_clear(struct km_pathset *set)
+void km_nameset_clear(struct km_nameset *set)
 {
-    km_pathset_done(set);
+    km_nameset_done(set);
 }
 
 static uint64_t *find_slot(uint64_t *slots, size_t capacity, uint64_t hash)
@@ -30,7 +30,7 @@ static uint64_t *find_slot(uint64_t *slots, size_t capacity, uint64_t hash)
     return &slots[i];
 }
 
-static enum km_code grow(struct km_pathset *set, struct km_err *err)
+static enum km_code grow(struct km_nameset *set, struct km_err *err)
 {
     size_t capacity = set->capacity ? set->capacity * 2 : FIRST_CAPACITY;
     uint64_t *slots = calloc(capacity, sizeof *slots);
@@ -45,7 +45,7 @@ static enum km_code grow(struct km_pathset *set, struct km_err *err)
     return KM_OK;
 }
 
-enum km_code km_pathset_add(struct km_pathset *set, const char *path, size_t length, bool *out_known,
+enum km_code km_nameset_add(struct km_nameset *set, const char *path, size_t length, bool *out_known,
                             struct km_err *err)
 {
     if (set->count >= set->capacity / 2) {
