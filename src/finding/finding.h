@@ -116,6 +116,20 @@ struct km_finding {
     const struct km_evidence *evidence;
 };
 
+/* What the package database inside a container says about its files. Files that a later layer deletes or replaces do
+ * not count. All zero with database "none" when there is no database to compare with: neutral, not suspicious. */
+struct km_integrity {
+    const char *database; /* "dpkg", "none", or "unusable" */
+    const char *detail;   /* why it is unusable, or NULL */
+    uint64_t packages;
+    uint64_t files_intact;        /* as the package shipped them */
+    uint64_t files_unchecked;     /* owned, and the package has no checksum for them */
+    uint64_t files_configuration; /* owned configuration files, which may differ */
+    uint64_t files_changed;
+    uint64_t files_unowned;
+    uint64_t executables_unowned;
+};
+
 /* Version stamps that go with a result. */
 struct km_versions {
     const char *komainu;
@@ -125,8 +139,15 @@ struct km_versions {
 
 struct km_target {
     const char *name;   /* as the user gave it */
-    const char *scheme; /* "docker-archive", "dir", … as resolved */
-    const char *digest; /* of the image's manifest or config, or NULL */
+    const char *scheme; /* "docker-archive", "dir", …; NULL while it is not known */
+};
+
+/* An image that the target turned out to hold; known at its end. */
+struct km_image_info {
+    const char *name;     /* "repo:tag", or NULL */
+    const char *digest;   /* of its manifest or config, or NULL */
+    const char *platform; /* "linux/amd64", or NULL */
+    uint64_t layers;
 };
 
 /* "clean", "incomplete", "suspicious", "malicious". Static storage. */

@@ -13,9 +13,14 @@
 #include "finding/finding.h"
 
 struct km_outcome {
+    const char *scheme;      /* as resolved: "docker-archive", "dir", … or NULL */
     enum km_verdict verdict; /* of the whole target */
     double score;            /* of its strongest finding; 0 without findings */
     struct km_coverage coverage;
+    const struct km_integrity *integrity; /* NULL: the target was not read far enough to say */
+    size_t image_count;
+    const struct km_image_info *images;
+    uint64_t findings_omitted; /* of low score, beyond the number asked for; counted in integrity */
     struct km_versions versions;
     double seconds;             /* wall time spent */
     const struct km_err *error; /* NULL, or why the target could not be read to its end */

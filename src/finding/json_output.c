@@ -1,0 +1,215 @@
+#include "finding/json_output.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/text.h"
+
+/* Paths and names are bytes that an enemy chose: what is not plain UTF-8 is escaped, so that two readers agree. */
+static void set_hostile(struct km_json *object, const char *key, const char *text)
+{
+    char small[1024];
+    if (!text) {
+        km_json_set_string(object, key, NULL);
+        return;
+    }
+    size_t length = strlen(text), room = KM_TEXT_ESCAPED_MAX(length);
+    char *escaped = room <= sizeof small ? small : malloc(room);
+    KM_ASSERT(escaped != NULL);
+    km_text_escape(text, length, escaped, room);
+    km_json_set_string(object, key, escaped);
+    if (escaped != small)
+        free(escaped);
+}
+
+static void set_count(struct km_json *object, const char *key, uint64_t count)
+{
+    if (count == UINT64_MAX)
+        km_json_set_string(object, key, NULL); /* unknown */
+    else
+        km_json_set_integer(object, key, count > INT64_MAX ? INT64_MAX : (int64_t)count);
+}
+
+static struct km_json *new_evidence(const struct km_evidence *evidence)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "id", evidence->id);
+    struct km_json *args = km_json_new_object();
+    for (size_t i = 0; i < evidence->arg_count; i++) {
+        const struct km_arg *arg = &evidence->args[i];
+        if (arg->type == KM_ARG_TEXT)
+            set_hostile(args, arg->name, arg->text);
+        else if (arg->type == KM_ARG_INTEGER)
+            km_json_set_integer(args, arg->name, arg->integer);
+        else
+            km_json_set_real(args, arg->name, arg->real);
+    }
+    km_json_set(object, "args", args);
+    km_json_set_real(object, "weight", evidence->weight);
+    if (evidence->reference)
+        km_json_set_string(object, "reference", evidence->reference);
+    return object;
+}
+
+static struct km_json *new_subject(const struct km_subject *subject)
+{
+    struct km_json *object = km_json_new_object();
+    set_hostile(object, "image", subject->image);
+    set_hostile(object, "path", subject->path);
+    set_hostile(object, "layer", subject->layer);
+    if (subject->layer_index >= 0)
+        km_json_set_integer(object, "layer_index", subject->layer_index);
+    else
+        km_json_set_string(object, "layer_index", NULL);
+    set_hostile(object, "layer_history", subject->layer_history);
+    set_hostile(object, "deleted_by", subject->deleted_by);
+    set_hostile(object, "replaced_by", subject->replaced_by);
+    km_json_set_string(object, "sha256", subject->sha256);
+    set_count(object, "size", subject->size_bytes);
+    return object;
+}
+
+static struct km_json *new_finding(const struct km_finding *finding)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "kind", finding->kind);
+    km_json_set(object, "subject", new_subject(&finding->subject));
+    km_json_set_string(object, "verdict", km_verdict_to_string(finding->verdict));
+    km_json_set_real(object, "score", finding->score);
+    km_json_set_real(object, "confidence", finding->confidence);
+    struct km_json *ranges = km_json_new_array();
+    for (size_t i = 0; i < finding->range_count; i++) {
+        struct km_json *range = km_json_new_array();
+        km_json_append(range, km_json_new_integer((int64_t)finding->ranges[i].begin));
+        km_json_append(range, km_json_new_integer((int64_t)finding->ranges[i].end));
+        km_json_append(ranges, range);
+    }
+    km_json_set(object, "ranges", ranges);
+    set_hostile(object, "package", finding->package);
+    struct km_json *evidence = km_json_new_array();
+    for (size_t i = 0; i < finding->evidence_count; i++)
+        km_json_append(evidence, new_evidence(&finding->evidence[i]));
+    km_json_set(object, "evidence", evidence);
+    return object;
+}
+
+static struct km_json *new_gap(const struct km_gap *gap)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "reason", km_gap_reason_to_string(gap->reason));
+    km_json_set_bool(object, "opaque", km_gap_is_opaque(gap->reason));
+    set_hostile(object, "where", gap->where);
+    set_hostile(object, "layer", gap->layer);
+    set_count(object, "offset", gap->offset);
+    set_count(object, "bytes", gap->bytes);
+    set_hostile(object, "detail", gap->detail);
+    return object;
+}
+
+static struct km_json *new_coverage(const struct km_result *result)
+{
+    const struct km_coverage *coverage = &result->outcome.coverage;
+    struct km_json *object = km_json_new_object();
+    set_count(object, "bytes_total", coverage->bytes_total);
+    set_count(object, "bytes_examined", coverage->bytes_examined);
+    set_count(object, "bytes_opaque", coverage->bytes_opaque);
+    set_count(object, "files_total", coverage->files_total);
+    set_count(object, "files_examined", coverage->files_examined);
+    struct km_json *gaps = km_json_new_array();
+    for (size_t i = 0; i < result->gap_count; i++)
+        km_json_append(gaps, new_gap(&result->gaps[i]));
+    km_json_set(object, "gaps", gaps);
+    set_count(object, "gaps_omitted", result->gaps_omitted);
+    return object;
+}
+
+static struct km_json *new_integrity(const struct km_integrity *integrity)
+{
+    if (!integrity)
+        return km_json_new_null();
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "database", integrity->database);
+    set_hostile(object, "detail", integrity->detail);
+    set_count(object, "packages", integrity->packages);
+    set_count(object, "files_intact", integrity->files_intact);
+    set_count(object, "files_unchecked", integrity->files_unchecked);
+    set_count(object, "files_configuration", integrity->files_configuration);
+    set_count(object, "files_changed", integrity->files_changed);
+    set_count(object, "files_unowned", integrity->files_unowned);
+    set_count(object, "executables_unowned", integrity->executables_unowned);
+    return object;
+}
+
+static struct km_json *new_target(const struct km_result *result)
+{
+    struct km_json *object = km_json_new_object();
+    set_hostile(object, "name", result->target.name);
+    km_json_set_string(object, "scheme", result->target.scheme);
+    struct km_json *images = km_json_new_array();
+    for (size_t i = 0; i < result->outcome.image_count; i++) {
+        const struct km_image_info *info = &result->outcome.images[i];
+        struct km_json *image = km_json_new_object();
+        set_hostile(image, "name", info->name);
+        set_hostile(image, "digest", info->digest);
+        set_hostile(image, "platform", info->platform);
+        set_count(image, "layers", info->layers);
+        km_json_append(images, image);
+    }
+    km_json_set(object, "images", images);
+    return object;
+}
+
+static struct km_json *new_error(const struct km_err *error)
+{
+    if (!error)
+        return km_json_new_null();
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "code", km_code_to_string(error->code));
+    km_json_set_string(object, "text", error->text);
+    return object;
+}
+
+static struct km_json *new_result(const struct km_result *result)
+{
+    const struct km_outcome *outcome = &result->outcome;
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "schema", KM_SCAN_SCHEMA);
+    km_json_set(object, "target", new_target(result));
+    km_json_set_string(object, "verdict", km_verdict_to_string(outcome->verdict));
+    km_json_set_real(object, "score", outcome->score);
+    km_json_set(object, "error", new_error(outcome->error));
+    km_json_set(object, "coverage", new_coverage(result));
+    km_json_set(object, "packages", new_integrity(outcome->integrity));
+    struct km_json *findings = km_json_new_array();
+    for (size_t i = 0; i < result->finding_count; i++)
+        km_json_append(findings, new_finding(&result->findings[i]));
+    km_json_set(object, "findings", findings);
+    set_count(object, "findings_omitted", outcome->findings_omitted);
+    struct km_json *versions = km_json_new_object();
+    km_json_set_string(versions, "komainu", outcome->versions.komainu);
+    km_json_set_string(versions, "rules", outcome->versions.rules);
+    km_json_set_string(versions, "model", outcome->versions.model);
+    km_json_set(object, "versions", versions);
+    km_json_set_real(object, "seconds", round(outcome->seconds * 1000) / 1000);
+    return object;
+}
+
+enum km_code km_json_output_format(const struct km_results *results, bool as_list, struct km_buf *out,
+                                   struct km_err *err)
+{
+    struct km_json *document KM_CLEANUP(km_json_cleanup) = NULL;
+    if (!as_list && km_results_count(results) == 1) {
+        document = new_result(km_results_get(results, 0));
+    } else {
+        document = km_json_new_object();
+        km_json_set_string(document, "schema", KM_SCAN_LIST_SCHEMA);
+        km_json_set_string(document, "verdict", km_verdict_to_string(km_results_verdict(results)));
+        struct km_json *list = km_json_new_array();
+        for (size_t i = 0; i < km_results_count(results); i++)
+            km_json_append(list, new_result(km_results_get(results, i)));
+        km_json_set(document, "results", list);
+    }
+    enum km_code code = km_json_format(document, 2, out, err);
+    return code == KM_OK ? km_buf_append_text(out, "\n", err) : code;
+}
