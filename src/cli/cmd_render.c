@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,8 +17,6 @@
 #include "container/imaging/render.h"
 #include "container/imaging/sheet.h"
 
-#define DEFAULT_SIDE 1024U
-
 enum view {
     VIEW_TAR,
     VIEW_FILE,
@@ -33,7 +30,6 @@ struct options {
     const char *at;     /* COL,ROW */
     const char *byte;   /* offset in the input, or in `member` */
     const char *member; /* NULL: the input */
-    char mask_separator;
     enum view view;
     uint32_t side;
     uint32_t step;
@@ -41,47 +37,96 @@ struct options {
     enum km_curve_kind curve;
     enum km_colour_map maps[KM_COLOUR_MAX_MAPS];
     size_t map_count;
-    uint32_t png_level;
+    int png_level;
     bool json;
-    bool help;
+    bool mask_null;
     bool tar_view_options; /* one was given that the file view has no use for */
 };
 
-enum option_number {
-    OPTION_SIZE = 256,
-    OPTION_STEP,
-    OPTION_LAYOUT,
-    OPTION_CURVE,
-    OPTION_COLORS,
-    OPTION_VIEW,
-    OPTION_PNG_LEVEL,
-    OPTION_MASK_PATHS,
-    OPTION_MASK_OUTPUT,
-    OPTION_NULL,
-    OPTION_AT,
-    OPTION_BYTE,
-    OPTION_MEMBER,
-    OPTION_FORMAT,
-};
-
-static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},
-    {"size", required_argument, NULL, OPTION_SIZE},
-    {"step", required_argument, NULL, OPTION_STEP},
-    {"layout", required_argument, NULL, OPTION_LAYOUT},
-    {"curve", required_argument, NULL, OPTION_CURVE},
-    {"colors", required_argument, NULL, OPTION_COLORS},
-    {"view", required_argument, NULL, OPTION_VIEW},
-    {"png-level", required_argument, NULL, OPTION_PNG_LEVEL},
-    {"mask-paths", required_argument, NULL, OPTION_MASK_PATHS},
-    {"mask-output", required_argument, NULL, OPTION_MASK_OUTPUT},
-    {"null", no_argument, NULL, OPTION_NULL},
-    {"at", required_argument, NULL, OPTION_AT},
-    {"byte", required_argument, NULL, OPTION_BYTE},
-    {"member", required_argument, NULL, OPTION_MEMBER},
-    {"format", required_argument, NULL, OPTION_FORMAT},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+static const struct km_option rows[] = {
+    {.name = "output",
+     .letter = 'o',
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "write the picture there; '-' is standard output"},
+    {.name = "size",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "1024",
+     .least = 1,
+     .most = KM_CURVE_MAX_SIDE,
+     .help = "width in pixels; a power of two for the hilbert curve"},
+    {.name = "layout",
+     .type = KM_OPTION_CHOICE,
+     .choices = "square|unrolled|unrolled_n",
+     .fallback = "unrolled",
+     .help = "one square, four squares, or as many as there are bytes"},
+    {.name = "step",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "0",
+     .least = 0,
+     .most = UINT32_MAX,
+     .help = "with unrolled: show one byte in N; 0: the file fills four squares"},
+    {.name = "curve",
+     .type = KM_OPTION_CHOICE,
+     .choices = "hilbert|zigzag",
+     .fallback = "hilbert",
+     .help = "the order of the pixels"},
+    {.name = "colors",
+     .type = KM_OPTION_TEXT,
+     .argument = "LIST",
+     .fallback = "class,magnitude,structure",
+     .help = "one to four of class, magnitude, structure, entropy; the first three are red, green, blue"},
+    {.name = "view",
+     .type = KM_OPTION_CHOICE,
+     .choices = "tar|file",
+     .fallback = "tar",
+     .help = "the file as one string of bytes, or each file of the archive from its own first byte"},
+    {.name = "png-level",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "2",
+     .least = 0,
+     .most = KM_PICTURE_MAX_LEVEL,
+     .help = "compression of the PNG, 0 for none"},
+    {.name = "mask-paths",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "members to mark, one path a line; needs --mask-output"},
+    {.name = "mask-output",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "write the mask there: white where a marked member lies"},
+    {.name = "null",
+     .type = KM_OPTION_FLAG,
+     .only_flag = true,
+     .help = "paths in --mask-paths end with a NUL instead of a newline"},
+    {.name = "at",
+     .type = KM_OPTION_TEXT,
+     .argument = "COL,ROW",
+     .only_flag = true,
+     .help = "print which bytes of which file the pixel shows"},
+    {.name = "byte",
+     .type = KM_OPTION_TEXT,
+     .argument = "N",
+     .only_flag = true,
+     .help = "print the pixel that shows byte N of FILE, or of --member"},
+    {.name = "member",
+     .type = KM_OPTION_TEXT,
+     .argument = "PATH",
+     .only_flag = true,
+     .help = "with --byte: count in this member of the archive"},
+    {.name = "format",
+     .letter = 'f',
+     .type = KM_OPTION_CHOICE,
+     .choices = "text|json",
+     .fallback = "text",
+     .help = "how --at and --byte answer"},
+    {0},
 };
 
 static struct km_cancel cancel = KM_CANCEL_INIT;
@@ -90,35 +135,6 @@ static void on_signal(int number)
 {
     (void)number;
     km_cancel_request(&cancel);
-}
-
-static void print_help(void)
-{
-    printf("usage: komainu render FILE -o PICTURE.png [OPTIONS]\n"
-           "       komainu render FILE --at COL,ROW [OPTIONS]\n"
-           "       komainu render FILE --byte N [--member PATH] [OPTIONS]\n"
-           "\n"
-           "Shows the bytes of a file, a tar archive above all, as a picture; FILE '-' is standard input.\n"
-           "\n"
-           "  -o, --output FILE     write the picture there; '-' is standard output\n"
-           "  --size N              width in pixels; a power of two for the hilbert curve (default %u)\n"
-           "  --layout NAME         square | unrolled | unrolled_n (default unrolled)\n"
-           "  --step N              with unrolled: show one byte in N; without it, the file fills four squares\n"
-           "  --curve NAME          hilbert | zigzag (default hilbert)\n"
-           "  --colors LIST         one to four of class,magnitude,structure,entropy (default\n"
-           "                        class,magnitude,structure); the first three are red, green and blue\n"
-           "  --view NAME           tar: the file as one string of bytes (default)\n"
-           "                        file: each file of the archive from its own first byte; takes --size only\n"
-           "  --png-level N         compression, 0 (none) to 9 (default %d)\n"
-           "  --mask-paths FILE     members to mark, one path a line; needs --mask-output\n"
-           "  --mask-output FILE    write the mask there: white where a marked member lies\n"
-           "  --null                paths in --mask-paths end with a NUL instead of a newline\n"
-           "  --at COL,ROW          print which bytes of which file the pixel shows\n"
-           "  --byte N              print the pixel that shows byte N of FILE, or of --member\n"
-           "  --member PATH         with --byte: count in this member of the archive\n"
-           "  --format NAME         of --at and --byte: text (default) | json\n"
-           "  -h, --help            print this\n",
-           DEFAULT_SIDE, KM_PICTURE_DEFAULT_LEVEL);
 }
 
 /* ---- Options ---- */
@@ -146,107 +162,16 @@ static enum km_code parse_small(const char *text, uint32_t lowest, uint32_t high
     return code;
 }
 
-/* Index of `text` in a list of names that ends with NULL. */
-static enum km_code parse_name(const char *text, const char *const *names, unsigned *out_index, struct km_err *err)
-{
-    for (unsigned i = 0; names[i]; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *out_index = i;
-            return KM_OK;
-        }
-    }
-    return km_fail(err, KM_FORMAT, "there is no '%s'; see --help", text);
-}
-
-static enum km_code set_tar_option(struct options *options, int option, const char *text, struct km_err *err)
-{
-    static const char *const layouts[] = {"square", "unrolled", "unrolled_n", NULL};
-    static const char *const curves[] = {"hilbert", "zigzag", NULL};
-    unsigned index = 0;
-    enum km_code code;
-    options->tar_view_options = true;
-    if (option == OPTION_COLORS)
-        return km_colour_parse_maps(text, options->maps, &options->map_count, err);
-    if (option == OPTION_STEP)
-        return parse_small(text, 1, UINT32_MAX, &options->step, err);
-    if (option == OPTION_LAYOUT) {
-        code = parse_name(text, layouts, &index, err);
-        options->layout = (enum km_geometry_layout)index;
-        return code;
-    }
-    code = parse_name(text, curves, &index, err);
-    options->curve = (enum km_curve_kind)index;
-    return code;
-}
-
-static enum km_code set_value_option(struct options *options, int option, const char *text, struct km_err *err)
-{
-    static const char *const views[] = {"tar", "file", NULL};
-    static const char *const formats[] = {"text", "json", NULL};
-    unsigned index = 0;
-    enum km_code code = KM_OK;
-    switch (option) {
-    case OPTION_SIZE:
-        return parse_small(text, 1, KM_CURVE_MAX_SIDE, &options->side, err);
-    case OPTION_PNG_LEVEL:
-        return parse_small(text, 0, KM_PICTURE_MAX_LEVEL, &options->png_level, err);
-    case OPTION_VIEW:
-        code = parse_name(text, views, &index, err);
-        options->view = (enum view)index;
-        return code;
-    case OPTION_FORMAT:
-        code = parse_name(text, formats, &index, err);
-        options->json = index == 1;
-        return code;
-    default:
-        return set_tar_option(options, option, text, err);
-    }
-}
-
-static enum km_code set_option(struct options *options, int option, const char *text, struct km_err *err)
-{
-    switch (option) {
-    case 'o':
-        options->output = text;
-        return KM_OK;
-    case 'h':
-        options->help = true;
-        return KM_OK;
-    case OPTION_MASK_PATHS:
-        options->mask_paths = text;
-        return KM_OK;
-    case OPTION_MASK_OUTPUT:
-        options->mask_output = text;
-        return KM_OK;
-    case OPTION_NULL:
-        options->mask_separator = '\0';
-        return KM_OK;
-    case OPTION_AT:
-        options->at = text;
-        return KM_OK;
-    case OPTION_BYTE:
-        options->byte = text;
-        return KM_OK;
-    case OPTION_MEMBER:
-        options->member = text;
-        return KM_OK;
-    default:
-        return set_value_option(options, option, text, err);
-    }
-}
-
 static enum km_code check_options(const struct options *options, struct km_err *err)
 {
     int tasks = (options->output || options->mask_output) + (options->at != NULL) + (options->byte != NULL);
-    if (!options->file)
-        return km_fail(err, KM_FORMAT, "no FILE given; see --help");
     if (tasks != 1)
         return km_fail(err, KM_FORMAT, "give one of -o PICTURE.png, --at COL,ROW and --byte N; see --help");
     if (!options->mask_paths != !options->mask_output)
         return km_fail(err, KM_FORMAT, "--mask-paths and --mask-output go together");
     if (options->member && !options->byte)
         return km_fail(err, KM_FORMAT, "--member needs --byte");
-    if (options->mask_separator == '\0' && !options->mask_paths)
+    if (options->mask_null && !options->mask_paths)
         return km_fail(err, KM_FORMAT, "--null needs --mask-paths");
     if (options->view == VIEW_FILE && (options->tar_view_options || options->mask_paths))
         return km_fail(err, KM_FORMAT, "--view file has no layout, step, curve, colors or mask");
@@ -255,37 +180,38 @@ static enum km_code check_options(const struct options *options, struct km_err *
     return KM_OK;
 }
 
-static enum km_code parse_options(int argc, char **argv, struct options *options, struct km_err *err)
+static bool is(const struct km_options *given, const char *name, const char *word)
+{
+    return strcmp(km_options_text(given, name), word) == 0;
+}
+
+static enum km_code read_options(const struct km_options *given, const char *file, struct options *options,
+                                 struct km_err *err)
 {
     *options = (struct options){
-        .mask_separator = '\n',
-        .side = DEFAULT_SIDE,
-        .layout = KM_GEOMETRY_UNROLLED,
-        .maps = {KM_COLOUR_CLASS, KM_COLOUR_MAGNITUDE, KM_COLOUR_STRUCTURE},
-        .map_count = 3,
-        .png_level = KM_PICTURE_DEFAULT_LEVEL,
+        .file = file,
+        .output = km_options_text(given, "output"),
+        .mask_paths = km_options_text(given, "mask-paths"),
+        .mask_output = km_options_text(given, "mask-output"),
+        .at = km_options_text(given, "at"),
+        .byte = km_options_text(given, "byte"),
+        .member = km_options_text(given, "member"),
+        .view = is(given, "view", "file") ? VIEW_FILE : VIEW_TAR,
+        .side = (uint32_t)km_options_integer(given, "size"),
+        .step = (uint32_t)km_options_integer(given, "step"),
+        .layout = is(given, "layout", "square")     ? KM_GEOMETRY_SQUARE
+                  : is(given, "layout", "unrolled") ? KM_GEOMETRY_UNROLLED
+                                                    : KM_GEOMETRY_UNROLLED_N,
+        .curve = is(given, "curve", "hilbert") ? KM_CURVE_HILBERT : KM_CURVE_ZIGZAG,
+        .png_level = (int)km_options_integer(given, "png-level"),
+        .json = is(given, "format", "json"),
+        .mask_null = km_options_flag(given, "null"),
     };
-    opterr = 0;
-    for (;;) {
-        const char *given = argv[optind < argc ? optind : argc - 1];
-        int index = -1;
-        int option = getopt_long(argc, argv, ":o:h", long_options, &index);
-        if (option < 0)
-            break;
-        if (option == '?')
-            return km_fail(err, KM_FORMAT, "no option '%s'; see --help", given);
-        if (option == ':')
-            return km_fail(err, KM_FORMAT, "option '%s' needs a value", given);
-        enum km_code code = set_option(options, option, optarg ? optarg : "", err);
-        if (code != KM_OK)
-            return index >= 0 ? km_err_wrap(err, "--%s", long_options[index].name) : code;
-    }
-    if (options->help)
-        return KM_OK;
-    if (argc - optind > 1)
-        return km_fail(err, KM_FORMAT, "one FILE at a time, not '%s' too", argv[optind + 1]);
-    options->file = optind < argc ? argv[optind] : NULL;
-    return check_options(options, err);
+    static const char *const tar_only[] = {"layout", "step", "curve", "colors"};
+    for (size_t i = 0; i < sizeof tar_only / sizeof tar_only[0]; i++)
+        options->tar_view_options |= km_options_is_given(given, tar_only[i]);
+    enum km_code code = km_colour_parse_maps(km_options_text(given, "colors"), options->maps, &options->map_count, err);
+    return code == KM_OK ? check_options(options, err) : km_err_wrap(err, "--colors");
 }
 
 /* ---- Work ---- */
@@ -339,7 +265,7 @@ static enum km_code draw(struct km_input *input, const struct options *options, 
         if (code != KM_OK)
             return code;
     }
-    KM_CLEANUP(km_picture_cleanup) struct km_picture *picture = km_picture_open(output, (int)options->png_level, err);
+    KM_CLEANUP(km_picture_cleanup) struct km_picture *picture = km_picture_open(output, options->png_level, err);
     if (!picture)
         return err->code;
     const struct km_row_sink sink = {picture, km_picture_begin, km_picture_rows};
@@ -383,7 +309,7 @@ static enum km_code draw_mask(struct km_input *input, const struct options *opti
     KM_CLEANUP(km_cleanup_close) int fd = open(options->mask_paths, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return km_fail_errno(err, errno, "cannot read %s", options->mask_paths);
-    KM_CLEANUP(km_pathset_cleanup) struct km_pathset *mask = km_pathset_load(fd, options->mask_separator, err);
+    KM_CLEANUP(km_pathset_cleanup) struct km_pathset *mask = km_pathset_load(fd, options->mask_null ? '\0' : '\n', err);
     if (!mask)
         return km_err_wrap(err, "%s", options->mask_paths);
     enum km_code code = draw(input, options, mask, options->mask_output, err);
@@ -526,16 +452,16 @@ static enum km_code run_locate(struct km_input *input, const struct options *opt
     return code;
 }
 
-static int run(int argc, char **argv)
+static int run(const struct km_options *given, int operand_count, char **operands)
 {
     struct km_err err = KM_ERR_INIT;
     struct options options;
     struct km_input input = KM_INPUT_CLOSED;
-    enum km_code code = parse_options(argc, argv, &options, &err);
-    if (code == KM_OK && options.help) {
-        print_help();
-        return KM_EXIT_OK;
-    }
+    enum km_code code = KM_OK;
+    if (operand_count != 1)
+        code = km_fail(&err, KM_FORMAT, operand_count ? "one FILE at a time" : "no FILE given; see --help");
+    if (code == KM_OK)
+        code = read_options(given, operands[0], &options, &err);
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
@@ -545,11 +471,9 @@ static int run(int argc, char **argv)
         code = options.output || options.mask_output ? run_draw(&input, &options, &err)
                                                      : run_locate(&input, &options, &err);
     km_input_close(&input);
-    if (code == KM_OK && fflush(stdout) != 0)
-        code = km_fail_errno(&err, errno, "cannot write to standard output");
     if (code != KM_OK)
         fprintf(stderr, "komainu: render: %s\n", err.text);
     return code == KM_OK ? KM_EXIT_OK : KM_EXIT_ERROR;
 }
 
-const struct km_cmd km_cmd_render = {"render", "show a container's bytes as a picture", run};
+const struct km_cmd km_cmd_render = {"render", "FILE", "show a container's bytes as a picture", rows, run};

@@ -1,20 +1,48 @@
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/cmd.h"
 
-static const struct km_cmd *const commands[] = {
-    &km_cmd_render,
-    &km_cmd_version,
+const struct km_cmd *const km_commands[] = {
+    &km_cmd_scan, &km_cmd_render, &km_cmd_config, &km_cmd_completion, &km_cmd_version, NULL,
 };
 
 static void print_usage(FILE *out)
 {
     fprintf(out, "usage: komainu COMMAND [OPTIONS] [ARGUMENTS]\n\ncommands:\n");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    for (size_t i = 0; km_commands[i]; i++)
+        fprintf(out, "  %-12s %s\n", km_commands[i]->name, km_commands[i]->summary);
     fprintf(out, "\n'komainu COMMAND --help' explains a command.\n");
+}
+
+static int run_command(const struct km_cmd *cmd, int argc, char **argv)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_options *options = NULL;
+    int first_operand = 0;
+    enum km_code code = km_options_read(cmd, argc, argv, &options, &first_operand, &err);
+    if (code == KM_CANCELLED)
+        return KM_EXIT_OK; /* --help */
+    if (code != KM_OK) {
+        fprintf(stderr, "komainu: %s: %s\n", cmd->name, err.text);
+        return KM_EXIT_ERROR;
+    }
+    int status;
+    if (!cmd->operands && first_operand < argc) {
+        fprintf(stderr, "komainu: %s takes no arguments\n", cmd->name);
+        status = KM_EXIT_ERROR;
+    } else {
+        status = cmd->run(options, argc - first_operand, argv + first_operand);
+    }
+    km_options_free(options);
+    /* A full disk under stdout must not look like success. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status != KM_EXIT_ERROR) {
+        fprintf(stderr, "komainu: %s: cannot write to standard output\n", cmd->name);
+        status = KM_EXIT_ERROR;
+    }
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -22,6 +50,7 @@ int main(int argc, char **argv)
     /* Archive names are decoded by libraries that ask the locale; UTF-8 must not depend on the user's. */
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         (void)setlocale(LC_CTYPE, "");
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error to report, not an end */
     if (argc < 2) {
         print_usage(stderr);
         return KM_EXIT_ERROR;
@@ -31,9 +60,9 @@ int main(int argc, char **argv)
         return KM_EXIT_OK;
     }
     const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i]->run(argc - 1, argv + 1);
+    for (size_t i = 0; km_commands[i]; i++)
+        if (strcmp(km_commands[i]->name, name) == 0)
+            return run_command(km_commands[i], argc - 1, argv + 1);
     fprintf(stderr, "komainu: no command '%s'; 'komainu --help' lists them\n", name);
     return KM_EXIT_ERROR;
 }

@@ -1,0 +1,314 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/newfile.h"
+#include "cli/cmd.h"
+#include "cli/progress.h"
+#include "cli/scan_targets.h"
+#include "container/scan/hashlist.h"
+#include "container/scan/scan.h"
+#include "finding/json_output.h"
+#include "finding/result.h"
+#include "finding/text_output.h"
+
+#define MAX_RESULT_BYTES   ((size_t)96 << 20)
+#define MAX_DOCUMENT_BYTES ((size_t)512 << 20)
+
+static const struct km_option rows[] = {
+    {.name = "format",
+     .letter = 'f',
+     .type = KM_OPTION_CHOICE,
+     .choices = "text|json",
+     .fallback = "text",
+     .help = "what to print on standard output"},
+    {.name = "output",
+     .letter = 'o',
+     .type = KM_OPTION_TEXTS,
+     .argument = "FORMAT=FILE",
+     .only_flag = true,
+     .help = "write the result to a file, too: text=FILE or json=FILE"},
+    {.name = "fail-on",
+     .type = KM_OPTION_CHOICE,
+     .choices = "suspicious|malicious|never",
+     .fallback = "malicious",
+     .help = "the weakest verdict that gives exit status 2"},
+    {.name = "picture",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "write the whole container as one picture (PNG)"},
+    {.name = "hash-list",
+     .type = KM_OPTION_TEXTS,
+     .argument = "FILE",
+     .help = "SHA-256 hashes of files to be found: one \"HASH [NAME]\" a line"},
+    {.name = "all", .type = KM_OPTION_FLAG, .help = "list unowned data files, too, and explain everything"},
+    {.name = "max-findings",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "1000",
+     .least = 1,
+     .most = KM_RESULT_MAX_FINDINGS,
+     .help = "list at most so many findings, strongest first"},
+    {.name = "depth",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "4",
+     .least = 0,
+     .most = 16,
+     .help = "open archives within archives to this depth"},
+    {.name = "time-limit",
+     .type = KM_OPTION_INTEGER,
+     .argument = "SECONDS",
+     .fallback = "0",
+     .least = 0,
+     .most = 604800,
+     .help = "stop after so long and report what was seen; 0: no limit"},
+    {.name = "socket",
+     .type = KM_OPTION_TEXT,
+     .argument = "PATH",
+     .help = "the engine's socket for docker: and podman:"},
+    {.name = "platform", .type = KM_OPTION_TEXT, .argument = "OS/ARCH", .help = "which platform to ask a registry for"},
+    {.name = "authfile",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "registry credentials, as skopeo reads them"},
+    {.name = "tls-verify", .type = KM_OPTION_FLAG, .fallback = "true", .help = "check the registry's certificate"},
+    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"},
+    {0},
+};
+
+static struct km_cancel cancel = KM_CANCEL_INIT; /* the signal handler has no other way */
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    km_cancel_request(&cancel);
+}
+
+/* The first Ctrl-C asks for the partial report, the second one ends the program at once. */
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    km_progress_update(context, bytes_read, bytes_total);
+}
+
+static int exit_of_result(const struct km_result *result, const char *fail_on)
+{
+    const struct km_outcome *outcome = &result->outcome;
+    enum km_verdict least = strcmp(fail_on, "suspicious") == 0 ? KM_VERDICT_SUSPICIOUS : KM_VERDICT_MALICIOUS;
+    if (!result->ended || outcome->error)
+        return KM_EXIT_ERROR;
+    if (strcmp(fail_on, "never") != 0 && outcome->verdict >= least)
+        return KM_EXIT_FINDINGS;
+    const struct km_coverage *coverage = &outcome->coverage;
+    bool whole = coverage->gaps == 0 && coverage->bytes_examined == coverage->bytes_total &&
+                 coverage->files_examined == coverage->files_total;
+    return whole ? KM_EXIT_OK : KM_EXIT_INCOMPLETE;
+}
+
+/* The worst of several, in the order error, findings, incomplete. */
+static int exit_of_results(const struct km_results *results, const char *fail_on)
+{
+    static const int order[] = {KM_EXIT_ERROR, KM_EXIT_FINDINGS, KM_EXIT_INCOMPLETE};
+    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
+        for (size_t i = 0; i < km_results_count(results); i++)
+            if (exit_of_result(km_results_get(results, i), fail_on) == order[k])
+                return order[k];
+    return KM_EXIT_OK;
+}
+
+static enum km_code print_json(const struct km_results *results, bool as_list, FILE *out, struct km_err *err)
+{
+    struct km_buf document;
+    km_buf_init(&document, MAX_DOCUMENT_BYTES);
+    enum km_code code = km_json_output_format(results, as_list, &document, err);
+    if (code == KM_OK &&
+        (fwrite(km_buf_text(&document), 1, document.length, out) != document.length || fflush(out) != 0))
+        code = km_fail_errno(err, errno, "cannot write the results");
+    km_buf_done(&document);
+    return code;
+}
+
+static enum km_code print_text(const struct km_results *results, bool all, FILE *out, struct km_err *err)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    const struct km_text_options options = {
+        .colour = isatty(fileno(out)) && !(no_colour && *no_colour),
+        .show_all = all,
+    };
+    return km_text_output_print(results, &options, out, err);
+}
+
+/* "json=FILE": the format before the first "=". */
+static enum km_code split_output(const char *text, bool *out_json, const char **out_path, struct km_err *err)
+{
+    const char *equals = strchr(text, '=');
+    size_t length = equals ? (size_t)(equals - text) : 0;
+    bool is_json = length == 4 && strncmp(text, "json", 4) == 0;
+    bool is_text = length == 4 && strncmp(text, "text", 4) == 0;
+    if ((!is_json && !is_text) || equals[1] == '\0')
+        return km_fail(err, KM_FORMAT, "--output wants text=FILE or json=FILE, not '%s'", text);
+    *out_json = is_json;
+    *out_path = equals + 1;
+    return KM_OK;
+}
+
+static enum km_code write_output(const struct km_results *results, const struct km_options *options, bool as_list,
+                                 const char *text, struct km_err *err)
+{
+    bool json = false;
+    const char *path = NULL;
+    enum km_code code = split_output(text, &json, &path, err);
+    struct km_newfile *file KM_CLEANUP(km_newfile_cleanup) = code == KM_OK ? km_newfile_open(path, err) : NULL;
+    if (!file)
+        return err->code;
+    char *memory = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&memory, &length);
+    if (!stream)
+        return km_fail(err, KM_NOMEM, "out of memory (results)");
+    code = json ? print_json(results, as_list, stream, err)
+                : print_text(results, km_options_flag(options, "all"), stream, err);
+    if (fclose(stream) != 0 && code == KM_OK)
+        code = km_fail(err, KM_NOMEM, "out of memory (results)");
+    if (code == KM_OK)
+        code = km_newfile_write(file, memory, length, err);
+    if (code == KM_OK)
+        code = km_newfile_commit(file, err);
+    free(memory);
+    return code;
+}
+
+struct scan {
+    const struct km_options *options;
+    struct km_results *results;
+    struct km_hashlist *hashes;
+    struct km_scan_items items;
+    struct km_scan_access access;
+};
+
+static void scan_done(struct scan *scan)
+{
+    km_results_free(scan->results);
+    km_hashlist_free(scan->hashes);
+    km_scan_items_done(&scan->items);
+}
+
+/* Everything that can be wrong with the command line is wrong before the first byte is read. */
+static enum km_code prepare(struct scan *scan, int operand_count, char **operands, struct km_err *err)
+{
+    const struct km_options *options = scan->options;
+    const char *const *texts;
+    if (operand_count == 0)
+        return km_fail(err, KM_FORMAT, "no TARGET given; see --help");
+    for (size_t i = 0; i < km_options_texts(options, "output", &texts); i++) {
+        bool json;
+        const char *path;
+        if (split_output(texts[i], &json, &path, err) != KM_OK)
+            return err->code;
+    }
+    scan->hashes = km_hashlist_new(err);
+    if (!scan->hashes)
+        return err->code;
+    for (size_t i = 0; i < km_options_texts(options, "hash-list", &texts); i++)
+        if (km_hashlist_add_file(scan->hashes, texts[i], err) != KM_OK)
+            return err->code;
+    km_hashlist_seal(scan->hashes);
+    scan->results = km_results_new(MAX_RESULT_BYTES, err);
+    if (!scan->results)
+        return err->code;
+    scan->access = (struct km_scan_access){
+        .socket = km_options_text(options, "socket"),
+        .platform = km_options_text(options, "platform"),
+        .authfile = km_options_text(options, "authfile"),
+        .tls_verify = km_options_flag(options, "tls-verify"),
+        .limits = KM_SOURCE_LIMITS_INIT,
+        .cancel = &cancel,
+    };
+    scan->access.limits.nested_depth = (unsigned)km_options_integer(options, "depth");
+    int64_t seconds = km_options_integer(options, "time-limit");
+    if (seconds > 0)
+        cancel.deadline_ns = km_clock_monotonic_ns() + seconds * KM_NS_PER_S;
+    for (int i = 0; i < operand_count; i++)
+        if (km_scan_items_add(&scan->items, operands[i], err) != KM_OK)
+            return err->code;
+    return KM_OK;
+}
+
+static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item, struct km_err *err)
+{
+    struct km_sink sink = km_results_sink(scan->results);
+    const struct km_target target = {.name = item->name};
+    struct km_progress progress;
+    const struct km_scan_options options = {
+        .hashes = scan->hashes,
+        .max_findings = (size_t)km_options_integer(scan->options, "max-findings"),
+        .all = km_options_flag(scan->options, "all"),
+        .progress = show_progress,
+        .progress_context = &progress,
+        .versions = {.komainu = KM_VERSION},
+    };
+    if (!item->spec)
+        return km_scan_give_failure(&target, &options.versions, &item->problem, &sink, err);
+    struct km_source *source = NULL;
+    struct km_err cause = KM_ERR_INIT;
+    if (km_scan_target_open(item->spec, &scan->access, &source, &cause) != KM_OK)
+        return km_scan_give_failure(&target, &options.versions, &cause, &sink, err);
+    km_progress_begin(&progress, item->name, km_options_flag(scan->options, "progress"));
+    enum km_code code = km_scan_run(source, &target, &options, &sink, &cancel, err);
+    km_progress_end(&progress);
+    km_source_close(source);
+    return code;
+}
+
+static enum km_code give_results(const struct scan *scan, struct km_err *err)
+{
+    const struct km_options *options = scan->options;
+    bool as_list = scan->items.count > 1 || scan->items.from_list;
+    bool json = strcmp(km_options_text(options, "format"), "json") == 0;
+    enum km_code code = json ? print_json(scan->results, as_list, stdout, err)
+                             : print_text(scan->results, km_options_flag(options, "all"), stdout, err);
+    const char *const *texts;
+    for (size_t i = 0; code == KM_OK && i < km_options_texts(options, "output", &texts); i++)
+        code = write_output(scan->results, options, as_list, texts[i], err);
+    return code;
+}
+
+static int run(const struct km_options *options, int operand_count, char **operands)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct scan scan KM_CLEANUP(scan_done) = {.options = options};
+    catch_interrupts();
+    enum km_code code = prepare(&scan, operand_count, operands, &err);
+    for (size_t i = 0; code == KM_OK && i < scan.items.count; i++)
+        code = scan_one(&scan, &scan.items.items[i], &err);
+    if (code == KM_OK)
+        code = give_results(&scan, &err);
+    if (code != KM_OK) {
+        fprintf(stderr, "komainu: scan: %s\n", err.text);
+        return KM_EXIT_ERROR;
+    }
+    /* In a list of several, the reason must not hide in the middle of a long output. */
+    for (size_t i = 0; i < km_results_count(scan.results); i++) {
+        const struct km_result *result = km_results_get(scan.results, i);
+        if (result->outcome.error)
+            fprintf(stderr, "komainu: scan: %s: %s\n", scan.items.items[i].name, result->outcome.error->text);
+    }
+    return exit_of_results(scan.results, km_options_text(options, "fail-on"));
+}
+
+const struct km_cmd km_cmd_scan = {"scan", "TARGET...", "find what does not belong in containers", rows, run};

@@ -1,0 +1,84 @@
+#include "cli/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#define REDRAW_NS       (100 * KM_NS_PER_MS)
+#define FIRST_DRAW_NS   (300 * KM_NS_PER_MS) /* short work shows nothing */
+#define LARGEST_COLUMNS 200
+#define BAR_COLUMNS     24
+
+void km_progress_begin(struct km_progress *progress, const char *label, bool wanted)
+{
+    *progress = (struct km_progress){.shown = wanted && isatty(STDERR_FILENO), .total = UINT64_MAX};
+    km_text_escape(label, strlen(label), progress->label, sizeof progress->label);
+    progress->start_ns = km_clock_monotonic_ns();
+    progress->drawn_ns = progress->start_ns + FIRST_DRAW_NS - REDRAW_NS;
+}
+
+static unsigned terminal_columns(void)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return 80;
+    return size.ws_col < LARGEST_COLUMNS ? size.ws_col : LARGEST_COLUMNS;
+}
+
+static void format_bar(const struct km_progress *progress, char *out)
+{
+    double share = progress->total > 0 ? (double)progress->done / (double)progress->total : 1;
+    unsigned filled = share >= 1 ? BAR_COLUMNS : (unsigned)(share * BAR_COLUMNS);
+    for (unsigned i = 0; i < BAR_COLUMNS; i++)
+        out[i] = i < filled ? '#' : '.';
+    out[BAR_COLUMNS] = '\0';
+}
+
+size_t km_progress_format(const struct km_progress *progress, int64_t now_ns, unsigned columns, char *out,
+                          size_t out_bytes)
+{
+    char done[32], total[32], rate[32], left[32], bar[BAR_COLUMNS + 1], line[512];
+    double seconds = (double)(now_ns - progress->start_ns) / (double)KM_NS_PER_S;
+    double per_second = seconds > 0 ? (double)progress->done / seconds : 0;
+    km_text_format_bytes(progress->done, done, sizeof done);
+    km_text_format_bytes((uint64_t)per_second, rate, sizeof rate);
+    if (progress->total == UINT64_MAX) {
+        snprintf(line, sizeof line, "%s  %s  %s/s", progress->label, done, rate);
+    } else {
+        uint64_t rest = progress->total > progress->done ? progress->total - progress->done : 0;
+        km_text_format_bytes(progress->total, total, sizeof total);
+        km_text_format_seconds(per_second > 0 ? (double)rest / per_second : -1, left, sizeof left);
+        format_bar(progress, bar);
+        snprintf(line, sizeof line, "%s  [%s]  %s of %s  %s/s  %s left", progress->label, bar, done, total, rate, left);
+    }
+    size_t width = columns > 1 ? columns - 1 : 1;
+    int length = snprintf(out, out_bytes, "%.*s", (int)width, line);
+    return length < 0 ? 0 : (size_t)length;
+}
+
+void km_progress_update(struct km_progress *progress, uint64_t done, uint64_t total)
+{
+    progress->done = done;
+    progress->total = total;
+    if (!progress->shown)
+        return;
+    int64_t now_ns = km_clock_monotonic_ns();
+    if (now_ns - progress->drawn_ns < REDRAW_NS)
+        return;
+    progress->drawn_ns = now_ns;
+    char line[LARGEST_COLUMNS + 8];
+    km_progress_format(progress, now_ns, terminal_columns(), line, sizeof line);
+    fprintf(stderr, "\r\033[K%s", line);
+    (void)fflush(stderr);
+}
+
+void km_progress_end(struct km_progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = false;
+}

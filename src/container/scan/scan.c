@@ -1,0 +1,109 @@
+#include "container/scan/scan.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "container/scan/examine.h"
+#include "container/scan/judge.h"
+#include "container/source/layout.h"
+
+KM_DEFINE_CLEANUP(struct km_examine, examine_cleanup, km_examine_free);
+
+/* Reading may end early; the code says whether the end itself is reported as the target's error. */
+static enum km_code read_source(struct km_source *source, struct km_examine *examine, const struct km_cancel *cancel,
+                                struct km_err *cause, struct km_err *err)
+{
+    *cause = (struct km_err)KM_ERR_INIT;
+    enum km_code code = km_source_run(source, km_examine_sink(examine), cancel, cause);
+    if (code == KM_NOMEM) {
+        *err = *cause;
+        return code;
+    }
+    if (code == KM_CANCELLED)
+        *cause = (struct km_err)KM_ERR_INIT; /* a gap says so */
+    return KM_OK;
+}
+
+/* The images of a layout in the form of a result. The caller frees *out. */
+static enum km_code list_images(const struct km_layout *layout, struct km_image_info **out, size_t *out_count,
+                                struct km_err *err)
+{
+    size_t count = km_layout_image_count(layout);
+    struct km_image_info *list = km_calloc(count, sizeof *list, SIZE_MAX, err);
+    if (!list)
+        return err->code;
+    for (size_t i = 0; i < count; i++) {
+        const struct km_image *image = km_layout_image(layout, i);
+        list[i] = (struct km_image_info){image->name, image->digest, image->platform, image->layer_count};
+    }
+    *out = list;
+    *out_count = count;
+    return KM_OK;
+}
+
+/* Nothing found is only clean when everything was looked at. */
+static enum km_verdict overall_verdict(enum km_verdict found, const struct km_coverage *coverage,
+                                       const struct km_err *cause)
+{
+    bool whole = coverage->gaps == 0 && cause->code == KM_OK && coverage->bytes_examined == coverage->bytes_total &&
+                 coverage->files_examined == coverage->files_total;
+    return found == KM_VERDICT_CLEAN && !whole ? KM_VERDICT_INCOMPLETE : found;
+}
+
+static enum km_code scan_and_judge(struct km_source *source, const struct km_scan_options *options,
+                                   const struct km_sink *sink, const struct km_cancel *cancel, struct km_err *err)
+{
+    int64_t start_ns = km_clock_monotonic_ns();
+    const struct km_examine_options examine_options = {options->hashes, sink, options->progress,
+                                                       options->progress_context};
+    struct km_examine *examine KM_CLEANUP(examine_cleanup) = km_examine_new(&examine_options, err);
+    if (!examine)
+        return err->code;
+    struct km_err cause;
+    enum km_code code = read_source(source, examine, cancel, &cause, err);
+    if (code != KM_OK)
+        return code;
+    const struct km_layout *layout = km_source_layout(source);
+    const struct km_judge_options judge_options = {options->hashes, options->max_findings, options->all};
+    struct km_judgement judgement;
+    code = km_judge_run(examine, layout, &judge_options, sink, &judgement, err);
+    struct km_image_info *images KM_CLEANUP(km_cleanup_free) = NULL;
+    size_t image_count = 0;
+    if (code == KM_OK)
+        code = list_images(layout, &images, &image_count, err);
+    if (code != KM_OK)
+        return code;
+    struct km_coverage coverage = *km_source_coverage(source);
+    coverage.gaps += judgement.gaps;
+    const struct km_outcome outcome = {
+        .scheme = km_source_scheme(source),
+        .verdict = overall_verdict(judgement.verdict, &coverage, &cause),
+        .score = judgement.score,
+        .coverage = coverage,
+        .integrity = image_count > 0 ? &judgement.integrity : NULL,
+        .image_count = image_count,
+        .images = images,
+        .findings_omitted = judgement.findings_omitted,
+        .versions = options->versions,
+        .seconds = (double)(km_clock_monotonic_ns() - start_ns) / (double)KM_NS_PER_S,
+        .error = cause.code == KM_OK ? NULL : &cause,
+    };
+    return sink->target_end(sink->context, &outcome, err);
+}
+
+enum km_code km_scan_run(struct km_source *source, const struct km_target *target,
+                         const struct km_scan_options *options, const struct km_sink *sink,
+                         const struct km_cancel *cancel, struct km_err *err)
+{
+    enum km_code code = sink->target_begin(sink->context, target, err);
+    return code == KM_OK ? scan_and_judge(source, options, sink, cancel, err) : code;
+}
+
+enum km_code km_scan_give_failure(const struct km_target *target, const struct km_versions *versions,
+                                  const struct km_err *cause, const struct km_sink *sink, struct km_err *err)
+{
+    const struct km_outcome outcome = {.verdict = KM_VERDICT_INCOMPLETE, .versions = *versions, .error = cause};
+    enum km_code code = sink->target_begin(sink->context, target, err);
+    return code == KM_OK ? sink->target_end(sink->context, &outcome, err) : code;
+}

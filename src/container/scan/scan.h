@@ -1,0 +1,36 @@
+/*
+ * A first complete scan: reads a source to its end, judges what it saw, hands the result to a sink.
+ */
+#ifndef KM_CONTAINER_SCAN_SCAN_H
+#define KM_CONTAINER_SCAN_SCAN_H
+
+#include <stdbool.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "container/scan/hashlist.h"
+#include "container/source/source.h"
+#include "finding/sink.h"
+
+struct km_scan_options {
+    const struct km_hashlist *hashes; /* sealed, or NULL */
+    size_t max_findings;
+    bool all;                                                                   /* list unowned data files, too */
+    void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total); /* or NULL */
+    void *progress_context;
+    struct km_versions versions;
+};
+
+/* Scans an open source: target_begin … target_end on the sink. What ends the reading early (a damaged manifest, a lost
+ * connection) is the outcome's error and no failure of this function; cancellation becomes a gap, and what was seen
+ * until then is judged. Returns KM_NOMEM and what the sink returns. */
+enum km_code km_scan_run(struct km_source *source, const struct km_target *target,
+                         const struct km_scan_options *options, const struct km_sink *sink,
+                         const struct km_cancel *cancel, struct km_err *err) KM_MUST_USE;
+
+/* Gives the sink a target that could not be opened at all. */
+enum km_code km_scan_give_failure(const struct km_target *target, const struct km_versions *versions,
+                                  const struct km_err *cause, const struct km_sink *sink,
+                                  struct km_err *err) KM_MUST_USE;
+
+#endif
