@@ -12,6 +12,8 @@
 #include "cli/cmd.h"
 #include "cli/progress.h"
 #include "cli/scan_targets.h"
+#include "container/imaging/mosaic.h"
+#include "container/imaging/picture.h"
 #include "container/scan/hashlist.h"
 #include "container/scan/scan.h"
 #include "finding/json_output.h"
@@ -249,12 +251,38 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     return KM_OK;
 }
 
+/* "app.png" is the picture of the only target; of several, the second one's is "app-2.png". */
+static void picture_path(const char *given, size_t number, size_t count, char *out, size_t out_bytes)
+{
+    const char *slash = strrchr(given, '/');
+    const char *dot = strrchr(slash ? slash : given, '.');
+    int stem = dot ? (int)(dot - given) : (int)strlen(given);
+    if (count <= 1)
+        snprintf(out, out_bytes, "%s", given);
+    else
+        snprintf(out, out_bytes, "%.*s-%zu%s", stem, given, number, dot ? dot : "");
+}
+
+static enum km_code write_picture(const struct scan *scan, const struct km_scan_item *item,
+                                  const struct km_mosaic *mosaic, struct km_err *err)
+{
+    char path[4096];
+    picture_path(km_options_text(scan->options, "picture"), (size_t)(item - scan->items.items) + 1, scan->items.count,
+                 path, sizeof path);
+    struct km_picture *picture KM_CLEANUP(km_picture_cleanup) = km_picture_open(path, KM_PICTURE_DEFAULT_LEVEL, err);
+    if (!picture)
+        return err->code;
+    const struct km_row_sink sink = {picture, km_picture_begin, km_picture_rows};
+    enum km_code code = km_mosaic_draw(mosaic, item->name, &sink, err);
+    return code == KM_OK ? km_picture_commit(picture, err) : code;
+}
+
 static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item, struct km_err *err)
 {
     struct km_sink sink = km_results_sink(scan->results);
     const struct km_target target = {.name = item->name};
     struct km_progress progress;
-    const struct km_scan_options options = {
+    struct km_scan_options options = {
         .hashes = scan->hashes,
         .max_findings = (size_t)km_options_integer(scan->options, "max-findings"),
         .all = km_options_flag(scan->options, "all"),
@@ -262,6 +290,13 @@ static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item,
         .progress_context = &progress,
         .versions = {.komainu = KM_VERSION},
     };
+    struct km_mosaic *mosaic KM_CLEANUP(km_mosaic_cleanup) = NULL;
+    if (km_options_text(scan->options, "picture")) {
+        mosaic = km_mosaic_new(KM_MOSAIC_DEFAULT_PIXELS, err);
+        if (!mosaic)
+            return err->code;
+    }
+    options.mosaic = mosaic;
     if (!item->spec)
         return km_scan_give_failure(&target, &options.versions, &item->problem, &sink, err);
     struct km_source *source = NULL;
@@ -272,7 +307,7 @@ static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item,
     enum km_code code = km_scan_run(source, &target, &options, &sink, &cancel, err);
     km_progress_end(&progress);
     km_source_close(source);
-    return code;
+    return code == KM_OK && mosaic ? write_picture(scan, item, mosaic, err) : code;
 }
 
 static enum km_code give_results(const struct scan *scan, struct km_err *err)

@@ -124,6 +124,17 @@ static enum km_code keep_link(struct km_examine *examine, const struct km_entry 
     return code == KM_LIMIT ? KM_OK : code;
 }
 
+static enum km_code begin_picture(struct km_examine *examine, const struct km_entry *entry, struct km_record *record,
+                                  struct km_err *err)
+{
+    uint64_t number = 0;
+    if (!examine->options->mosaic)
+        return KM_OK;
+    enum km_code code = km_mosaic_begin_entry(examine->options->mosaic, entry->blob, &number, err);
+    record->picture_entry = (uint32_t)number; /* entries are counted with 32 bits, too */
+    return code;
+}
+
 static enum km_code begin(void *context, const struct km_entry *entry, void **out_state, struct km_err *err)
 {
     struct km_examine *examine = context;
@@ -142,6 +153,8 @@ static enum km_code begin(void *context, const struct km_entry *entry, void **ou
     file->next = examine->open;
     examine->open = file;
     *out_state = file;
+    if (entry->depth == 0 && begin_picture(examine, entry, record, err) != KM_OK)
+        return err->code;
     if (entry->depth == 0 && km_package_wants(entry->path) != KM_PACKAGE_FILE_NONE)
         return begin_package_file(examine, entry, file, err);
     return KM_OK;
@@ -176,8 +189,10 @@ static enum km_code take_hole(struct open_file *file, uint64_t length, struct km
 static enum km_code data(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
                          struct km_err *err)
 {
-    (void)context;
+    const struct km_examine *examine = context;
     struct open_file *file = state;
+    if (examine->options->mosaic && file->depth == 0)
+        km_mosaic_add(examine->options->mosaic, bytes, length);
     if (offset < KM_FILEFORMAT_HEAD_BYTES) {
         size_t n =
             length < KM_FILEFORMAT_HEAD_BYTES - offset ? (size_t)length : (size_t)(KM_FILEFORMAT_HEAD_BYTES - offset);
@@ -238,6 +253,8 @@ static enum km_code end(void *context, void *state, bool complete, struct km_err
     struct open_file *file = state;
     if (!file)
         return KM_OK; /* not a regular file */
+    if (examine->options->mosaic && file->depth == 0)
+        km_mosaic_end_entry(examine->options->mosaic);
     enum km_code code = finish_record(examine, file, complete, err);
     if (code == KM_OK && file->package_file)
         code = km_package_file_end(file->package_file, complete, err);

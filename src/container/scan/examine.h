@@ -6,6 +6,7 @@
 #define KM_CONTAINER_SCAN_EXAMINE_H
 
 #include "base/err.h"
+#include "container/imaging/mosaic.h"
 #include "container/scan/hashlist.h"
 #include "container/scan/records.h"
 #include "container/source/source.h"
@@ -13,8 +14,9 @@
 #include "package/package.h"
 
 struct km_examine_options {
-    const struct km_hashlist *hashes;                                           /* sealed, or NULL */
-    const struct km_sink *sink;                                                 /* for gaps */
+    const struct km_hashlist *hashes; /* sealed, or NULL */
+    const struct km_sink *sink;       /* for gaps */
+    struct km_mosaic *mosaic;         /* fed with every file of a layer, or NULL */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total); /* or NULL */
     void *progress_context;
 };

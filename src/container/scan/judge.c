@@ -383,6 +383,33 @@ static int compare_ids(const void *a, const void *b)
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
+/* A member of a nested archive is shown where the outermost file lies. */
+static void mark_finding(const struct judge *judge, uint32_t id, const struct km_finding *finding)
+{
+    uint32_t outermost = id;
+    for (uint32_t at = id; at != KM_ENTRY_NONE; at = km_layout_place(judge->layout, at).parent)
+        outermost = at;
+    const struct km_record *record = km_records_find(judge->records, outermost);
+    enum km_mosaic_severity severity =
+        finding->verdict == KM_VERDICT_MALICIOUS ? KM_MOSAIC_MALICIOUS : KM_MOSAIC_SUSPICIOUS;
+    km_mosaic_mark(judge->options->mosaic, record->picture_entry, 0, UINT64_MAX, severity, finding->subject.path);
+}
+
+/* Bands are named from the base up, by the step that made them. */
+static void name_layers(const struct judge *judge)
+{
+    for (size_t i = 0; i < km_layout_image_count(judge->layout); i++) {
+        const struct km_image *image = km_layout_image(judge->layout, i);
+        for (size_t k = 0; k < image->layer_count; k++) {
+            char name[KM_MOSAIC_TEXT_BYTES];
+            const struct km_layer *layer = &image->layers[k];
+            const char *text = layer->history ? layer->history : layer->diff_id ? layer->diff_id : "file system";
+            snprintf(name, sizeof name, "%zu: %s", k + 1, text);
+            km_mosaic_name_layer(judge->options->mosaic, layer->blob, name);
+        }
+    }
+}
+
 static enum km_code give_finding(const struct judge *judge, struct case_file *file, struct km_err *err)
 {
     char sha256_hex[KM_SHA256_HEX_BYTES];
@@ -418,6 +445,8 @@ static enum km_code give_finding(const struct judge *judge, struct case_file *fi
         .evidence_count = file->evidence_count,
         .evidence = file->evidence,
     };
+    if (judge->options->mosaic && finding.verdict >= KM_VERDICT_SUSPICIOUS)
+        mark_finding(judge, file->id, &finding);
     return judge->sink->finding(judge->sink->context, &finding, err);
 }
 
@@ -465,5 +494,7 @@ enum km_code km_judge_run(struct km_examine *examine, const struct km_layout *la
         code = note_database(&judge, err);
     if (code == KM_OK)
         code = weigh_all(&judge, err);
+    if (code == KM_OK && options->mosaic)
+        name_layers(&judge);
     return code == KM_OK ? give_findings(&judge, err) : code;
 }

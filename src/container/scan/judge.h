@@ -19,6 +19,7 @@
 struct km_judge_options {
     const struct km_hashlist *hashes; /* as given to km_examine, or NULL */
     size_t max_findings;              /* listed, strongest first; the rest is counted */
+    struct km_mosaic *mosaic;         /* gets marks and the names of layers, or NULL */
     bool all;                         /* list every unowned or changed file, not only executables and changed ones */
 };
 

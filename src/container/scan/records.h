@@ -20,9 +20,10 @@ struct km_record {
     uint8_t format; /* enum km_file_format */
     bool complete;  /* delivered to its last byte */
     bool is_eicar;
-    bool is_listed;        /* its SHA-256 is on a hash list */
-    uint32_t sha256;       /* index + 1 into the kept hashes; 0: not kept */
-    uint32_t package_file; /* index + 1 into the database files; 0: none */
+    bool is_listed;         /* its SHA-256 is on a hash list */
+    uint32_t sha256;        /* index + 1 into the kept hashes; 0: not kept */
+    uint32_t picture_entry; /* number in the mosaic; meaningful when there is one, at depth 0 */
+    uint32_t package_file;  /* index + 1 into the database files; 0: none */
     uint8_t md5[KM_MD5_BYTES];
 };
 

@@ -55,7 +55,7 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
                                    const struct km_sink *sink, const struct km_cancel *cancel, struct km_err *err)
 {
     int64_t start_ns = km_clock_monotonic_ns();
-    const struct km_examine_options examine_options = {options->hashes, sink, options->progress,
+    const struct km_examine_options examine_options = {options->hashes, sink, options->mosaic, options->progress,
                                                        options->progress_context};
     struct km_examine *examine KM_CLEANUP(examine_cleanup) = km_examine_new(&examine_options, err);
     if (!examine)
@@ -65,7 +65,8 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
     if (code != KM_OK)
         return code;
     const struct km_layout *layout = km_source_layout(source);
-    const struct km_judge_options judge_options = {options->hashes, options->max_findings, options->all};
+    const struct km_judge_options judge_options = {options->hashes, options->max_findings, options->mosaic,
+                                                   options->all};
     struct km_judgement judgement;
     code = km_judge_run(examine, layout, &judge_options, sink, &judgement, err);
     struct km_image_info *images KM_CLEANUP(km_cleanup_free) = NULL;
