@@ -9,8 +9,7 @@
 
 #include "container/source/layout.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data,
-                           size_t size); /* NOLINT(readability-identifier-naming): its name is given */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct record {
     uint8_t kind;
