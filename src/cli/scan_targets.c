@@ -1,9 +1,15 @@
 #include "cli/scan_targets.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "container/source/imagelist.h"
 
 #define MAX_ITEMS 100000
 
@@ -16,7 +22,7 @@ void km_scan_items_done(struct km_scan_items *items)
     free(items->items);
 }
 
-/* spec NULL: *problem says why. */
+/* spec NULL: problem says why. */
 static enum km_code add_item(struct km_scan_items *items, const char *name, const char *spec,
                              const struct km_err *problem, struct km_err *err)
 {
@@ -38,8 +44,65 @@ static enum km_code add_item(struct km_scan_items *items, const char *name, cons
     return KM_OK;
 }
 
+static bool has_ending(const char *text, const char *ending)
+{
+    size_t length = strlen(text), wanted = strlen(ending);
+    return length > wanted && strcmp(text + length - wanted, ending) == 0;
+}
+
+static enum km_code add_rows(struct km_scan_items *items, const char *target, const struct km_imagelist *list,
+                             struct km_err *err)
+{
+    for (size_t i = 0; i < km_imagelist_count(list); i++) {
+        const struct km_imagelist_row *row = km_imagelist_row(list, i);
+        char name[2048], spec[2048] = "";
+        struct km_err problem = KM_ERR_INIT;
+        snprintf(name, sizeof name, "%s: %s", target, row->name);
+        if (row->reference && snprintf(spec, sizeof spec, "registry:%s", row->reference) < (int)sizeof spec)
+            snprintf(name, sizeof name, "%s: %s (%s)", target, row->name, row->reference);
+        else
+            km_fail(&problem, KM_FORMAT, "%s", row->error ? row->error : "the reference is too long");
+        if (add_item(items, name, *spec ? spec : NULL, &problem, err) != KM_OK)
+            return err->code;
+    }
+    return KM_OK;
+}
+
+/* A file called *.yaml or *.yml is a list of images, for archives are not called that. */
+static enum km_code add_list(struct km_scan_items *items, const char *target, struct km_err *err)
+{
+    struct km_err problem = KM_ERR_INIT;
+    char *text KM_CLEANUP(km_cleanup_free) = malloc(KM_IMAGELIST_MAX_BYTES + 1);
+    int fd KM_CLEANUP(km_cleanup_close) = open(target, O_RDONLY | O_CLOEXEC);
+    if (!text)
+        return km_fail(err, KM_NOMEM, "out of memory (list of images)");
+    size_t length = 0;
+    ssize_t n = fd < 0 ? -1 : 1;
+    while (n > 0 && length <= KM_IMAGELIST_MAX_BYTES) {
+        n = read(fd, text + length, KM_IMAGELIST_MAX_BYTES + 1 - length);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n > 0)
+            length += (size_t)n;
+    }
+    items->from_list = true;
+    if (n < 0) {
+        km_fail_errno(&problem, errno, "cannot read the list of images");
+        return add_item(items, target, NULL, &problem, err);
+    }
+    struct km_imagelist *list KM_CLEANUP(km_imagelist_cleanup) = km_imagelist_parse(text, length, &problem);
+    if (!list)
+        return problem.code == KM_NOMEM ? km_fail(err, KM_NOMEM, "%s", problem.text)
+                                        : add_item(items, target, NULL, &problem, err);
+    return add_rows(items, target, list, err);
+}
+
 enum km_code km_scan_items_add(struct km_scan_items *items, const char *target, struct km_err *err)
 {
+    struct stat status;
+    bool file = stat(target, &status) == 0 && S_ISREG(status.st_mode);
+    if (file && (has_ending(target, ".yaml") || has_ending(target, ".yml")))
+        return add_list(items, target, err);
     return add_item(items, target, target, NULL, err);
 }
 

@@ -152,6 +152,8 @@ static void print_images(const struct printer *printer, const struct km_result *
 {
     for (size_t i = 0; i < result->outcome.image_count; i++) {
         const struct km_image_info *image = &result->outcome.images[i];
+        if (image->name && strcmp(image->name, result->target.name) == 0)
+            continue; /* a bare file system, not an image */
         fputs("  image     ", printer->out);
         print_escaped(printer, image->name ? image->name : image->digest ? image->digest : "(unnamed)");
         fprintf(printer->out, ", %" PRIu64 " layer%s", image->layers, image->layers == 1 ? "" : "s");

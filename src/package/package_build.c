@@ -1,6 +1,12 @@
 #include "package/package_index.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* What dpkg keeps about a package beside its list; owned by it, without checksums. */
+static const char *const own_files[] = {"list",   "md5sums", "conffiles", "preinst",  "postinst", "prerm",
+                                        "postrm", "config",  "templates", "triggers", "shlibs",   "symbols"};
+#define OWN_FILES (sizeof own_files / sizeof own_files[0])
 
 /* A package by the name that its files in info/ or status.d/ have. */
 struct candidate {
@@ -204,7 +210,7 @@ static enum km_code make_slots(struct builder *builder, struct km_err *err)
     struct km_package_view *view = builder->view;
     size_t records = 0, count = 16;
     for (const struct km_package_file *file = builder->db->first; file; file = file->next)
-        records += file->key_count + file->sum_count;
+        records += file->key_count + file->sum_count + (file->kind == KM_PACKAGE_FILE_LIST ? OWN_FILES : 0);
     while (count < 2 * records)
         count *= 2;
     void *slots = NULL;
@@ -268,6 +274,25 @@ static enum km_code add_files_of_package(struct builder *builder, struct km_pack
     }
     for (size_t i = 0; i < file->sum_count; i++) {
         enum km_code code = insert(builder, &file->sums[i], candidate->index, err);
+        if (code != KM_OK)
+            return code;
+    }
+    return KM_OK;
+}
+
+static enum km_code add_own_files(struct builder *builder, struct km_package_file *file, struct km_err *err)
+{
+    const struct candidate *candidate = package_of(builder, file);
+    if (!candidate || candidate->install < KM_PACKAGE_CONFIG)
+        return KM_OK;
+    for (size_t i = 0; i < OWN_FILES; i++) {
+        char path[1024];
+        int length =
+            snprintf(path, sizeof path, "var/lib/dpkg/info/%s.%s", builder->db->names + file->stem, own_files[i]);
+        if (length < 0 || (size_t)length >= sizeof path)
+            return KM_OK; /* no package has such a name */
+        struct km_dpkg_sum sum = {.key = km_dpkg_key(&builder->view->key, path, (size_t)length)};
+        enum km_code code = insert(builder, &sum, candidate->index, err);
         if (code != KM_OK)
             return code;
     }
@@ -361,6 +386,11 @@ static enum km_code join(struct builder *builder, struct km_err *err)
         qsort(view->by_to, view->diversion_count, sizeof *view->by_to, compare_to);
     }
     view->summary.files = view->entry_count;
+    for (struct km_package_file *file = builder->db->first; file && code == KM_OK; file = file->next)
+        if (file->selected && !file->damage && file->kind == KM_PACKAGE_FILE_LIST)
+            code = add_own_files(builder, file, err);
+    if (code != KM_OK)
+        return code;
     for (size_t i = 0; i < builder->candidate_count; i++) {
         const struct candidate *candidate = &builder->candidates[i];
         view->summary.packages_bare += candidate->install >= KM_PACKAGE_PARTIAL && !candidate->has_files;
