@@ -207,29 +207,39 @@ static void print_gap(const struct printer *printer, const struct km_gap *gap)
     fputc('\n', printer->out);
 }
 
-static void print_coverage(const struct printer *printer, const struct km_result *result)
+/* The share, the bytes and the files: what was examined of what the headers list. */
+static void print_examined(const struct printer *printer, const struct km_coverage *coverage, bool whole)
 {
-    const struct km_coverage *coverage = &result->outcome.coverage;
     char examined[32], total[32];
     km_text_format_bytes(coverage->bytes_examined, examined, sizeof examined);
     km_text_format_bytes(coverage->bytes_total, total, sizeof total);
     double share =
         coverage->bytes_total > 0 ? 100.0 * (double)coverage->bytes_examined / (double)coverage->bytes_total : 100;
-    /* 99.99 % must not read as everything. */
-    if (share > 99.9 && coverage->bytes_examined < coverage->bytes_total)
+    /* 99.99 % must not read as everything, nor must the whole of what a damaged input still lists. */
+    if (share > 99.9 && !whole)
         share = 99.9;
-    fprintf(printer->out, "  coverage  %.1f %%: %s of %s in ", share, examined, total);
+    fprintf(printer->out, "%.1f %%: %s of %s in ", share, examined, total);
     print_count(printer, coverage->files_examined);
     fputs(" of ", printer->out);
     print_count(printer, coverage->files_total);
     fputs(" files", printer->out);
     if (coverage->bytes_opaque > 0) {
-        char opaque[32];
-        km_text_format_bytes(coverage->bytes_opaque, opaque, sizeof opaque);
-        fprintf(printer->out, ", %s opaque", opaque);
+        km_text_format_bytes(coverage->bytes_opaque, total, sizeof total);
+        fprintf(printer->out, ", %s opaque", total);
     }
+}
+
+static void print_coverage(const struct printer *printer, const struct km_result *result)
+{
+    const struct km_coverage *coverage = &result->outcome.coverage;
+    bool whole = coverage->gaps == 0 && coverage->bytes_examined == coverage->bytes_total && !result->outcome.error;
+    fputs("  coverage  ", printer->out);
+    if (coverage->files_total == 0 && !whole)
+        fputs("nothing was examined", printer->out);
+    else
+        print_examined(printer, coverage, whole);
     if (coverage->gaps == 0) {
-        fputs("; no gaps\n", printer->out);
+        fputs(whole ? "; no gaps\n" : "\n", printer->out);
         return;
     }
     fprintf(printer->out, "; %" PRIu64 " gap%s:\n", coverage->gaps, coverage->gaps == 1 ? "" : "s");
