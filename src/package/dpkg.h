@@ -15,10 +15,10 @@
 #define KM_DPKG_MAX_LINE_BYTES ((size_t)8 << 10)
 #define KM_DPKG_FOLDER         "var/lib/dpkg/"
 
-/* A path as a number. Bits 4 … 63 are its hash, without a leading "usr/" when the next directory is one that a merged
- * /usr links. Bits 1 … 3 number that directory (0: none), bit 0 says that "usr/" was there. Where an image has the
- * link, bit 0 is cleared on both sides, so that both names of a file compare equal; that is known only after the paths
- * themselves are forgotten. */
+/* A path as a number. Bits 4 … 63 are the hash of the path without a leading "usr/"; bit 0 says that it was there. Bits
+ * 1 … 3 number the directory that follows if a merged /usr links it (0: none). Where an image has the link, bit 0 is
+ * cleared on both sides, so that both names of a file compare equal; that is known only after the paths themselves are
+ * forgotten. */
 #define KM_DPKG_KEY_USR       UINT64_C(1)
 #define KM_DPKG_KEY_TOP(key)  ((unsigned)((key) >> 1 & 7))
 #define KM_DPKG_KEY_HASH_MASK (~UINT64_C(15))

@@ -83,8 +83,6 @@ uint64_t km_dpkg_key(const struct km_package_db *db, const char *path, size_t le
     size_t rest_length = usr ? length - 4 : length;
     const char *slash = memchr(rest, '/', rest_length);
     unsigned top = slash ? km_dpkg_top(rest, (size_t)(slash - rest)) : 0;
-    if (top == 0)
-        return km_siphash(db->hash_key, path, length) & KM_DPKG_KEY_HASH_MASK;
     uint64_t hash = km_siphash(db->hash_key, rest, rest_length) & KM_DPKG_KEY_HASH_MASK;
     return hash | (uint64_t)top << 1 | (usr ? KM_DPKG_KEY_USR : 0);
 }

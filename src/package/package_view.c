@@ -3,7 +3,6 @@
 #include <string.h>
 
 #define MOST_EQUAL_DIVERSIONS 8 /* of one name; dpkg allows one */
-#define ADMINISTRATOR         ":"
 
 uint64_t km_package_normalise(const struct km_package_view *view, uint64_t key)
 {
@@ -82,12 +81,12 @@ const char *km_package_state_to_string(enum km_package_state state)
     return "unknown";
 }
 
+/* A diversion moves the files of all packages but its own. The administrator's has ":" for a package, which none is. */
 static bool moves(const struct km_package_view *view, const struct km_dpkg_diversion *diversion,
                   const struct km_package_entry *entry)
 {
-    const char *package = view->names + diversion->package;
     return diversion->from == km_package_entry_raw_key(entry) &&
-           (strcmp(package, ADMINISTRATOR) == 0 || strcmp(package, view->packages[entry->package].name) != 0);
+           strcmp(view->names + diversion->package, view->packages[entry->package].name) != 0;
 }
 
 /* The first diversion of a sorted array whose key is not below `key`. */

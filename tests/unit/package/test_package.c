@@ -354,6 +354,49 @@ static void diversions_move_files_of_other_packages(void **state)
     assert_false(match.diverted);
 }
 
+/* As dpkg does it: the name decides, not the file that a merged /usr makes of two names. */
+static void diversions_compare_names_as_written(void **state)
+{
+    (void)state;
+    static const struct text texts[] = {
+        {STATUS, STANZA("old", INSTALLED) "\n" STANZA("new", INSTALLED), 0},
+        {INFO("old.list"), "/bin/x\n/bin/y\n", 0},
+        {INFO("old.md5sums"), MD5_A "  bin/x\n" MD5_A "  bin/y\n", 0},
+        {INFO("new.list"), "/usr/bin/x\n", 0},
+        {INFO("new.md5sums"), MD5_A "  usr/bin/x\n", 0},
+        {DIVERSIONS, "/bin/x\n/bin/x.moved\n:\n/usr/bin/y\n/usr/bin/y.moved\n:\n", 0},
+        NO_MORE,
+    };
+    static const struct expectation table[] = {
+        {"usr/bin/x", md5_a, KM_PACKAGE_INTACT, "new"},       {"bin/x.moved", md5_a, KM_PACKAGE_INTACT, "old"},
+        {"usr/bin/x.moved", md5_a, KM_PACKAGE_INTACT, "old"}, {"usr/bin/y", md5_a, KM_PACKAGE_INTACT, "old"},
+        {"usr/bin/y.moved", md5_a, KM_PACKAGE_UNOWNED, NULL}, {NULL, NULL, KM_PACKAGE_UNOWNED, NULL},
+    };
+    struct km_err err = KM_ERR_INIT;
+    KM_CLEANUP(km_package_view_cleanup) struct km_package_view *view = view_of(texts, 0, true, &err);
+    assert_non_null(view);
+    check_states(view, table);
+}
+
+static void lists_and_checksums_share_entries(void **state)
+{
+    (void)state;
+    static const struct text texts[] = {
+        {STATUS, STANZA("p", INSTALLED), 0},
+        {INFO("p.list"), "/usr/bin/x\n/bin/y\n/opt/z\n", 0},
+        {INFO("p.md5sums"), MD5_A "  usr/bin/x\n" MD5_A "  bin/y\n" MD5_A "  opt/z\n", 0},
+        NO_MORE,
+    };
+    for (int merged = 0; merged < 2; merged++) {
+        struct km_err err = KM_ERR_INIT;
+        KM_CLEANUP(km_package_view_cleanup) struct km_package_view *view = view_of(texts, 0, merged, &err);
+        assert_non_null(view);
+        struct km_package_summary summary;
+        km_package_view_summarize(view, &summary);
+        assert_int_equal(summary.files, 3);
+    }
+}
+
 static void alternatives_explain_links(void **state)
 {
     (void)state;
@@ -492,6 +535,8 @@ int main(void)
         cmocka_unit_test(architectures_are_kept_apart),
         cmocka_unit_test(parts_of_distroless_images_own),
         cmocka_unit_test(diversions_move_files_of_other_packages),
+        cmocka_unit_test(diversions_compare_names_as_written),
+        cmocka_unit_test(lists_and_checksums_share_entries),
         cmocka_unit_test(alternatives_explain_links),
         cmocka_unit_test(only_selected_files_count),
         cmocka_unit_test(no_database_is_neutral),
