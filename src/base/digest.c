@@ -77,6 +77,6 @@ enum km_code km_hex_parse(const char *text, size_t length, uint8_t *out, struct 
         if (nibble_of(text[i]) < 0) /* a NUL stops here too, so a short text is never read beyond its end */
             return km_fail(err, KM_FORMAT, "not %zu hexadecimal digits", 2 * length);
     for (size_t i = 0; i < length; i++)
-        out[i] = (uint8_t)(nibble_of(text[2 * i]) << 4 | nibble_of(text[2 * i + 1]));
+        out[i] = (uint8_t)((unsigned)nibble_of(text[2 * i]) << 4 | (unsigned)nibble_of(text[2 * i + 1]));
     return KM_OK;
 }

@@ -341,7 +341,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     for (size_t i = 0; i < km_results_count(scan.results); i++) {
         const struct km_result *result = km_results_get(scan.results, i);
         if (result->outcome.error)
-            fprintf(stderr, "komainu: scan: %s: %s\n", scan.items.items[i].name, result->outcome.error->text);
+            fprintf(stderr, "komainu: scan: %s: %s\n", result->target.name, result->outcome.error->text);
     }
     return exit_of_results(scan.results, km_options_text(options, "fail-on"));
 }

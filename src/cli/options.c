@@ -290,15 +290,21 @@ static enum km_code read_default_configs(struct km_options *options, struct km_e
     return KM_OK;
 }
 
+/* KOMAINU_SCAN_FAIL_ON for --fail-on of scan. */
+static void variable_name(const char *command, const char *option, char *out, size_t out_bytes)
+{
+    int length = snprintf(out, out_bytes, "KOMAINU_%s_%s", command, option);
+    KM_ASSERT(length > 0 && (size_t)length < out_bytes);
+    for (char *c = out; *c; c++)
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+}
+
 static enum km_code read_environment(struct km_options *options, struct km_err *err)
 {
     for (size_t i = 0; i < options->row_count; i++) {
         const struct km_option *row = &options->cmd->options[i];
         char name[128];
-        int length = snprintf(name, sizeof name, "KOMAINU_%s_%s", options->cmd->name, row->name);
-        KM_ASSERT(length > 0 && (size_t)length < sizeof name);
-        for (char *c = name; *c; c++)
-            *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        variable_name(options->cmd->name, row->name, name, sizeof name);
         const char *text = row->only_flag ? NULL : getenv(name);
         if (text && set_value(options, i, text, name, err) != KM_OK)
             return km_err_wrap(err, "environment %s", name);
@@ -447,7 +453,7 @@ bool km_options_flag(const struct km_options *options, const char *name)
 {
     const struct km_option *row;
     const struct value *value = value_of(options, name, &row);
-    KM_ASSERT(row->type == KM_OPTION_FLAG);
+    KM_ASSERT(row->type == KM_OPTION_FLAG && value->count == 1);
     return strcmp(value->texts[0], "true") == 0;
 }
 

@@ -28,14 +28,14 @@ enum km_option_type {
 
 struct km_option {
     const char *name; /* long name; NULL ends a table */
-    char letter;      /* short name, or 0 */
     enum km_option_type type;
+    char letter;          /* short name, or 0 */
+    bool only_flag;       /* belongs to one run: not read from environment or file */
     const char *argument; /* its name in help: "FILE" */
     const char *fallback; /* default as text, or NULL: unset */
     double least, most;   /* inclusive, for numbers */
     const char *choices;  /* words separated by "|" */
     const char *help;
-    bool only_flag; /* belongs to one run: not read from environment or file */
 };
 
 struct km_cmd;

@@ -72,10 +72,10 @@ static enum km_code add_rows(struct km_scan_items *items, const char *target, co
 static enum km_code add_list(struct km_scan_items *items, const char *target, struct km_err *err)
 {
     struct km_err problem = KM_ERR_INIT;
-    char *text KM_CLEANUP(km_cleanup_free) = malloc(KM_IMAGELIST_MAX_BYTES + 1);
+    char *text KM_CLEANUP(km_cleanup_free) = km_calloc(KM_IMAGELIST_MAX_BYTES + 1, 1, SIZE_MAX, err);
     int fd KM_CLEANUP(km_cleanup_close) = open(target, O_RDONLY | O_CLOEXEC);
     if (!text)
-        return km_fail(err, KM_NOMEM, "out of memory (list of images)");
+        return err->code;
     size_t length = 0;
     ssize_t n = fd < 0 ? -1 : 1;
     while (n > 0 && length <= KM_IMAGELIST_MAX_BYTES) {

@@ -73,7 +73,7 @@ static enum km_code begin(void *context, const struct km_target *target, struct 
         return err->code;
     result->target = *target;
     void *list = results->list;
-    enum km_code code = km_grow(&list, &results->capacity, results->count + 1, sizeof *results->list, MAX_TARGETS, err);
+    enum km_code code = km_grow(&list, &results->capacity, results->count + 1, sizeof(void *), MAX_TARGETS, err);
     results->list = list;
     if (code == KM_OK)
         code = KEEP_ALL(results, err, &result->target.name, &result->target.scheme);

@@ -48,7 +48,7 @@ bool km_fileformat_is_eicar(const uint8_t *head, size_t length, uint64_t size)
     if (memcmp(head, first, a) != 0 || memcmp(head + a, word, b) != 0 || memcmp(head + a + b, rest, c) != 0)
         return false;
     for (size_t i = EICAR_BYTES; i < size; i++)
-        if (!memchr(" \t\n\r\x1a", head[i], 5))
+        if (head[i] == '\0' || !strchr(" \t\n\r\x1a", head[i]))
             return false;
     return true;
 }

@@ -56,7 +56,7 @@ static enum km_code add_line(struct km_hashlist *list, const char *label, const 
     if (length > KM_HASHLIST_MAX_LINE_BYTES)
         return km_fail(err, KM_LIMIT, "a line longer than %d bytes", KM_HASHLIST_MAX_LINE_BYTES);
     struct row row = {.label = label};
-    if (length < 2 * KM_SHA256_BYTES || km_hex_parse(line, KM_SHA256_BYTES, row.sha256, err) != KM_OK)
+    if (length < (size_t)2 * KM_SHA256_BYTES || km_hex_parse(line, KM_SHA256_BYTES, row.sha256, err) != KM_OK)
         return km_fail(err, KM_FORMAT, "no SHA-256 (64 hexadecimal digits) at the start of the line");
     const char *rest = line + (size_t)2 * KM_SHA256_BYTES;
     size_t rest_length = length - (size_t)2 * KM_SHA256_BYTES;
@@ -107,9 +107,9 @@ enum km_code km_hashlist_add_file(struct km_hashlist *list, const char *path, st
         return KM_OK;
     if ((uint64_t)status.st_size > MAX_TEXT_BYTES)
         return km_fail(err, KM_LIMIT, "the hash list %s is larger than %zu bytes", path, MAX_TEXT_BYTES);
-    char *text KM_CLEANUP(km_cleanup_free) = malloc((size_t)status.st_size);
+    char *text KM_CLEANUP(km_cleanup_free) = km_calloc((size_t)status.st_size, 1, SIZE_MAX, err);
     if (!text)
-        return km_fail(err, KM_NOMEM, "out of memory (%jd bytes)", (intmax_t)status.st_size);
+        return err->code;
     size_t length = 0;
     while (length < (size_t)status.st_size) {
         ssize_t n = read(fd, text + length, (size_t)status.st_size - length);

@@ -168,6 +168,7 @@ static struct km_evidence *add_evidence(struct case_file *file, const char *id, 
 
 static void weigh_identity(const struct judge *judge, struct case_file *file)
 {
+    KM_ASSERT(file->record);
     if (file->record->is_eicar)
         km_evidence_add_text(add_evidence(file, KM_EVIDENCE_TEST_FILE, WEIGHT_TEST_FILE), "name",
                              "the EICAR anti-malware test file");
@@ -261,6 +262,7 @@ static double score_of(const struct case_file *file)
 
 static enum km_verdict verdict_of(const struct case_file *file, double score)
 {
+    KM_ASSERT(file->record);
     if (file->record->is_eicar || file->record->is_listed)
         return KM_VERDICT_MALICIOUS;
     return score >= KM_JUDGE_SUSPICIOUS_THRESHOLD ? KM_VERDICT_SUSPICIOUS : KM_VERDICT_CLEAN;

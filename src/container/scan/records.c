@@ -37,8 +37,7 @@ struct km_record *km_records_touch(struct km_records *records, uint32_t id, stru
     size_t chunk = id / CHUNK_RECORDS;
     if (chunk >= records->chunk_count) {
         void *chunks = records->chunks;
-        enum km_code code =
-            km_grow(&chunks, &records->chunk_capacity, chunk + 1, sizeof *records->chunks, MAX_CHUNKS, err);
+        enum km_code code = km_grow(&chunks, &records->chunk_capacity, chunk + 1, sizeof(void *), MAX_CHUNKS, err);
         records->chunks = chunks;
         if (code != KM_OK)
             return NULL;
