@@ -421,7 +421,7 @@ enum km_code km_options_read(const struct km_cmd *cmd, int argc, char **argv, st
     if (code == KM_OK)
         code = read_flags(options, argc, argv, &config, err); /* for -c, --help and a first complaint */
     for (size_t i = 0; code == KM_OK && i < options->row_count; i++)
-        if (strcmp(options->values[i]->origin, COMMAND_LINE) == 0)
+        if (options->values[i] && strcmp(options->values[i]->origin, COMMAND_LINE) == 0)
             options->values[i]->origin[0] = '\0'; /* the second pass sets it again, once */
     if (code == KM_OK)
         code = config ? read_config(options, config, err) : read_default_configs(options, err);

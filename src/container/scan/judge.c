@@ -350,8 +350,9 @@ static enum km_code weigh_all(struct judge *judge, struct km_err *err)
     for (size_t id = 0; id < km_layout_entry_count(judge->layout); id++) {
         struct case_file file;
         bool has_evidence = open_case(judge, (uint32_t)id, &cursor, &file);
-        if (file.record)
-            count_integrity(&judge->out->integrity, &file);
+        if (!file.record)
+            continue;
+        count_integrity(&judge->out->integrity, &file);
         if (!has_evidence || !is_listed(judge, &file))
             continue;
         void *candidates = judge->candidates;
