@@ -9,8 +9,8 @@
 #define KM_PACKAGE_DPKG_H
 
 #include "base/buf.h"
+#include "base/keyhash.h"
 #include "package/package.h"
-#include "package/siphash.h"
 
 #define KM_DPKG_MAX_LINE_BYTES ((size_t)8 << 10)
 #define KM_DPKG_FOLDER         "var/lib/dpkg/"
@@ -81,7 +81,7 @@ struct km_package_file {
 };
 
 struct km_package_db {
-    uint8_t hash_key[KM_SIPHASH_KEY_BYTES];
+    struct km_keyhash hash_key;
     size_t max_bytes, used_bytes;
     struct km_package_file *first, *last;
     char *names; /* NUL-terminated texts one after the other; offset 0 is "" */

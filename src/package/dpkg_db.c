@@ -2,10 +2,8 @@
 
 #include "base/digest.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 static const char *const merged_folders[] = {NULL, "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"};
 
@@ -83,7 +81,7 @@ uint64_t km_dpkg_key(const struct km_package_db *db, const char *path, size_t le
     size_t rest_length = usr ? length - 4 : length;
     const char *slash = memchr(rest, '/', rest_length);
     unsigned top = slash ? km_dpkg_top(rest, (size_t)(slash - rest)) : 0;
-    uint64_t hash = km_siphash(db->hash_key, rest, rest_length) & KM_DPKG_KEY_HASH_MASK;
+    uint64_t hash = km_keyhash_bytes(&db->hash_key, rest, rest_length) & KM_DPKG_KEY_HASH_MASK;
     return hash | (uint64_t)top << 1 | (usr ? KM_DPKG_KEY_USR : 0);
 }
 
@@ -177,10 +175,7 @@ struct km_package_db *km_package_db_new(size_t max_bytes, struct km_err *err)
     uint32_t empty;
     if (km_dpkg_add_name(db, "", 0, &empty, err) != KM_OK)
         return NULL;
-    if (getrandom(db->hash_key, sizeof db->hash_key, 0) != (ssize_t)sizeof db->hash_key) {
-        km_fail_errno(err, errno, "no random bytes for the package database's key");
-        return NULL;
-    }
+    km_keyhash_init(&db->hash_key);
     return km_steal(db);
 }
 

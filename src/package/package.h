@@ -56,7 +56,7 @@ struct km_package_view; /* answers */
 /* Which database file `path` is. A leading "/" is ignored. */
 enum km_package_file_kind km_package_wants(const char *path);
 
-/* An empty collection that uses at most max_bytes. NULL with *err set: KM_NOMEM, KM_IO (no random key). */
+/* An empty collection that uses at most max_bytes. NULL with *err set: KM_NOMEM; KM_LIMIT below a few bytes. */
 struct km_package_db *km_package_db_new(size_t max_bytes, struct km_err *err) KM_MUST_USE;
 void km_package_db_free(struct km_package_db *db);
 KM_DEFINE_CLEANUP(struct km_package_db, km_package_db_cleanup, km_package_db_free);

@@ -418,7 +418,7 @@ struct km_package_view *km_package_db_finish(struct km_package_db *db, struct km
     if (!view)
         return NULL;
     struct builder builder = {.db = db, .view = view};
-    memcpy(view->key.hash_key, db->hash_key, sizeof view->key.hash_key);
+    view->key.hash_key = db->hash_key;
     view->key.aliases = db->aliases;
     view->names = db->names;
     if (check_files(&builder)) {
