@@ -262,7 +262,7 @@ static enum km_code draw_all(struct drawing *drawing, struct km_sheet *sheet, co
         enum km_code code = km_sheet_next(sheet, &square, &found, err);
         if (code != KM_OK)
             return code;
-        if (!found || square.row != drawing->row) {
+        if (!found || square.row - drawing->row >= KM_SHEET_CELL) {
             code = km_cancel_check(cancel, err);
             if (code == KM_OK)
                 code = drawing->sink->rows(drawing->sink->context, drawing->pixels, KM_SHEET_CELL, err);

@@ -413,7 +413,8 @@ static enum km_code read_header(struct km_tarwalk *walk, uint64_t offset, const 
         return code;
     if (available < KM_TARWALK_BLOCK) {
         bool between = available == 0 && offset == walk->input.size_bytes && !pending->any;
-        stop_at(walk, between ? KM_TARWALK_END_BYTES : KM_TARWALK_TRUNCATED, offset);
+        enum km_tarwalk_stop inside = offset == 0 ? KM_TARWALK_NOT_TAR : KM_TARWALK_TRUNCATED;
+        stop_at(walk, between ? KM_TARWALK_END_BYTES : inside, offset);
         return KM_OK;
     }
     switch (km_tarheader_parse(block, out_header)) {

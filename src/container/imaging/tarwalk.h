@@ -34,7 +34,7 @@ enum km_tarwalk_stop {
     KM_TARWALK_END_BYTES = 2, /* the input ends between members, without a mark */
     KM_TARWALK_TRUNCATED = 3, /* it ends inside a header or inside data that a header announced */
     KM_TARWALK_DAMAGED = 4,   /* a header with a bad checksum, an unreadable number or a malformed extension */
-    KM_TARWALK_NOT_TAR = 5,   /* that, at offset 0 */
+    KM_TARWALK_NOT_TAR = 5,   /* no header at offset 0: damaged, or less than a block */
 };
 
 struct km_tarwalk_member {
