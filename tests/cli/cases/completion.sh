@@ -11,7 +11,7 @@ bad=0
 for page in "$SOURCE"/man/komainu-*.1; do
   name=${page##*/komainu-}; name=${name%.1}
   "$KOMAINU" "$name" --help >help.txt 2>/dev/null || { echo "no command for $page"; continue; }
-  for option in $(grep -oE '^ +(-[a-z], )?--[a-z-]+' help.txt | grep -oE '\-\-[a-z-]+' | sed 's/^--//' | grep -vx help); do
+  for option in $(grep -oE '^ +(-[a-z], )?--[a-z-]+' help.txt | grep -oE '\-\-[a-z-]+' | sed 's/^--//' | grep -vxE 'help|config'); do
     grep -qE "Fl Fl (no-)?$option( |\$)" "$page" || { echo "$name: --$option is not in its manual page"; bad=1; }
   done
   for option in $(grep -oE '^\.It.* Fl Fl [a-z-]+|^\.It Fl Fl [a-z-]+' "$page" | grep -oE '[a-z-]+$'); do
