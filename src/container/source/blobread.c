@@ -69,6 +69,11 @@ void km_blobread_free(struct km_blobread *blob)
     free(blob);
 }
 
+const struct km_fault *km_blobread_fault(const struct km_blobread *blob)
+{
+    return blob->inflated ? km_inflate_fault(blob->inflated) : NULL;
+}
+
 void km_blobread_forget_hashes(struct km_blobread *blob)
 {
     km_digest_free(blob->stored.digest);
@@ -104,7 +109,7 @@ enum km_code km_blobread_finish(struct km_blobread *blob, const char *name, bool
     uint64_t skipped = 0;
     bool complete = true;
     enum km_code code = km_stream_skip(blob->head, UINT64_MAX, &skipped, err);
-    const struct km_fault *fault = code == KM_OK && blob->inflated ? km_inflate_fault(blob->inflated) : NULL;
+    const struct km_fault *fault = code == KM_OK ? km_blobread_fault(blob) : NULL;
     uint64_t end = blob->stored.base.position;
     if (code == KM_OK)
         code = km_stream_skip(&blob->stored.base, UINT64_MAX, &skipped, err);

@@ -21,6 +21,9 @@ KM_DEFINE_CLEANUP(struct km_blobread, km_blobread_cleanup, km_blobread_free);
 /* The uncompressed bytes (those stored, when they are not compressed). Borrowed. */
 enum km_code km_blobread_open(struct km_blobread *blob, struct km_stream **out, struct km_err *err) KM_MUST_USE;
 
+/* Why the uncompressed bytes ended early, or NULL. Once they have ended. */
+const struct km_fault *km_blobread_fault(const struct km_blobread *blob);
+
 /* No hashing from here on: the stream is no blob after all. */
 void km_blobread_forget_hashes(struct km_blobread *blob);
 

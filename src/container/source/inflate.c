@@ -197,8 +197,7 @@ static enum step step_zstd(struct inflate *self, struct window *window)
             return STEP_LIMIT;
         if (cause == ZSTD_error_memory_allocation)
             return STEP_NOMEM;
-        bool known = cause != ZSTD_error_dictionary_wrong && cause != ZSTD_error_version_unsupported &&
-                     cause != ZSTD_error_frameParameter_unsupported;
+        bool known = cause != ZSTD_error_dictionary_wrong && cause != ZSTD_error_version_unsupported;
         return known ? STEP_DAMAGED : STEP_UNSUPPORTED;
     }
     if (!charge(self, ZSTD_sizeof_DStream(self->decoder.zstd)))

@@ -222,15 +222,18 @@ static enum km_code resolve(struct km_source *source, struct km_err *err)
 }
 
 /* Decides what AUTO is. */
-static enum km_code decide_kind(struct km_source *source, struct km_stream *head, struct km_err *err)
+static enum km_code decide_kind(struct km_source *source, const struct km_blobread *blob, struct km_stream *head,
+                                struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t have = 0;
     enum km_code code = km_stream_peek(head, KM_STREAM_PEEK_MAX, &bytes, &have, err);
     if (code != KM_OK)
         return code;
-    if (have == 0)
-        return km_fail(err, KM_FORMAT, "nothing to read: the input is empty");
+    if (have == 0) {
+        const struct km_fault *fault = km_blobread_fault(blob);
+        return km_fail(err, KM_FORMAT, "nothing to read: %s", fault ? fault->detail : "the input is empty");
+    }
     if (source->kind != KM_SOURCE_AUTO)
         return KM_OK;
     if (km_images_look_like(bytes, have))
@@ -262,13 +265,14 @@ static enum km_code run_stream(struct km_source *source, struct km_err *err)
     struct km_stream *head = NULL;
     enum km_code code = blob ? km_blobread_open(blob, &head, err) : err->code;
     if (code == KM_OK)
-        code = decide_kind(source, head, err);
+        code = decide_kind(source, blob, head, err);
     if (code != KM_OK)
         return code;
     if (source->kind == KM_SOURCE_IMAGES)
         return run_images(source, blob, head, err);
     code = km_blobread_run(blob, source->layout, "", KM_BLOB_WANT_TREE, err);
-    if (code == KM_OK && km_layout_entry_count(source->layout) == 0 && !km_layout_blob(source->layout, 0)->complete)
+    bool nothing = km_layout_entry_count(source->layout) == 0 && km_source_coverage(source)->files_total == 0;
+    if (code == KM_OK && nothing && !km_layout_blob(source->layout, 0)->complete)
         return km_fail(err, KM_FORMAT, "not a tar archive");
     return code;
 }
