@@ -1,9 +1,13 @@
 #include "base/buf.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 
@@ -61,6 +65,38 @@ enum km_code km_buf_append_format(struct km_buf *buf, struct km_err *err, const 
     va_end(args);
     buf->length += (size_t)needed;
     return KM_OK;
+}
+
+static enum km_code append_descriptor(struct km_buf *buf, int fd, const char *path, struct km_err *err)
+{
+    char block[16384];
+    for (;;) {
+        ssize_t n = read(fd, block, sizeof block);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return km_fail_errno(err, errno, "cannot read %s", path);
+        if (n == 0)
+            return KM_OK;
+        if (km_buf_append(buf, block, (size_t)n, err) != KM_OK)
+            return km_err_wrap(err, "%s", path);
+    }
+}
+
+enum km_code km_buf_append_file(struct km_buf *buf, const char *path, struct km_err *err)
+{
+    /* O_NONBLOCK: a FIFO must be refused, not waited for. */
+    int fd KM_CLEANUP(km_cleanup_close) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return km_fail_errno(err, errno, "cannot open %s", path);
+    if (!S_ISREG(status.st_mode))
+        return km_fail(err, KM_FORMAT, "%s is not a regular file", path);
+    size_t before = buf->length;
+    enum km_code code = append_descriptor(buf, fd, path, err);
+    if (code != KM_OK)
+        buf->length = before;
+    return code;
 }
 
 void km_buf_clear(struct km_buf *buf)

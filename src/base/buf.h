@@ -26,6 +26,10 @@ enum km_code km_buf_append_text(struct km_buf *buf, const char *text, struct km_
 enum km_code km_buf_append_format(struct km_buf *buf, struct km_err *err, const char *fmt, ...)
     KM_PRINTF(3, 4) KM_MUST_USE;
 
+/* Appends the whole content of the regular file `path`. KM_NOTFOUND, KM_DENIED, KM_IO; KM_FORMAT for what is no regular
+ * file; KM_LIMIT, KM_NOMEM. The text names the file. */
+enum km_code km_buf_append_file(struct km_buf *buf, const char *path, struct km_err *err) KM_MUST_USE;
+
 /* Forgets the content, keeps the memory. */
 void km_buf_clear(struct km_buf *buf);
 

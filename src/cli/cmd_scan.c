@@ -16,6 +16,7 @@
 #include "container/imaging/picture.h"
 #include "container/scan/hashlist.h"
 #include "container/scan/scan.h"
+#include "finding/decision.h"
 #include "finding/json_output.h"
 #include "finding/result.h"
 #include "finding/text_output.h"
@@ -50,6 +51,10 @@ static const struct km_option rows[] = {
      .type = KM_OPTION_TEXTS,
      .argument = "FILE",
      .help = "SHA-256 hashes of files to be found: one \"HASH [NAME]\" a line"},
+    {.name = "decisions",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "what people said about findings; see komainu-decisions(5)"},
     {.name = "all", .type = KM_OPTION_FLAG, .help = "list unowned data files, too, and explain everything"},
     {.name = "max-findings",
      .type = KM_OPTION_INTEGER,
@@ -199,6 +204,8 @@ struct scan {
     const struct km_options *options;
     struct km_results *results;
     struct km_hashlist *hashes;
+    struct km_decision_list *decision_list; /* or NULL */
+    struct km_decisions decisions;
     struct km_scan_items items;
     struct km_scan_access access;
 };
@@ -207,7 +214,29 @@ static void scan_done(struct scan *scan)
 {
     km_results_free(scan->results);
     km_hashlist_free(scan->hashes);
+    km_decision_list_free(scan->decision_list);
     km_scan_items_done(&scan->items);
+}
+
+static enum km_code read_decisions(struct scan *scan, struct km_err *err)
+{
+    const char *path = km_options_text(scan->options, "decisions");
+    struct km_buf text;
+    km_buf_init(&text, KM_DECISION_LIST_MAX_BYTES);
+    enum km_code code = km_buf_append_file(&text, path, err);
+    if (code == KM_OK) {
+        scan->decision_list = km_decision_list_parse(km_buf_text(&text), text.length, err);
+        code = scan->decision_list ? KM_OK : km_err_wrap(err, "%s", path);
+    }
+    km_buf_done(&text);
+    if (code != KM_OK)
+        return code;
+    scan->decisions = km_decision_list_decisions(scan->decision_list);
+    size_t expired = km_decision_list_expired(scan->decision_list, km_clock_wall_ns());
+    if (expired > 0)
+        fprintf(stderr, "komainu: scan: %s: %zu decision%s expired; what %s said counts no more\n", path, expired,
+                expired == 1 ? " has" : "s have", expired == 1 ? "it" : "they");
+    return KM_OK;
 }
 
 /* Everything that can be wrong with the command line is wrong before the first byte is read. */
@@ -230,6 +259,8 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
         if (km_hashlist_add_file(scan->hashes, texts[i], err) != KM_OK)
             return err->code;
     km_hashlist_seal(scan->hashes);
+    if (km_options_text(options, "decisions") && read_decisions(scan, err) != KM_OK)
+        return err->code;
     scan->results = km_results_new(MAX_RESULT_BYTES, err);
     if (!scan->results)
         return err->code;
@@ -284,6 +315,7 @@ static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item,
     struct km_progress progress;
     struct km_scan_options options = {
         .hashes = scan->hashes,
+        .decisions = scan->decision_list ? &scan->decisions : NULL,
         .max_findings = (size_t)km_options_integer(scan->options, "max-findings"),
         .all = km_options_flag(scan->options, "all"),
         .progress = show_progress,

@@ -2,13 +2,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -228,34 +225,11 @@ static enum km_code read_section(struct km_options *options, const char *path, c
     return KM_OK;
 }
 
-static enum km_code read_whole_file(const char *path, struct km_buf *out, struct km_err *err)
-{
-    int fd KM_CLEANUP(km_cleanup_close) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return km_fail_errno(err, errno, "cannot open %s", path);
-    struct stat status;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-        return km_fail(err, KM_FORMAT, "%s is not a regular file", path);
-    char block[4096];
-    for (;;) {
-        ssize_t n = read(fd, block, sizeof block);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return km_fail_errno(err, errno, "cannot read %s", path);
-        if (n == 0)
-            return KM_OK;
-        enum km_code code = km_buf_append(out, block, (size_t)n, err);
-        if (code != KM_OK)
-            return km_err_wrap(err, "%s", path);
-    }
-}
-
 static enum km_code read_config(struct km_options *options, const char *path, struct km_err *err)
 {
     struct km_buf text;
     km_buf_init(&text, MAX_CONFIG_FILE_BYTES);
-    enum km_code code = read_whole_file(path, &text, err);
+    enum km_code code = km_buf_append_file(&text, path, err);
     struct km_json *document KM_CLEANUP(km_json_cleanup) = NULL;
     if (code == KM_OK) {
         document = km_yaml_parse(km_buf_text(&text), text.length, MAX_CONFIG_FILE_BYTES, err);

@@ -1,13 +1,11 @@
 #include "cli/scan_targets.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "container/source/imagelist.h"
 
@@ -72,29 +70,15 @@ static enum km_code add_rows(struct km_scan_items *items, const char *target, co
 static enum km_code add_list(struct km_scan_items *items, const char *target, struct km_err *err)
 {
     struct km_err problem = KM_ERR_INIT;
-    char *text KM_CLEANUP(km_cleanup_free) = km_calloc(KM_IMAGELIST_MAX_BYTES + 1, 1, SIZE_MAX, err);
-    int fd KM_CLEANUP(km_cleanup_close) = open(target, O_RDONLY | O_CLOEXEC);
-    if (!text)
-        return err->code;
-    size_t length = 0;
-    ssize_t n = fd < 0 ? -1 : 1;
-    while (n > 0 && length <= KM_IMAGELIST_MAX_BYTES) {
-        n = read(fd, text + length, KM_IMAGELIST_MAX_BYTES + 1 - length);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            length += (size_t)n;
-    }
+    struct km_buf text;
+    km_buf_init(&text, KM_IMAGELIST_MAX_BYTES);
     items->from_list = true;
-    if (n < 0) {
-        km_fail_errno(&problem, errno, "cannot read the list of images");
-        return add_item(items, target, NULL, &problem, err);
-    }
-    struct km_imagelist *list KM_CLEANUP(km_imagelist_cleanup) = km_imagelist_parse(text, length, &problem);
-    if (!list)
-        return problem.code == KM_NOMEM ? km_fail(err, KM_NOMEM, "%s", problem.text)
-                                        : add_item(items, target, NULL, &problem, err);
-    return add_rows(items, target, list, err);
+    struct km_imagelist *list KM_CLEANUP(km_imagelist_cleanup) = NULL;
+    if (km_buf_append_file(&text, target, &problem) == KM_OK)
+        list = km_imagelist_parse(km_buf_text(&text), text.length, &problem);
+    enum km_code code = list ? add_rows(items, target, list, err) : add_item(items, target, NULL, &problem, err);
+    km_buf_done(&text);
+    return code;
 }
 
 enum km_code km_scan_items_add(struct km_scan_items *items, const char *target, struct km_err *err)

@@ -103,13 +103,16 @@ struct km_subject {
     uint64_t size_bytes;
 };
 
+struct km_decision; /* decision.h */
+
 struct km_finding {
     const char *kind; /* "file", "daemon": which guardian and what sort of subject */
     struct km_subject subject;
     enum km_verdict verdict;
-    double score;        /* probability-like, 0..1: what the additive model says */
-    double confidence;   /* 0..1: how far to trust the score, lowered by gaps and losses */
-    const char *package; /* owner "name version", or NULL */
+    double score;                       /* probability-like, 0..1: what the additive model says */
+    double confidence;                  /* 0..1: how far to trust the score, lowered by gaps and losses */
+    const char *package;                /* owner "name version", or NULL */
+    const struct km_decision *decision; /* what a person said about it, or NULL; does not change the verdict here */
     size_t range_count;
     const struct km_range *ranges;
     size_t evidence_count;

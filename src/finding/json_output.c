@@ -3,8 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "finding/decision.h"
 
 /* Paths and names are bytes that an enemy chose: what is not plain UTF-8 is escaped, so that two readers agree. */
 static void set_hostile(struct km_json *object, const char *key, const char *text)
@@ -70,6 +72,20 @@ static struct km_json *new_subject(const struct km_subject *subject)
     return object;
 }
 
+static struct km_json *new_decision(const struct km_decision *decision)
+{
+    if (!decision)
+        return km_json_new_null();
+    struct km_json *object = km_json_new_object();
+    char until[KM_CLOCK_UTC_BYTES];
+    km_clock_format_utc(decision->until_wall_ns, until);
+    km_json_set_string(object, "kind", km_decision_kind_to_string(decision->kind));
+    set_hostile(object, "who", decision->who);
+    set_hostile(object, "note", decision->note);
+    km_json_set_string(object, "until", decision->until_wall_ns == INT64_MAX ? NULL : until);
+    return object;
+}
+
 static struct km_json *new_finding(const struct km_finding *finding)
 {
     struct km_json *object = km_json_new_object();
@@ -87,6 +103,7 @@ static struct km_json *new_finding(const struct km_finding *finding)
     }
     km_json_set(object, "ranges", ranges);
     set_hostile(object, "package", finding->package);
+    km_json_set(object, "decision", new_decision(finding->decision));
     struct km_json *evidence = km_json_new_array();
     for (size_t i = 0; i < finding->evidence_count; i++)
         km_json_append(evidence, new_evidence(&finding->evidence[i]));

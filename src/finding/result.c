@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "finding/decision.h"
 
 #define MAX_TARGETS 100000
 
@@ -115,6 +116,18 @@ static enum km_code keep_ranges(struct km_results *results, struct km_finding *f
     return KM_OK;
 }
 
+static enum km_code keep_decision(struct km_results *results, struct km_finding *finding, struct km_err *err)
+{
+    if (!finding->decision)
+        return KM_OK;
+    struct km_decision *decision = km_arena_alloc(results->arena, sizeof *decision, err);
+    if (!decision)
+        return err->code;
+    *decision = *finding->decision;
+    finding->decision = decision;
+    return KEEP_ALL(results, err, &decision->who, &decision->note, &decision->path, &decision->sha256);
+}
+
 static enum km_code add_finding(void *context, const struct km_finding *given, struct km_err *err)
 {
     struct km_results *results = context;
@@ -129,6 +142,8 @@ static enum km_code add_finding(void *context, const struct km_finding *given, s
         code = keep_evidence(results, &finding, err);
     if (code == KM_OK)
         code = keep_ranges(results, &finding, err);
+    if (code == KM_OK)
+        code = keep_decision(results, &finding, err);
     void *list = result->findings;
     if (code == KM_OK)
         code = km_grow(&list, &results->finding_capacity, result->finding_count + 1, sizeof finding,

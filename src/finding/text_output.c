@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/text.h"
+#include "finding/decision.h"
 #include "finding/evidence.h"
 
 #define LONGEST_SENTENCE_BYTES ((size_t)16 << 10)
@@ -108,6 +110,20 @@ static enum km_code print_evidence(const struct printer *printer, const struct k
     return code;
 }
 
+static void print_decision(const struct printer *printer, const struct km_decision *decision)
+{
+    fprintf(printer->out, "      decided: %s by ", km_decision_kind_to_string(decision->kind));
+    print_escaped(printer, decision->who);
+    if (decision->until_wall_ns != INT64_MAX) {
+        char until[KM_CLOCK_UTC_BYTES];
+        km_clock_format_utc(decision->until_wall_ns - 1, until);
+        fprintf(printer->out, ", until %.10s", until);
+    }
+    fputs(": ", printer->out);
+    print_escaped(printer, decision->note);
+    fputc('\n', printer->out);
+}
+
 static enum km_code print_finding(const struct printer *printer, const struct km_result *result,
                                   const struct km_finding *finding, struct km_err *err)
 {
@@ -122,6 +138,8 @@ static enum km_code print_finding(const struct printer *printer, const struct km
         print_escaped(printer, finding->package);
         fputc('\n', printer->out);
     }
+    if (finding->decision)
+        print_decision(printer, finding->decision);
     return print_evidence(printer, finding, err);
 }
 

@@ -1,13 +1,10 @@
 #include "container/scan/hashlist.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/mem.h"
 
 #define MAX_TEXT_BYTES ((size_t)256 << 20)
@@ -97,32 +94,14 @@ enum km_code km_hashlist_add_text(struct km_hashlist *list, const char *label, c
 
 enum km_code km_hashlist_add_file(struct km_hashlist *list, const char *path, struct km_err *err)
 {
-    int fd KM_CLEANUP(km_cleanup_close) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0)
-        return km_fail_errno(err, errno, "cannot open the hash list %s", path);
-    if (!S_ISREG(status.st_mode))
-        return km_fail(err, KM_FORMAT, "the hash list %s is not a regular file", path);
-    if (status.st_size == 0)
-        return KM_OK;
-    if ((uint64_t)status.st_size > MAX_TEXT_BYTES)
-        return km_fail(err, KM_LIMIT, "the hash list %s is larger than %zu bytes", path, MAX_TEXT_BYTES);
-    char *text KM_CLEANUP(km_cleanup_free) = km_calloc((size_t)status.st_size, 1, SIZE_MAX, err);
-    if (!text)
-        return err->code;
-    size_t length = 0;
-    while (length < (size_t)status.st_size) {
-        ssize_t n = read(fd, text + length, (size_t)status.st_size - length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return km_fail_errno(err, errno, "cannot read the hash list %s", path);
-        if (n == 0)
-            break;
-        length += (size_t)n;
-    }
+    struct km_buf text;
+    km_buf_init(&text, MAX_TEXT_BYTES);
     const char *slash = strrchr(path, '/');
-    return km_hashlist_add_text(list, slash ? slash + 1 : path, text, length, err);
+    enum km_code code = km_buf_append_file(&text, path, err);
+    if (code == KM_OK)
+        code = km_hashlist_add_text(list, slash ? slash + 1 : path, km_buf_text(&text), text.length, err);
+    km_buf_done(&text);
+    return code;
 }
 
 static int compare_rows(const void *a, const void *b)

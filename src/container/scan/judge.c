@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/keyhash.h"
 #include "base/mem.h"
 #include "container/scan/fileformat.h"
 #include "container/scan/place.h"
+#include "finding/decision.h"
 #include "finding/evidence.h"
 #include "package/package.h"
 
@@ -58,6 +60,7 @@ struct judge {
     size_t count, capacity;
     const struct km_sink *sink;
     struct km_judgement *out;
+    int64_t now_wall_ns;
 };
 
 static bool is_visible(const struct km_place *place)
@@ -344,6 +347,82 @@ static enum km_code note_database(struct judge *judge, struct km_err *err)
     return judge->sink->gap(judge->sink->context, &gap, err);
 }
 
+/* A finding with the strings that it points to. */
+struct draft {
+    struct km_finding finding;
+    struct km_range whole;
+    char *path;
+    char sha256[KM_SHA256_HEX_BYTES];
+};
+
+static void draft_done(struct draft *draft)
+{
+    free(draft->path);
+}
+
+/* What the file's evidence amounts to, and what people said about it. */
+static enum km_code draft_finding(const struct judge *judge, const struct case_file *file, struct draft *out,
+                                  struct km_err *err)
+{
+    const struct km_place *place = &file->place;
+    const uint8_t *sha256 = km_records_sha256(judge->records, file->record);
+    if (sha256)
+        km_hex_format(sha256, KM_SHA256_BYTES, out->sha256);
+    enum km_code code = km_layout_format_path(judge->layout, file->id, &out->path, err);
+    if (code != KM_OK)
+        return code;
+    const struct km_layer *layer = place->image ? &place->image->layers[place->layer_index] : NULL;
+    double score = score_of(file);
+    out->whole = (struct km_range){0, file->record->size};
+    out->finding = (struct km_finding){
+        .kind = "file",
+        .subject = {.image = place->image ? place->image->name : NULL,
+                    .path = out->path,
+                    .layer = layer ? layer->diff_id : NULL,
+                    .layer_index = place->layer_index,
+                    .layer_history = layer ? layer->history : NULL,
+                    .deleted_by = place->deleted_by ? place->deleted_by->diff_id : NULL,
+                    .replaced_by = place->replaced_by ? place->replaced_by->diff_id : NULL,
+                    .sha256 = sha256 ? out->sha256 : NULL,
+                    .size_bytes = file->record->size},
+        .verdict = verdict_of(file, score),
+        .score = score,
+        .confidence = file->record->complete ? 1 : 0.5, /* half of the evidence needs the whole content */
+        .package = file->match.package ? file->package : NULL,
+        .range_count = 1,
+        .ranges = &out->whole,
+        .evidence_count = file->evidence_count,
+        .evidence = file->evidence,
+    };
+    const struct km_decisions *decisions = judge->options->decisions;
+    if (decisions)
+        out->finding.decision = decisions->find(decisions->context, &out->finding, judge->now_wall_ns);
+    return KM_OK;
+}
+
+static bool is_excused(const struct km_finding *finding)
+{
+    return finding->decision && km_decision_is_benign(finding->decision->kind);
+}
+
+/* A benign decision takes the file out of the verdict, the others put it in. */
+static enum km_code count_in_verdict(const struct judge *judge, const struct case_file *file, struct km_err *err)
+{
+    struct draft draft KM_CLEANUP(draft_done) = {0};
+    enum km_code code = draft_finding(judge, file, &draft, err);
+    if (code != KM_OK || is_excused(&draft.finding))
+        return code;
+    enum km_verdict verdict = draft.finding.verdict;
+    if (draft.finding.decision) {
+        bool attack = draft.finding.decision->kind == KM_DECISION_ATTACK;
+        verdict = attack ? KM_VERDICT_MALICIOUS : verdict > KM_VERDICT_SUSPICIOUS ? verdict : KM_VERDICT_SUSPICIOUS;
+    }
+    struct km_judgement *out = judge->out;
+    out->verdict = verdict > out->verdict ? verdict : out->verdict;
+    out->score = draft.finding.score > out->score ? draft.finding.score : out->score;
+    return KM_OK;
+}
+
 static enum km_code weigh_all(struct judge *judge, struct km_err *err)
 {
     size_t cursor = 0;
@@ -361,11 +440,10 @@ static enum km_code weigh_all(struct judge *judge, struct km_err *err)
         judge->candidates = candidates;
         if (code != KM_OK)
             return code;
-        double score = score_of(&file);
-        enum km_verdict verdict = verdict_of(&file, score);
-        judge->candidates[judge->count++] = (struct candidate){(uint32_t)id, (float)score};
-        judge->out->verdict = verdict > judge->out->verdict ? verdict : judge->out->verdict;
-        judge->out->score = score > judge->out->score ? score : judge->out->score;
+        judge->candidates[judge->count++] = (struct candidate){(uint32_t)id, (float)score_of(&file)};
+        code = count_in_verdict(judge, &file, err);
+        if (code != KM_OK)
+            return code;
     }
     return KM_OK;
 }
@@ -415,42 +493,16 @@ static void name_layers(const struct judge *judge)
 
 static enum km_code give_finding(const struct judge *judge, struct case_file *file, struct km_err *err)
 {
-    char sha256_hex[KM_SHA256_HEX_BYTES];
-    const uint8_t *sha256 = km_records_sha256(judge->records, file->record);
-    if (sha256)
-        km_hex_format(sha256, KM_SHA256_BYTES, sha256_hex);
     if (file->place.deleted_by)
         km_evidence_add_text(add_evidence(file, KM_EVIDENCE_DELETED, 0), "layer",
                              file->place.deleted_by->diff_id ? file->place.deleted_by->diff_id : "a later layer");
-    double score = score_of(file);
-    const struct km_layer *layer = file->place.image ? &file->place.image->layers[file->place.layer_index] : NULL;
-    char *path KM_CLEANUP(km_cleanup_free) = NULL;
-    enum km_code code = km_layout_format_path(judge->layout, file->id, &path, err);
+    struct draft draft KM_CLEANUP(draft_done) = {0};
+    enum km_code code = draft_finding(judge, file, &draft, err);
     if (code != KM_OK)
         return code;
-    const struct km_finding finding = {
-        .kind = "file",
-        .subject = {.image = file->place.image ? file->place.image->name : NULL,
-                    .path = path,
-                    .layer = layer ? layer->diff_id : NULL,
-                    .layer_index = file->place.layer_index,
-                    .layer_history = layer ? layer->history : NULL,
-                    .deleted_by = file->place.deleted_by ? file->place.deleted_by->diff_id : NULL,
-                    .replaced_by = file->place.replaced_by ? file->place.replaced_by->diff_id : NULL,
-                    .sha256 = sha256 ? sha256_hex : NULL,
-                    .size_bytes = file->record->size},
-        .verdict = verdict_of(file, score),
-        .score = score,
-        .confidence = file->record->complete ? 1 : 0.5, /* half of the evidence needs the whole content */
-        .package = file->match.package ? file->package : NULL,
-        .range_count = 1,
-        .ranges = &(struct km_range){0, file->record->size},
-        .evidence_count = file->evidence_count,
-        .evidence = file->evidence,
-    };
-    if (judge->options->mosaic && finding.verdict >= KM_VERDICT_SUSPICIOUS)
-        mark_finding(judge, file->id, &finding);
-    return judge->sink->finding(judge->sink->context, &finding, err);
+    if (judge->options->mosaic && draft.finding.verdict >= KM_VERDICT_SUSPICIOUS && !is_excused(&draft.finding))
+        mark_finding(judge, file->id, &draft.finding);
+    return judge->sink->finding(judge->sink->context, &draft.finding, err);
 }
 
 static enum km_code give_findings(struct judge *judge, struct km_err *err)
@@ -489,6 +541,7 @@ enum km_code km_judge_run(struct km_examine *examine, const struct km_layout *la
                                                  .layout = layout,
                                                  .options = options,
                                                  .sink = sink,
+                                                 .now_wall_ns = km_clock_wall_ns(),
                                                  .out = out};
     enum km_code code = resolve_links(&judge, err);
     if (code == KM_OK)

@@ -11,16 +11,18 @@
 #include "base/err.h"
 #include "container/scan/examine.h"
 #include "container/source/layout.h"
+#include "finding/decision.h"
 #include "finding/sink.h"
 
 #define KM_JUDGE_PRIOR                (-4.6) /* a file without evidence: 1 in 100 */
 #define KM_JUDGE_SUSPICIOUS_THRESHOLD 0.5
 
 struct km_judge_options {
-    const struct km_hashlist *hashes; /* as given to km_examine, or NULL */
-    size_t max_findings;              /* listed, strongest first; the rest is counted */
-    struct km_mosaic *mosaic;         /* gets marks and the names of layers, or NULL */
-    bool all;                         /* list every unowned or changed file, not only executables and changed ones */
+    const struct km_hashlist *hashes;     /* as given to km_examine, or NULL */
+    const struct km_decisions *decisions; /* what people said, or NULL */
+    size_t max_findings;                  /* listed, strongest first; the rest is counted */
+    struct km_mosaic *mosaic;             /* gets marks and the names of layers, or NULL */
+    bool all; /* list every unowned or changed file, not only executables and changed ones */
 };
 
 struct km_judgement {

@@ -65,8 +65,8 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
     if (code != KM_OK)
         return code;
     const struct km_layout *layout = km_source_layout(source);
-    const struct km_judge_options judge_options = {options->hashes, options->max_findings, options->mosaic,
-                                                   options->all};
+    const struct km_judge_options judge_options = {options->hashes, options->decisions, options->max_findings,
+                                                   options->mosaic, options->all};
     struct km_judgement judgement;
     code = km_judge_run(examine, layout, &judge_options, sink, &judgement, err);
     struct km_image_info *images KM_CLEANUP(km_cleanup_free) = NULL;

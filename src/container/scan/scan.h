@@ -11,11 +11,13 @@
 #include "container/imaging/mosaic.h"
 #include "container/scan/hashlist.h"
 #include "container/source/source.h"
+#include "finding/decision.h"
 #include "finding/sink.h"
 
 struct km_scan_options {
-    const struct km_hashlist *hashes; /* sealed, or NULL */
-    struct km_mosaic *mosaic;         /* fed, named and marked; NULL: no picture */
+    const struct km_hashlist *hashes;     /* sealed, or NULL */
+    const struct km_decisions *decisions; /* or NULL */
+    struct km_mosaic *mosaic;             /* fed, named and marked; NULL: no picture */
     size_t max_findings;
     bool all;                                                                   /* list unowned data files, too */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total); /* or NULL */

@@ -53,3 +53,32 @@ scan nosuch:thing
 echo '--- hostile names do not reach the terminal'
 mkdir names && eicar >"$(printf 'names/a\033[31m\nb')"
 scan names | head -n 3
+
+echo '--- decisions'
+mkdir -p dec/opt && eicar >dec/opt/eicar.com
+decide() { cat >dec.yaml; scan --decisions dec.yaml dec | grep -vE 'packages|coverage|^$'; }
+decide <<'Y'
+- {path: "opt/*.com", decision: benign-until, until: 2199-12-31, who: kato, note: planted for the drill}
+Y
+decide <<'Y'
+- {path: "opt/*", decision: benign-until, until: 2020-01-01, who: kato, note: old}
+Y
+decide <<'Y'
+- {path: "opt/eicar.com", decision: benign-once, who: kato, note: no content given}
+Y
+decide <<'Y'
+- {path: "opt/eicar.com", decision: harmless, who: kato, note: x}
+Y
+decide <<'Y'
+- {path: "*", decision: benign-once, who: kato, note: x, sha256: 0000000000000000000000000000000000000000000000000000000000000000}
+Y
+decide <<Y
+- {path: "*", decision: benign-once, who: kato, note: x, sha256: "$(printf '%064d' 0)"}
+- {path: "opt/eicar.com", decision: benign-learn, who: kato, note: "this content", sha256: $(sha256sum dec/opt/eicar.com | cut -c1-64)}
+Y
+decide <<'Y'
+- {path: "*", decision: benign-until, until: 2999-12-31, who: kato, note: x}
+Y
+decide <<'Y'
+- {path: "*", decision: benign-until, until: 2100-12-31, who: kato, note: x, scope: all}
+Y
