@@ -156,7 +156,8 @@ struct km_package_match {
 
 /* What the view knows about the file at `path` (a leading "/" is ignored; no ".", "..", "//"), whose MD5 digest is
  * md5[16], or NULL when there is none: a link or directory, or a file that was not read to its end. Of several owners
- * the strongest statement counts: intact, changed, conffile, unchecked. */
+ * the strongest statement counts: intact, changed, conffile, unchecked. What dpkg keeps about a package that has a list
+ * (info/NAME.postinst, .md5sums, …) is owned by it, without a checksum. */
 void km_package_find(const struct km_package_view *view, const char *path, const uint8_t *md5,
                      struct km_package_match *out);
 

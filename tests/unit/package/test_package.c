@@ -397,6 +397,25 @@ static void lists_and_checksums_share_entries(void **state)
     }
 }
 
+static void maintainer_scripts_belong_to_their_package(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    KM_CLEANUP(km_package_view_cleanup) struct km_package_view *view = view_of(small, 0, false, &err);
+    assert_non_null(view);
+    static const struct expectation table[] = {
+        {INFO("tool.postinst"), md5_a, KM_PACKAGE_UNCHECKED, "tool"},
+        {INFO("tool.list"), md5_a, KM_PACKAGE_UNCHECKED, "tool"},
+        {INFO("gone.postrm"), md5_a, KM_PACKAGE_UNCHECKED, "gone"},
+        {INFO("never.postinst"), md5_a, KM_PACKAGE_UNOWNED, NULL},
+        {INFO("stranger.postinst"), md5_a, KM_PACKAGE_UNOWNED, NULL},
+        {INFO("tool.payload"), md5_a, KM_PACKAGE_UNOWNED, NULL},
+        {STATUS, md5_a, KM_PACKAGE_UNOWNED, NULL},
+        {NULL, NULL, KM_PACKAGE_UNOWNED, NULL},
+    };
+    check_states(view, table);
+}
+
 static void alternatives_explain_links(void **state)
 {
     (void)state;
@@ -537,6 +556,7 @@ int main(void)
         cmocka_unit_test(diversions_move_files_of_other_packages),
         cmocka_unit_test(diversions_compare_names_as_written),
         cmocka_unit_test(lists_and_checksums_share_entries),
+        cmocka_unit_test(maintainer_scripts_belong_to_their_package),
         cmocka_unit_test(alternatives_explain_links),
         cmocka_unit_test(only_selected_files_count),
         cmocka_unit_test(no_database_is_neutral),
