@@ -168,6 +168,21 @@ static void print_blobs(const struct km_layout *layout)
     }
 }
 
+static void print_places(const struct km_layout *layout)
+{
+    for (size_t i = 0; i < km_layout_entry_count(layout); i++) {
+        const struct km_place place = km_layout_place(layout, (uint32_t)i);
+        struct km_json *line = km_json_new_object();
+        km_json_set_string(line, "what", "place");
+        km_json_set_integer(line, "id", (int64_t)i);
+        km_json_set_string(line, "image", place.image ? place.image->name : NULL);
+        km_json_set_integer(line, "layer", place.layer_index);
+        km_json_set_bool(line, "deleted", place.deleted_by != NULL);
+        km_json_set_bool(line, "replaced", place.replaced_by != NULL);
+        print_line(line);
+    }
+}
+
 static void print_coverage(const struct km_source *source, const struct km_err *err)
 {
     const struct km_coverage *coverage = km_source_coverage(source);
@@ -217,6 +232,8 @@ int main(int argc, char **argv)
         code = km_source_run(source, &sink, NULL, &err);
     if (source) {
         print_blobs(km_source_layout(source));
+        if (code == KM_OK && !quiet)
+            print_places(km_source_layout(source));
         print_coverage(source, &err);
     }
     if (code != KM_OK)

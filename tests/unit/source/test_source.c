@@ -526,14 +526,9 @@ static void damage_inside_makes_opaque_and_stops_nothing(void **state)
 static void what_only_looks_like_an_archive_is_an_ordinary_file(void **state)
 {
     (void)state;
-    static const char *const begins[] = {"\x1f\x8b\x08",
-                                         "\x28\xb5\x2f\xfd",
-                                         "PK\x03\x04",
-                                         "BZh91AY&SY",
-                                         "070701",
-                                         "!<arch>\n",
-                                         "\xfd"
-                                         "7zXZ"};
+    static const char xz[] = {(char)0xfd, '7', 'z', 'X', 'Z', '\0'};
+    static const char *const begins[] = {
+        "\x1f\x8b\x08", "\x28\xb5\x2f\xfd", "PK\x03\x04", "BZh91AY&SY", "070701", "!<arch>\n", xz};
     for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++) {
         char data[700];
         memset(data, 0xee, sizeof data);
