@@ -328,7 +328,7 @@ static void close_walk(struct km_members *members)
 {
     struct dirwalk *walk = (struct dirwalk *)members;
     close_file(walk);
-    while (walk->depth > 0)
+    while (walk->levels && walk->depth > 0)
         pop_level(walk);
     free(walk->levels);
     free(walk->links);

@@ -131,7 +131,7 @@ enum km_code km_source_open_fd(int fd, enum km_source_kind kind, const char *nam
     code = km_source_open_stream(stream, kind, name, limits, &source, err);
     if (code != KM_OK)
         return code;
-    if (S_ISREG(info.st_mode) && info.st_size >= 0)
+    if (source && S_ISREG(info.st_mode) && info.st_size >= 0)
         source->meter.total = (uint64_t)info.st_size;
     *out = source;
     return KM_OK;

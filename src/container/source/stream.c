@@ -189,6 +189,8 @@ enum km_code km_stream_peek(struct km_stream *stream, size_t want, const uint8_t
 void km_stream_consume(struct km_stream *stream, size_t length)
 {
     size_t joined = stream->join_length - stream->join_at;
+    if (length == 0) /* also at the end, where there is no block */
+        return;
     if (joined > 0) {
         KM_ASSERT(length <= joined);
         stream->join_at += length;

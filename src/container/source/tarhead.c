@@ -29,7 +29,7 @@ enum field {
 #define SMALL_NUMBER    8
 #define LARGE_NUMBER    12
 #define CHECKSUM_BYTES  8
-#define SPARSE_PAIR     (2 * LARGE_NUMBER)
+#define SPARSE_PAIR     (2 * (size_t)LARGE_NUMBER)
 #define AT_STAR_TRAILER 508
 
 enum km_tar_block km_tar_classify(const uint8_t *block)
