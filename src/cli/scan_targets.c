@@ -7,7 +7,10 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "container/source/engine.h"
 #include "container/source/imagelist.h"
+#include "container/source/registry.h"
+#include "container/source/stream.h"
 
 #define MAX_ITEMS 100000
 
@@ -90,8 +93,48 @@ enum km_code km_scan_items_add(struct km_scan_items *items, const char *target, 
     return add_item(items, target, target, NULL, err);
 }
 
+/* What stands behind "scheme:", or NULL. */
+static const char *behind(const char *spec, const char *scheme)
+{
+    size_t length = strlen(scheme);
+    return strncmp(spec, scheme, length) == 0 ? spec + length : NULL;
+}
+
+static enum km_code open_engine(enum km_engine engine, const char *target, const char *spec,
+                                const struct km_scan_access *access, struct km_source **out, struct km_err *err)
+{
+    const struct km_engine_request request = {
+        .engine = engine, .target = target, .socket = access->socket, .cancel = access->cancel};
+    struct km_stream *stream = NULL;
+    bool container = false;
+    enum km_code code = km_engine_open(&request, &stream, &container, err);
+    if (code != KM_OK)
+        return code;
+    return km_source_open_stream(stream, container ? KM_SOURCE_TAR : KM_SOURCE_IMAGES, spec, &access->limits, out, err);
+}
+
+static enum km_code open_registry(const char *reference, const char *spec, const struct km_scan_access *access,
+                                  struct km_source **out, struct km_err *err)
+{
+    const struct km_registry_request request = {.reference = reference,
+                                                .platform = access->platform,
+                                                .auth_file = access->authfile,
+                                                .no_tls = !access->tls_verify,
+                                                .cancel = access->cancel};
+    struct km_stream *stream = NULL;
+    enum km_code code = km_registry_open(&request, &stream, err);
+    return code == KM_OK ? km_source_open_stream(stream, KM_SOURCE_IMAGES, spec, &access->limits, out, err) : code;
+}
+
 enum km_code km_scan_target_open(const char *spec, const struct km_scan_access *access, struct km_source **out,
                                  struct km_err *err)
 {
+    const char *rest;
+    if ((rest = behind(spec, "docker:")) != NULL)
+        return open_engine(KM_ENGINE_DOCKER, rest, spec, access, out, err);
+    if ((rest = behind(spec, "podman:")) != NULL)
+        return open_engine(KM_ENGINE_PODMAN, rest, spec, access, out, err);
+    if ((rest = behind(spec, "registry:")) != NULL)
+        return open_registry(rest, spec, access, out, err);
     return km_source_open(spec, &access->limits, out, err);
 }

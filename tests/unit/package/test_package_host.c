@@ -12,7 +12,7 @@
 
 #define LARGEST_SAMPLE ((size_t)800)
 #define LINE_BYTES     4096
-#define OWNERS_BYTES   (32 << 10)
+#define OWNERS_BYTES 262144
 
 /* A root of our own below the build's temporary folder. */
 static void put(int root_fd, const char *path, const char *content)
