@@ -12,7 +12,6 @@
 
 #define LARGEST_SAMPLE ((size_t)800)
 #define LINE_BYTES     4096
-#define OWNERS_BYTES 262144
 
 /* A root of our own below the build's temporary folder. */
 static void put(int root_fd, const char *path, const char *content)
@@ -155,7 +154,9 @@ static struct km_package_view *view_of_this_host(void)
 
 struct sample {
     char path[LINE_BYTES];
-    char owners[OWNERS_BYTES]; /* " a b c " as dpkg-query names them, "" when it names none */
+    struct km_package_match match; /* our answer */
+    bool named;                    /* dpkg-query names an owner */
+    bool agreed;                   /* and ours is among the names */
 };
 
 /* Every n-th line of what a command prints, without the characters that dpkg-query takes for patterns. */
@@ -173,24 +174,20 @@ static size_t sample_lines(const char *command, size_t every, struct sample *sam
     return count;
 }
 
-/* "a, b:amd64" → " a  b " */
-static void append_names(const char *names, char owners[OWNERS_BYTES])
+/* Is `name` one of "a, b:amd64"? */
+static bool is_among(const char *name, const char *names)
 {
-    size_t used = strlen(owners);
     while (*names) {
         size_t length = strcspn(names, ",:");
-        assert_true(used + length + 3 <= OWNERS_BYTES);
-        owners[used++] = ' ';
-        memcpy(owners + used, names, length);
-        used += length;
-        owners[used++] = ' ';
+        if (strlen(name) == length && memcmp(name, names, length) == 0)
+            return true;
         names += strcspn(names, ",");
         names += strspn(names, ", ");
     }
-    owners[used] = '\0';
+    return false;
 }
 
-/* Appends the packages of "a, b:amd64: /path" to the sample of that path. */
+/* Compares "a, b:amd64: /path" with our answer for that path. */
 static void note_owners(char *line, struct sample *samples, size_t count)
 {
     char *path = strstr(line, ": /");
@@ -203,7 +200,8 @@ static void note_owners(char *line, struct sample *samples, size_t count)
         const char *own = samples[i].path;
         if (strcmp(own, path) != 0 && (strncmp(own, "/usr/", 5) != 0 || strcmp(own + 4, path) != 0))
             continue;
-        append_names(line, samples[i].owners);
+        samples[i].named = true;
+        samples[i].agreed |= samples[i].match.package && is_among(samples[i].match.package->name, line);
     }
 }
 
@@ -224,8 +222,8 @@ static void ask_dpkg_query(struct sample *samples, size_t count)
     snprintf(command, sizeof command, "xargs -d '\\n' dpkg-query -S < %s/paths 2>/dev/null", name);
     FILE *query = popen(command, "re");
     assert_non_null(query);
-    static char line[64 * LINE_BYTES];
-    while (fgets(line, sizeof line, query))
+    KM_CLEANUP(km_cleanup_free) char *line = NULL;
+    for (size_t capacity = 0; getline(&line, &capacity, query) > 0;)
         note_owners(line, samples, count);
     pclose(query);
     remove_root(name);
@@ -242,22 +240,17 @@ static void agrees_with_dpkg_query(void **state)
     count += sample_lines(
         "find /var/lib /etc /usr/local /usr/lib -xdev -path /var/lib/dpkg/info -prune -o -type f -print 2>/dev/null",
         41, samples + count, LARGEST_SAMPLE - count);
+    for (size_t i = 0; i < count; i++)
+        km_package_find(view, samples[i].path, NULL, &samples[i].match);
     ask_dpkg_query(samples, count);
     size_t owned = 0;
     for (size_t i = 0; i < count; i++) {
-        struct km_package_match match;
-        km_package_find(view, samples[i].path, NULL, &match);
-        bool named = samples[i].owners[0] != '\0';
-        if (named != (match.package != NULL) || match.state == KM_PACKAGE_NO_DATABASE)
-            fail_msg("%s: dpkg-query says \"%s\", we say %s", samples[i].path, samples[i].owners,
-                     km_package_state_to_string(match.state));
-        if (!named)
-            continue;
-        char needle[256];
-        snprintf(needle, sizeof needle, " %s ", match.package->name);
-        if (!strstr(samples[i].owners, needle))
-            fail_msg("%s: dpkg-query names \"%s\", we %s", samples[i].path, samples[i].owners, match.package->name);
-        owned++;
+        const struct sample *sample = &samples[i];
+        if (sample->named != sample->agreed || sample->named != (sample->match.package != NULL))
+            fail_msg("%s: dpkg-query names %s owner, we say %s, %s", sample->path, sample->named ? "an" : "no",
+                     km_package_state_to_string(sample->match.state),
+                     sample->match.package ? sample->match.package->name : "nobody");
+        owned += sample->named;
     }
     print_message("# %zu paths compared with dpkg-query -S, %zu of them owned\n", count, owned);
 }
