@@ -329,6 +329,8 @@ enum km_code km_source_run(struct km_source *source, const struct km_entry_sink 
     source->ran = true;
     source->meter.sink = sink;
     source->meter.cancel = cancel;
+    if (source->stream)
+        source->stream->cancel = cancel;
     km_reader_start(source->reader, sink, cancel);
     enum km_code code = run_kind(source, err);
     if (code == KM_OK)

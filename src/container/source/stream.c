@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@ struct callback_stream {
     struct km_stream_callback callback;
     uint8_t bytes[KM_STREAM_BLOCK_BYTES];
 };
+
+#define WAIT_STEP_MS 200
 
 struct memory_stream {
     struct km_stream base;
@@ -38,10 +41,19 @@ static void *new_stream(size_t size, struct km_err *err)
 static enum km_code pull_fd(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length, struct km_err *err)
 {
     struct fd_stream *stream = (struct fd_stream *)base;
-    ssize_t got = 0;
-    do
-        got = read(stream->fd, stream->bytes, sizeof stream->bytes);
-    while (got < 0 && errno == EINTR); /* a signal that should end the work has set the cancel token */
+    ssize_t got = -1;
+    do {
+        /* A pipe may never answer: wait for it in steps, and ask the token between them. */
+        struct pollfd waiting = {.fd = stream->fd, .events = POLLIN};
+        enum km_code code = km_cancel_check(base->cancel, err);
+        if (code != KM_OK)
+            return code;
+        int ready = poll(&waiting, 1, WAIT_STEP_MS);
+        if (ready > 0)
+            got = read(stream->fd, stream->bytes, sizeof stream->bytes);
+        else
+            errno = ready == 0 ? EINTR : errno;
+    } while (got < 0 && (errno == EINTR || errno == EAGAIN));
     if (got < 0)
         return km_fail_errno(err, errno, "cannot read");
     *out_bytes = stream->bytes;

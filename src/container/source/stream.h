@@ -3,8 +3,8 @@
  * blocks instead of copying them.
  *
  * A stream is embedded in the object that makes it, which sets `pull` and `close`; readers use the functions below and
- * touch no field but `position`. Bytes handed out stay valid until the next call on the same stream. A stream over
- * another one does not own it unless its maker says so. Not thread-safe.
+ * touch no field but `position` and `cancel`. Bytes handed out stay valid until the next call on the same stream. A
+ * stream over another one does not own it unless its maker says so. Not thread-safe.
  *
  * Codes: KM_IO and KM_NOMEM from below, KM_CANCELLED. Damaged content is no error: the stream ends early and its
  * maker knows why (km_inflate_fault).
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -26,6 +27,7 @@ struct km_stream {
     /* Borrows the next block; *out_length 0 is the end, after which pull is not called again. */
     enum km_code (*pull)(struct km_stream *stream, const uint8_t **out_bytes, size_t *out_length, struct km_err *err);
     void (*close)(struct km_stream *stream); /* frees the stream; NULL when it lives in its owner */
+    const struct km_cancel *cancel;          /* or NULL; ends the waiting for a descriptor. Set before the first pull */
     uint64_t position;                       /* bytes consumed */
     const uint8_t *block;
     size_t left;
