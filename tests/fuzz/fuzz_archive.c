@@ -7,7 +7,7 @@
 #include "container/source/source.h"
 #include "container/source/stream.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* NOLINT(readability-identifier-naming): given */
 
 struct state {
     uint64_t at;
@@ -79,7 +79,7 @@ static void read_as(const uint8_t *data, size_t size, enum km_source_kind kind)
     limits.max_entries = 5000;
     limits.max_nested_bytes = (uint64_t)32 << 20; /* so that one input takes no more than a moment */
     limits.max_ratio = 100;
-    limits.ratio_grace = (uint64_t)1 << 20;
+    limits.layer_grace = limits.nested_grace = (uint64_t)1 << 20;
     struct km_source *source = NULL;
     struct km_stream *stream = km_stream_new_memory(data, size, &err);
     if (!stream || km_source_open_stream(stream, kind, "fuzz", &limits, &source, &err) != KM_OK)

@@ -95,7 +95,7 @@ enum km_code km_blobread_open(struct km_blobread *blob, struct km_stream **out, 
     enum km_content content = km_sniff(bytes, have);
     blob->head = &blob->stored.base;
     if (km_inflate_handles(content)) {
-        blob->inflated = km_inflate_new(content, &blob->stored.base, km_reader_inflate_limits(blob->reader), err);
+        blob->inflated = km_inflate_new(content, &blob->stored.base, km_reader_layer_limits(blob->reader), err);
         code = blob->inflated ? init_hashed(&blob->uncompressed, blob->inflated, err) : err->code;
         blob->head = &blob->uncompressed.base;
     }

@@ -32,9 +32,9 @@ struct link {
 struct dirwalk {
     struct km_members base;
     struct km_meter *meter;
-    struct level *levels; /* KM_DIRWALK_MAX_DEPTH + 1 */
-    size_t depth;         /* open levels */
-    struct km_buf path;   /* of the current member */
+    struct level levels[KM_DIRWALK_MAX_DEPTH + 2];
+    size_t depth;       /* open levels */
+    struct km_buf path; /* of the current member */
     char target[MAX_LINK_BYTES];
     struct link *links; /* open hashing, a power of two, at most half full */
     size_t link_count, link_capacity;
@@ -328,9 +328,8 @@ static void close_walk(struct km_members *members)
 {
     struct dirwalk *walk = (struct dirwalk *)members;
     close_file(walk);
-    while (walk->levels && walk->depth > 0)
+    while (walk->depth > 0)
         pop_level(walk);
-    free(walk->levels);
     free(walk->links);
     km_arena_free(walk->link_names);
     km_buf_done(&walk->path);
@@ -352,11 +351,10 @@ struct km_members *km_dirwalk_new(int dir_fd, struct km_meter *meter, struct km_
     walk->meter = meter;
     walk->fd = -1;
     km_buf_init(&walk->path, KM_TAR_MAX_NAME + 16);
-    walk->levels = calloc(KM_DIRWALK_MAX_DEPTH + 2, sizeof *walk->levels);
     walk->link_names = km_arena_new((size_t)32 << 20, err);
     enum km_code code = KM_OK;
-    if (!walk->levels || !walk->link_names)
-        code = km_fail(err, KM_NOMEM, "out of memory (directory walk)");
+    if (!walk->link_names)
+        code = err->code;
     else if (fstat(dir_fd, &info) != 0)
         code = km_fail_errno(err, errno, "cannot look at the directory");
     else if (made_up(dir_fd))

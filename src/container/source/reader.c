@@ -35,7 +35,7 @@ struct frame {
 struct km_reader {
     struct km_source_limits limits;
     size_t decoder_left;
-    struct km_inflate_limits inflate;
+    struct km_inflate_limits layer_inflate, nested_inflate;
     struct km_layout *layout;
     const struct km_entry_sink *sink;
     const struct km_cancel *cancel;
@@ -66,8 +66,10 @@ struct km_reader *km_reader_new(const struct km_source_limits *limits, struct km
     reader->limits = *limits;
     reader->layout = layout;
     reader->decoder_left = limits->decoder_bytes;
-    reader->inflate = (struct km_inflate_limits){
-        .max_ratio = limits->max_ratio, .grace_bytes = limits->ratio_grace, .memory_left = &reader->decoder_left};
+    reader->nested_inflate = (struct km_inflate_limits){
+        .max_ratio = limits->max_ratio, .grace_bytes = limits->nested_grace, .memory_left = &reader->decoder_left};
+    reader->layer_inflate = reader->nested_inflate;
+    reader->layer_inflate.grace_bytes = limits->layer_grace;
     if (reader->limits.nested_depth > KM_SOURCE_MAX_NESTED_DEPTH)
         reader->limits.nested_depth = KM_SOURCE_MAX_NESTED_DEPTH;
     km_nameset_init(&reader->paths);
@@ -101,9 +103,9 @@ const struct km_coverage *km_reader_coverage(const struct km_reader *reader)
     return &reader->coverage;
 }
 
-const struct km_inflate_limits *km_reader_inflate_limits(struct km_reader *reader)
+const struct km_inflate_limits *km_reader_layer_limits(struct km_reader *reader)
 {
-    return &reader->inflate;
+    return &reader->layer_inflate;
 }
 
 enum km_code km_reader_check(const struct km_reader *reader, struct km_err *err)
@@ -198,7 +200,7 @@ static enum km_code tell_content(struct km_reader *reader, struct frame *frame, 
 static enum km_code check_nested(struct km_reader *reader, struct frame *frame, bool *out_stop, struct km_err *err)
 {
     uint64_t stored = reader->frames[0].delivered, nested = reader->nested_bytes;
-    bool ratio = nested > reader->limits.ratio_grace && nested / reader->limits.max_ratio > stored;
+    bool ratio = nested > reader->limits.nested_grace && nested / reader->limits.max_ratio > stored;
     *out_stop = reader->nested_over;
     if (reader->nested_over || (!ratio && nested <= reader->limits.max_nested_bytes))
         return KM_OK;
@@ -328,7 +330,7 @@ static enum km_code push(struct km_reader *reader, struct frame *outer, enum km_
     child->open = false;
     child->parent = outer->id;
     if (km_inflate_handles(content)) {
-        child->inflated = km_inflate_new(content, stream, &reader->inflate, err);
+        child->inflated = km_inflate_new(content, stream, &reader->nested_inflate, err);
         code = child->inflated ? open_inflated(reader, child, outer, &child->members, err) : err->code;
     } else {
         child->members =

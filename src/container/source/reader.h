@@ -44,6 +44,6 @@ enum km_code km_reader_check(const struct km_reader *reader, struct km_err *err)
 
 const struct km_coverage *km_reader_coverage(const struct km_reader *reader);
 /* For the decoders of layers, which share the budget. */
-const struct km_inflate_limits *km_reader_inflate_limits(struct km_reader *reader);
+const struct km_inflate_limits *km_reader_layer_limits(struct km_reader *reader);
 
 #endif

@@ -85,8 +85,9 @@ struct km_source_limits {
     uint32_t max_entries;      /* of all trees and nested archives; the bytes of further files are only counted */
     size_t max_index_bytes;    /* names and records that the layout keeps */
     unsigned nested_depth;     /* archives in archives; 0 opens none, at most KM_SOURCE_MAX_NESTED_DEPTH */
-    uint64_t max_ratio;        /* decompressed : compressed, of layers and of what is nested in one file */
-    uint64_t ratio_grace;      /* the ratio counts only beyond this many bytes */
+    uint64_t max_ratio;        /* decompressed : compressed. Looked at beyond … */
+    uint64_t layer_grace;      /* … so many bytes of a layer (zeros reach 1030:1 with gzip, and are honest) */
+    uint64_t nested_grace;     /* … so many bytes of all that is nested in one file */
     uint64_t max_nested_bytes; /* nested content of one file of a tree, all depths together */
     size_t decoder_bytes;      /* memory of all open decoders together: zstd windows, xz dictionaries */
 };
@@ -94,7 +95,8 @@ struct km_source_limits {
 #define KM_SOURCE_LIMITS_INIT                                                                                          \
     {                                                                                                                  \
         .max_entries = 1000000, .max_index_bytes = (size_t)160 << 20, .nested_depth = 4, .max_ratio = 1000,            \
-        .ratio_grace = (uint64_t)16 << 20, .max_nested_bytes = (uint64_t)4 << 30, .decoder_bytes = (size_t)72 << 20    \
+        .layer_grace = (uint64_t)1 << 30, .nested_grace = (uint64_t)64 << 20, .max_nested_bytes = (uint64_t)4 << 30,   \
+        .decoder_bytes = (size_t)72 << 20                                                                              \
     }
 
 enum km_source_kind {

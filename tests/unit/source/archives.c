@@ -27,6 +27,13 @@ static void pad(struct km_buf *tar)
     append(tar, zeros, (BLOCK - tar->length % BLOCK) % BLOCK);
 }
 
+/* A field's text without a NUL behind it. */
+static void put(char *field, const char *text)
+{
+    while (*text)
+        *field++ = *text++;
+}
+
 void tar_fix_checksum(struct km_buf *tar, size_t offset)
 {
     unsigned sum = 0;
@@ -43,16 +50,18 @@ void tar_add(struct km_buf *tar, const struct made_member *member)
 {
     char header[BLOCK] = {0};
     size_t offset = tar->length;
-    memcpy(header, member->path, strnlen(member->path, 100));
-    memcpy(header + 100, "0000644", 7);
-    memcpy(header + 108, "0000000", 7);
-    memcpy(header + 116, "0000000", 7);
+    assert_true(strlen(member->path) <= 100 && (!member->link || strlen(member->link) <= 100));
+    put(header, member->path);
+    put(header + 100, "0000644");
+    put(header + 108, "0000000");
+    put(header + 116, "0000000");
     (void)snprintf(header + 124, 12, "%011zo", member->length);
-    memcpy(header + 136, "00000000000", 11);
+    put(header + 136, "00000000000");
     header[156] = member->type ? member->type : '0';
     if (member->link)
-        memcpy(header + 157, member->link, strnlen(member->link, 100));
-    memcpy(header + 257, "ustar\00000", 8);
+        put(header + 157, member->link);
+    put(header + 257, "ustar");
+    put(header + 263, "00");
     append(tar, header, sizeof header);
     tar_fix_checksum(tar, offset);
     append(tar, member->data, member->length);

@@ -52,14 +52,29 @@ static void set_raw(struct km_json *line, const char *key, const char *raw)
     free(text);
 }
 
+static struct file *take_file(struct km_err *err)
+{
+    struct file *file = idle;
+    if (file) {
+        idle = file->next;
+        return file;
+    }
+    file = calloc(1, sizeof *file);
+    if (file)
+        file->digest = km_digest_new(KM_DIGEST_SHA256, err);
+    if (file && file->digest)
+        return file;
+    free(file);
+    km_fail(err, KM_NOMEM, "out of memory");
+    return NULL;
+}
+
 static enum km_code on_begin(void *context, const struct km_entry *entry, void **out_state, struct km_err *err)
 {
     (void)context;
-    struct file *file = idle;
-    if (file)
-        idle = file->next;
-    else if (!(file = calloc(1, sizeof *file)) || !(file->digest = km_digest_new(KM_DIGEST_SHA256, err)))
-        return km_fail(err, KM_NOMEM, "out of memory");
+    struct file *file = take_file(err);
+    if (!file)
+        return err->code;
     km_digest_reset(file->digest);
     file->id = entry->id;
     file->bytes = 0;
@@ -224,7 +239,7 @@ int main(int argc, char **argv)
             limits.nested_depth = (unsigned)strtoul(argv[++at], NULL, 10);
     }
     if (at != argc - 1) {
-        fprintf(stderr, "usage: %s [--quiet] [--depth N] TARGET\n", argv[0]);
+        (void)fprintf(stderr, "usage: %s [--quiet] [--depth N] TARGET\n", argv[0]);
         return 1;
     }
     enum km_code code = km_source_open(argv[at], &limits, &source, &err);
@@ -237,7 +252,7 @@ int main(int argc, char **argv)
         print_coverage(source, &err);
     }
     if (code != KM_OK)
-        fprintf(stderr, "list_entries: %s\n", err.text);
+        (void)fprintf(stderr, "list_entries: %s\n", err.text);
     km_source_close(source);
     free_idle();
     return code == KM_OK ? 0 : 1;

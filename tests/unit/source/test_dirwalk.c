@@ -136,7 +136,7 @@ static void order_is_that_of_names(void **state)
 static void too_deep_is_a_gap(void **state)
 {
     const struct folder *folder = *state;
-    int fd = dup(folder->fd);
+    int fd = fcntl(folder->fd, F_DUPFD_CLOEXEC, 0);
     for (int i = 0; i < 300; i++) {
         assert_int_equal(mkdirat(fd, "d", 0700), 0);
         int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -579,7 +579,7 @@ static void nested_bombs_stop(void **state)
 {
     (void)state;
     struct km_source_limits limits = KM_SOURCE_LIMITS_INIT;
-    limits.ratio_grace = 100000;
+    limits.nested_grace = 100000;
     struct km_buf raw, packed, tar;
     init(&raw);
     init(&packed);

@@ -1,6 +1,7 @@
 #define KM_TEST_NAME "stream"
 #include "../cm.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,28 @@ static struct km_stream *open_slow(struct slow *slow)
     return stream;
 }
 
+/* Peeks at, uses and takes bytes in uneven steps until all are gone. */
+static void go_through(struct km_stream *stream, const uint8_t *wanted, size_t length)
+{
+    struct km_err err = KM_ERR_INIT;
+    for (size_t at = 0; at < length;) {
+        size_t want = at % 700 + 1, have = 0;
+        const uint8_t *seen = NULL;
+        assert_ok(km_stream_peek(stream, want, &seen, &have, &err), err);
+        assert_true(have >= want || have == length - at);
+        assert_memory_equal(seen, wanted + at, have);
+        size_t use = have < want / 2 + 1 ? have : want / 2 + 1;
+        km_stream_consume(stream, use);
+        at += use;
+        assert_int_equal(stream->position, at);
+        assert_ok(km_stream_next(stream, 5, &seen, &have, &err), err);
+        assert_true(have <= 5 && (have >= 1 || at == length));
+        if (have > 0)
+            assert_memory_equal(seen, wanted + at, have);
+        at += have;
+    }
+}
+
 static void peeks_join_blocks_of_any_size(void **state)
 {
     (void)state;
@@ -55,25 +78,7 @@ static void peeks_join_blocks_of_any_size(void **state)
     for (size_t block = 1; block <= 1500; block = block * 2 + 1) {
         struct slow slow = {bytes, sizeof bytes, block, KM_OK, 0};
         struct km_stream *stream = open_slow(&slow);
-        struct km_err err = KM_ERR_INIT;
-        size_t at = 0;
-        while (at < sizeof bytes) {
-            size_t want = at % 700 + 1, have = 0, left = sizeof bytes - at;
-            const uint8_t *seen = NULL;
-            assert_ok(km_stream_peek(stream, want, &seen, &have, &err), err);
-            assert_true(have >= want || have == left);
-            assert_memory_equal(seen, bytes + at, have);
-            size_t use = have < want / 2 + 1 ? have : want / 2 + 1;
-            km_stream_consume(stream, use);
-            at += use;
-            assert_int_equal(stream->position, at);
-            if (at == sizeof bytes)
-                break;
-            assert_ok(km_stream_next(stream, 5, &seen, &have, &err), err);
-            assert_true(have >= 1 && have <= 5);
-            assert_memory_equal(seen, bytes + at, have);
-            at += have;
-        }
+        go_through(stream, bytes, sizeof bytes);
         km_stream_close(stream);
         assert_int_equal(slow.done, 1);
     }
@@ -120,7 +125,7 @@ static void pipes_give_what_they_have(void **state)
     struct km_err err = KM_ERR_INIT;
     uint8_t buffer[16];
     size_t length = 0;
-    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     assert_int_equal(write(ends[1], "hello", 5), 5);
     assert_int_equal(close(ends[1]), 0);
     KM_CLEANUP(km_stream_cleanup) struct km_stream *stream = km_stream_new_fd(ends[0], &err);

@@ -46,14 +46,14 @@ static void blocks_are_told_by_their_checksum(void **state)
     block[511] = 1;
     assert_int_equal(km_tar_classify(block), KM_TAR_BAD);
     block[511] = 0;
-    block[0] = 0xe9;                  /* 'é' in Latin-1: signed and unsigned sums differ */
-    memcpy(block + 148, "000751", 7); /* 0xe9 + 8 * 32 */
+    block[0] = 0xe9;                     /* 'é' in Latin-1: signed and unsigned sums differ */
+    memcpy(block + 148, "000751\0 ", 8); /* 0xe9 + 8 * 32 */
     assert_int_equal(km_tar_classify(block), KM_TAR_HEADER);
-    memcpy(block + 148, "000351", 7); /* (signed char)0xe9 + 8 * 32, as old writers did */
+    memcpy(block + 148, "000351\0 ", 8); /* (signed char)0xe9 + 8 * 32, as old writers did */
     assert_int_equal(km_tar_classify(block), KM_TAR_HEADER);
-    memcpy(block + 148, "000352", 7);
+    memcpy(block + 148, "000352\0 ", 8);
     assert_int_equal(km_tar_classify(block), KM_TAR_BAD);
-    memcpy(block + 148, "0003x1", 7);
+    memcpy(block + 148, "0003x1\0 ", 8);
     assert_int_equal(km_tar_classify(block), KM_TAR_BAD);
 }
 
