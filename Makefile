@@ -35,7 +35,7 @@ bench: bench-source bench-render
 
 bench-source bench-render: deps-build deps-bench
 	@$(MAKE) --no-print-directory all
-	@bench/$(subst -,_,$@) $(BUILD)
+	@tools/bench-json $(BUILD)/$@.json bench/$(subst -,_,$@) $(BUILD)
 
 format:
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' | xargs clang-format -i

@@ -1,5 +1,5 @@
 /*
- * Costs of the source module, measured in a process of its own (bench_source.py runs it and prints the figures):
+ * Costs of the source module, measured in a process of its own (bench_source runs it and prints the figures):
  *
  *     bench_source generate BYTES FILES   writes a tar with that content to standard output
  *     bench_source read TARGET            reads it, hashing each file with SHA-256 as a scan does; prints
