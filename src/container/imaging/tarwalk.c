@@ -353,7 +353,7 @@ static enum km_code skip_sparse_map(struct km_tarwalk *walk, uint64_t *data, str
             stop_at(walk, KM_TARWALK_TRUNCATED, offset);
             return KM_OK;
         }
-        offset += KM_TARWALK_BLOCK;
+        offset += available;
     }
     *data = offset;
     return KM_OK;
