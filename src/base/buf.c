@@ -94,8 +94,10 @@ enum km_code km_buf_append_file(struct km_buf *buf, const char *path, struct km_
         return km_fail(err, KM_FORMAT, "%s is not a regular file", path);
     size_t before = buf->length;
     enum km_code code = append_descriptor(buf, fd, path, err);
-    if (code != KM_OK)
+    if (code != KM_OK && buf->data) {
         buf->length = before;
+        buf->data[before] = '\0';
+    }
     return code;
 }
 
