@@ -57,6 +57,12 @@ static void blocks_are_told_by_their_checksum(void **state)
     assert_int_equal(km_tar_classify(block), KM_TAR_BAD);
 }
 
+static void put(uint8_t *field, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        field[i] = (uint8_t)text[i];
+}
+
 static void names_fill_their_fields_to_the_brim(void **state)
 {
     (void)state;
@@ -64,13 +70,13 @@ static void names_fill_their_fields_to_the_brim(void **state)
     struct km_tar_header header;
     memset(block, 'n', 100);
     memset(block + 157, 'l', 100);
-    memcpy(block + 257, "ustar\00000", 8);
+    put(block + 257, "ustar\00000", 8);
     memset(block + 345, 'p', 155);
     km_tar_header_read(block, &header);
     assert_int_equal(strlen(header.path), 155 + 1 + 100);
     assert_int_equal(header.path[155], '/');
     assert_int_equal(strlen(header.link), 100);
-    memcpy(block + 257, "ustar  \0", 8); /* GNU keeps other things where the prefix is */
+    put(block + 257, "ustar  \0", 8); /* GNU keeps other things where the prefix is */
     km_tar_header_read(block, &header);
     assert_int_equal(strlen(header.path), 100);
     assert_true(header.gnu);
