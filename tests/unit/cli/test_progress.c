@@ -1,0 +1,56 @@
+#define KM_TEST_NAME "progress"
+#include "../cm.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/progress.h"
+
+static const char *line_of(uint64_t done, uint64_t total, int64_t seconds, unsigned columns)
+{
+    static char line[256];
+    struct km_progress progress = {.label = "app.tar", .start_ns = 1, .done = done, .total = total};
+    km_progress_format(&progress, 1 + seconds * KM_NS_PER_S, columns, line, sizeof line);
+    return line;
+}
+
+static void bytes_rate_and_remaining_time(void **state)
+{
+    (void)state;
+    assert_string_equal(line_of(500000000, 2000000000, 5, 100),
+                        "app.tar  [######..................]  500 MB of 2.0 GB  100 MB/s  15 s left");
+    assert_string_equal(line_of(2000000000, 2000000000, 20, 100),
+                        "app.tar  [########################]  2.0 GB of 2.0 GB  100 MB/s  0 s left");
+}
+
+static void an_unknown_total_has_no_bar(void **state)
+{
+    (void)state;
+    assert_string_equal(line_of(500000000, UINT64_MAX, 5, 100), "app.tar  500 MB  100 MB/s");
+}
+
+static void nothing_yet_is_no_division_by_zero(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(line_of(0, 1000, 0, 100), "unknown left"));
+    assert_non_null(strstr(line_of(0, 0, 0, 100), "0 B of 0 B"));
+    assert_non_null(strstr(line_of(2000, 1000, 1, 100), "0 s left"));
+}
+
+static void a_narrow_terminal_cuts_the_line(void **state)
+{
+    (void)state;
+    assert_int_equal(strlen(line_of(500000000, 2000000000, 5, 20)), 19);
+    assert_int_equal(strlen(line_of(500000000, 2000000000, 5, 0)), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_rate_and_remaining_time),
+        cmocka_unit_test(an_unknown_total_has_no_bar),
+        cmocka_unit_test(nothing_yet_is_no_division_by_zero),
+        cmocka_unit_test(a_narrow_terminal_cuts_the_line),
+    };
+    return KM_RUN_TESTS(tests);
+}
