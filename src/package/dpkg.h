@@ -87,6 +87,7 @@ struct km_package_db {
     char *names; /* NUL-terminated texts one after the other; offset 0 is "" */
     size_t name_bytes, name_capacity;
     unsigned aliases; /* bit n: the directory number n of KM_DPKG_KEY_TOP is a link into usr */
+    bool viewed;      /* a view borrows from it */
     char spoiled[256];
 };
 
@@ -98,6 +99,9 @@ unsigned km_dpkg_top(const char *name, size_t length);
 /* km_grow on the memory limit of the db. KM_LIMIT, KM_NOMEM. */
 enum km_code km_dpkg_grow(struct km_package_db *db, void **array, size_t *capacity, size_t needed, size_t size,
                           struct km_err *err) KM_MUST_USE;
+
+/* Frees an array that km_dpkg_grow made and gives it back to the memory limit. */
+void km_dpkg_release(struct km_package_db *db, void *array, size_t capacity, size_t size);
 
 /* Frees the records of a file and gives them back to the memory limit. */
 void km_dpkg_forget(struct km_package_file *file);

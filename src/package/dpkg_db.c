@@ -97,7 +97,7 @@ enum km_code km_dpkg_grow(struct km_package_db *db, void **array, size_t *capaci
     return code;
 }
 
-static void release(struct km_package_db *db, void *array, size_t capacity, size_t size)
+void km_dpkg_release(struct km_package_db *db, void *array, size_t capacity, size_t size)
 {
     free(array);
     db->used_bytes -= capacity * size;
@@ -149,10 +149,10 @@ bool km_dpkg_read_md5(const char *text, size_t length, uint8_t out[16])
 void km_dpkg_forget(struct km_package_file *file)
 {
     struct km_package_db *db = file->db;
-    release(db, km_steal(file->keys), file->key_capacity, sizeof *file->keys);
-    release(db, km_steal(file->sums), file->sum_capacity, sizeof *file->sums);
-    release(db, km_steal(file->packages), file->package_capacity, sizeof *file->packages);
-    release(db, km_steal(file->diversions), file->diversion_capacity, sizeof *file->diversions);
+    km_dpkg_release(db, km_steal(file->keys), file->key_capacity, sizeof *file->keys);
+    km_dpkg_release(db, km_steal(file->sums), file->sum_capacity, sizeof *file->sums);
+    km_dpkg_release(db, km_steal(file->packages), file->package_capacity, sizeof *file->packages);
+    km_dpkg_release(db, km_steal(file->diversions), file->diversion_capacity, sizeof *file->diversions);
     file->key_count = file->key_capacity = file->sum_count = file->sum_capacity = 0;
     file->package_count = file->package_capacity = file->diversion_count = file->diversion_capacity = 0;
 }
@@ -183,6 +183,7 @@ void km_package_db_free(struct km_package_db *db)
 {
     if (!db)
         return;
+    KM_ASSERT(!db->viewed);
     for (struct km_package_file *file = db->first; file;) {
         struct km_package_file *next = file->next;
         km_dpkg_forget(file);
@@ -311,6 +312,13 @@ void km_package_db_select(struct km_package_db *db, struct km_package_file *file
 {
     KM_ASSERT(file->db == db);
     file->selected = true;
+}
+
+void km_package_db_deselect_all(struct km_package_db *db)
+{
+    for (struct km_package_file *file = db->first; file; file = file->next)
+        file->selected = false;
+    db->aliases = 0;
 }
 
 void km_package_db_add_alias(struct km_package_db *db, const char *path, const char *target)

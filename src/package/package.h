@@ -10,6 +10,11 @@
  *     at the end: km_package_db_select for the visible ones, km_package_db_add_alias for the links of a merged /usr,
  *     km_package_db_finish → km_package_find for each file, km_package_view_free.
  *
+ * A source of several images has several databases. Then, for one image after the other:
+ *
+ *     km_package_db_deselect_all, km_package_db_select, km_package_db_add_alias, km_package_db_view →
+ *     km_package_find for each file of the image, km_package_view_free.
+ *
  * What it does not say: the database is a part of the image and whoever made the image could write it. "Intact" means
  * "as this database says", "unowned" means a place to look; neither is a verdict.
  *
@@ -84,7 +89,17 @@ void km_package_db_add_alias(struct km_package_db *db, const char *path, const c
  * reason stays. */
 void km_package_db_spoil(struct km_package_db *db, const char *reason);
 
-/* The view of the selected files. The db can only be freed afterwards, also on failure. NULL with *err: KM_NOMEM. */
+/* Takes selection and aliases back, for the next image. What spoiled the db stays: any image may show it. */
+void km_package_db_deselect_all(struct km_package_db *db);
+
+/* The view of the selected files; the db keeps its records. The view borrows from the db and counts in its memory
+ * limit: there is one at a time, and it is freed before the db is asked for another one, given more bytes, or freed.
+ * Records and view exist together here, so a database that is too large for this may fit km_package_db_finish. NULL
+ * with *err: KM_NOMEM. */
+struct km_package_view *km_package_db_view(struct km_package_db *db, struct km_err *err) KM_MUST_USE;
+
+/* The view of the selected files, which owns what it needs and may outlive the db. The db can only be freed afterwards,
+ * also on failure. NULL with *err: KM_NOMEM. */
 struct km_package_view *km_package_db_finish(struct km_package_db *db, struct km_err *err) KM_MUST_USE;
 void km_package_view_free(struct km_package_view *view);
 KM_DEFINE_CLEANUP(struct km_package_view, km_package_view_cleanup, km_package_view_free);
@@ -102,13 +117,15 @@ enum km_package_usability {
 
 struct km_package_summary {
     enum km_package_usability usability;
-    const char *reason;     /* one escaped line for people when not usable, else ""; borrowed from the view */
-    size_t packages;        /* that own files: installed, in whatever state */
-    size_t packages_bare;   /* of these: without a list of files, so that theirs look unowned */
-    size_t files;           /* distinct (path, package) pairs, directories included */
-    size_t unmatched;       /* lists and checksums of packages that the status does not name as installed: ignored */
+    const char *reason;   /* one escaped line for people when not usable, else ""; borrowed from the view */
+    size_t packages;      /* that own files: installed, in whatever state */
+    size_t packages_bare; /* of these: without a list of files, so that theirs look unowned */
+    size_t lists_missing; /* of these: dpkg says "installed" in `status`, which it never does without writing a list */
+    size_t files;         /* distinct (path, package) pairs, directories included */
+    size_t unmatched;     /* lists and checksums of packages that the status does not name as installed: ignored */
     size_t damaged_details; /* .md5sums, .conffiles and alternatives that were left out */
     size_t owners_dropped;  /* (path, package) pairs beyond KM_PACKAGE_MAX_OWNERS a path; directories, normally */
+    size_t records;         /* that were joined: the work which this view was */
 };
 
 void km_package_view_summarize(const struct km_package_view *view, struct km_package_summary *out);

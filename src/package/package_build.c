@@ -15,6 +15,7 @@ struct candidate {
     enum km_package_install install;
     bool part;
     bool has_files;
+    bool has_list; /* a .list that names something, if only "/." */
 };
 
 struct builder {
@@ -23,6 +24,7 @@ struct builder {
     struct candidate *candidates; /* sorted by compare_candidates */
     size_t candidate_count, candidate_capacity;
     size_t attached;
+    bool last; /* nothing is asked of the db any more: records are freed as they are joined */
 };
 
 /* A list and a checksum of one package for one path become one entry. The first checksum stays. */
@@ -136,6 +138,17 @@ static void give_reason(struct km_package_view *view, enum km_package_usability 
     memcpy(view->reason, reason->text, sizeof view->reason);
 }
 
+static bool is_used(const struct km_package_file *file)
+{
+    return file->selected && !file->damage;
+}
+
+static void forget_if_last(const struct builder *builder, struct km_package_file *file)
+{
+    if (builder->last)
+        km_dpkg_forget(file);
+}
+
 /* Drops what the image does not show; false when something visible is damaged or there is no status at all. */
 static bool check_files(struct builder *builder)
 {
@@ -149,7 +162,7 @@ static bool check_files(struct builder *builder)
     }
     for (struct km_package_file *file = builder->db->first; file; file = file->next) {
         if (!file->selected) {
-            km_dpkg_forget(file);
+            forget_if_last(builder, file);
             continue;
         }
         any |= has_stanzas(file);
@@ -210,7 +223,9 @@ static enum km_code make_slots(struct builder *builder, struct km_err *err)
     struct km_package_view *view = builder->view;
     size_t records = 0, count = 16;
     for (const struct km_package_file *file = builder->db->first; file; file = file->next)
-        records += file->key_count + file->sum_count + (file->kind == KM_PACKAGE_FILE_LIST ? OWN_FILES : 0);
+        if (is_used(file))
+            records += file->key_count + file->sum_count + (file->kind == KM_PACKAGE_FILE_LIST ? OWN_FILES : 0);
+    view->summary.records = records;
     while (count < 2 * records)
         count *= 2;
     void *slots = NULL;
@@ -228,14 +243,14 @@ static enum km_code add_stanzas(struct builder *builder, struct km_err *err)
 {
     struct km_package_view *view = builder->view;
     for (struct km_package_file *file = builder->db->first; file; file = file->next) {
+        if (!is_used(file) || !has_stanzas(file))
+            continue;
         uint32_t base = (uint32_t)view->package_count;
         for (size_t i = 0; i < file->package_count; i++) {
             enum km_code code = add_package(builder, file, &file->packages[i], err);
             if (code != KM_OK)
                 return code;
         }
-        if (!has_stanzas(file))
-            continue;
         for (size_t i = 0; i < file->sum_count; i++) {
             uint32_t package = base + file->sums[i].package;
             if (view->packages[package].install == KM_PACKAGE_REMOVED)
@@ -244,7 +259,7 @@ static enum km_code add_stanzas(struct builder *builder, struct km_err *err)
             if (code != KM_OK)
                 return code;
         }
-        km_dpkg_forget(file);
+        forget_if_last(builder, file);
     }
     for (size_t i = 0; i < view->package_count; i++)
         view->summary.packages += view->packages[i].install >= KM_PACKAGE_PARTIAL;
@@ -263,6 +278,7 @@ static enum km_code add_files_of_package(struct builder *builder, struct km_pack
     }
     if (file->kind != KM_PACKAGE_FILE_CONFFILES && file->key_count + file->sum_count > 0) {
         candidate->has_files = true;
+        candidate->has_list |= file->kind == KM_PACKAGE_FILE_LIST;
         builder->attached++;
     }
     uint32_t flags = file->kind == KM_PACKAGE_FILE_CONFFILES ? KM_DPKG_SUM_CONFFILE : 0;
@@ -373,9 +389,9 @@ static enum km_code join(struct builder *builder, struct km_err *err)
     if (code == KM_OK)
         code = add_stanzas(builder, err);
     for (struct km_package_file *file = builder->db->first; file && code == KM_OK; file = file->next) {
-        if (file->selected && !file->damage)
+        if (is_used(file))
             code = add_file(builder, file, err);
-        km_dpkg_forget(file);
+        forget_if_last(builder, file);
     }
     if (code != KM_OK)
         return code;
@@ -387,13 +403,15 @@ static enum km_code join(struct builder *builder, struct km_err *err)
     }
     view->summary.files = view->entry_count;
     for (struct km_package_file *file = builder->db->first; file && code == KM_OK; file = file->next)
-        if (file->selected && !file->damage && file->kind == KM_PACKAGE_FILE_LIST)
+        if (is_used(file) && file->kind == KM_PACKAGE_FILE_LIST)
             code = add_own_files(builder, file, err);
     if (code != KM_OK)
         return code;
     for (size_t i = 0; i < builder->candidate_count; i++) {
         const struct candidate *candidate = &builder->candidates[i];
         view->summary.packages_bare += candidate->install >= KM_PACKAGE_PARTIAL && !candidate->has_files;
+        view->summary.lists_missing +=
+            candidate->install == KM_PACKAGE_INSTALLED && !candidate->part && !candidate->has_list;
     }
     return KM_OK;
 }
@@ -412,27 +430,43 @@ static void judge_usability(const struct builder *builder)
     give_reason(view, KM_PACKAGE_ABSENT, &reason);
 }
 
-struct km_package_view *km_package_db_finish(struct km_package_db *db, struct km_err *err)
+static struct km_package_view *make_view(struct km_package_db *db, bool last, struct km_err *err)
 {
+    KM_ASSERT(!db->viewed);
     KM_CLEANUP(km_package_view_cleanup) struct km_package_view *view = km_calloc(1, sizeof *view, SIZE_MAX, err);
     if (!view)
         return NULL;
-    struct builder builder = {.db = db, .view = view};
+    struct builder builder = {.db = db, .view = view, .last = last};
+    view->lender = db;
+    db->viewed = true;
     view->key.hash_key = db->hash_key;
     view->key.aliases = db->aliases;
     view->names = db->names;
-    if (check_files(&builder)) {
-        enum km_code code = join(&builder, err);
-        free(builder.candidates);
-        if (code == KM_LIMIT)
-            give_reason(view, KM_PACKAGE_UNUSABLE, err);
-        else if (code == KM_OK)
-            judge_usability(&builder);
-        else
-            view->names = NULL; /* stays with the db */
-        if (code != KM_OK && code != KM_LIMIT)
-            return NULL;
-    }
-    db->names = NULL;
+    if (!check_files(&builder))
+        return km_steal(view);
+    enum km_code code = join(&builder, err);
+    km_dpkg_release(db, builder.candidates, builder.candidate_capacity, sizeof *builder.candidates);
+    if (code == KM_LIMIT)
+        give_reason(view, KM_PACKAGE_UNUSABLE, err);
+    else if (code == KM_OK)
+        judge_usability(&builder);
+    else
+        return NULL;
     return km_steal(view);
+}
+
+struct km_package_view *km_package_db_view(struct km_package_db *db, struct km_err *err)
+{
+    return make_view(db, false, err);
+}
+
+struct km_package_view *km_package_db_finish(struct km_package_db *db, struct km_err *err)
+{
+    struct km_package_view *view = make_view(db, true, err);
+    if (!view)
+        return NULL;
+    view->lender = NULL;
+    db->viewed = false;
+    db->names = NULL;
+    return view;
 }

@@ -18,7 +18,8 @@ struct km_package_entry {
 struct km_package_view {
     struct km_package_summary summary;
     char reason[KM_ERR_TEXT_BYTES];
-    struct km_package_db key; /* the hash key and the aliases only */
+    struct km_package_db key;     /* the hash key and the aliases only */
+    struct km_package_db *lender; /* of names and of the memory limit; NULL when the view owns all it has */
     char *names;
     struct km_package_info *packages;
     size_t package_count, package_capacity;

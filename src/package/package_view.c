@@ -33,13 +33,19 @@ void km_package_view_free(struct km_package_view *view)
 {
     if (!view)
         return;
-    free(view->names);
-    free(view->packages);
-    free(view->entries);
-    free(view->slots);
-    free(view->by_from);
-    free(view->by_to);
-    free(view->links);
+    struct km_package_db *lender = view->lender;
+    struct km_package_db none = {.used_bytes = SIZE_MAX};
+    struct km_package_db *db = lender ? lender : &none;
+    km_dpkg_release(db, view->packages, view->package_capacity, sizeof *view->packages);
+    km_dpkg_release(db, view->entries, view->entry_capacity, sizeof *view->entries);
+    km_dpkg_release(db, view->slots, view->slot_capacity, sizeof *view->slots);
+    km_dpkg_release(db, view->by_from, view->from_capacity, sizeof *view->by_from);
+    km_dpkg_release(db, view->by_to, view->to_capacity, sizeof *view->by_to);
+    km_dpkg_release(db, view->links, view->link_capacity, sizeof *view->links);
+    if (lender)
+        lender->viewed = false;
+    else
+        free(view->names);
     free(view);
 }
 
