@@ -268,9 +268,8 @@ size_t km_layout_entry_count(const struct km_layout *layout)
     return layout->entry_count;
 }
 
-struct km_place km_layout_place(const struct km_layout *layout, uint32_t id)
+struct km_place km_layout_describe(const struct km_layout *layout, uint32_t id, const struct km_layout_seat *seat)
 {
-    KM_ASSERT(id < layout->entry_count);
     const struct km_layout_entry *entry = &layout->entries[id];
     struct km_place place = {
         .layer_index = -1,
@@ -279,15 +278,23 @@ struct km_place km_layout_place(const struct km_layout *layout, uint32_t id)
         .blob = entry->blob,
         .parent = entry->parent,
     };
-    if (entry->image == KM_LAYOUT_NO_IMAGE)
+    if (seat->image == KM_LAYOUT_NO_IMAGE)
         return place;
-    place.image = &layout->images[entry->image];
-    place.layer_index = entry->layer;
-    if (entry->flags & KM_LAYOUT_DELETED)
-        place.deleted_by = &place.image->layers[entry->hider];
-    if (entry->flags & KM_LAYOUT_REPLACED)
-        place.replaced_by = &place.image->layers[entry->hider];
+    place.image = &layout->images[seat->image];
+    place.layer_index = seat->layer;
+    if (seat->flags & KM_LAYOUT_DELETED)
+        place.deleted_by = &place.image->layers[seat->hider];
+    if (seat->flags & KM_LAYOUT_REPLACED)
+        place.replaced_by = &place.image->layers[seat->hider];
     return place;
+}
+
+struct km_place km_layout_place(const struct km_layout *layout, uint32_t id)
+{
+    KM_ASSERT(id < layout->entry_count);
+    const struct km_layout_entry *entry = &layout->entries[id];
+    const struct km_layout_seat seat = {entry->image, entry->layer, entry->hider, entry->flags};
+    return km_layout_describe(layout, id, &seat);
 }
 
 enum km_code km_layout_format_path(const struct km_layout *layout, uint32_t id, char **out_path, struct km_err *err)

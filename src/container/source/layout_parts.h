@@ -1,6 +1,6 @@
 /*
- * What the parts of the layout share (layout.c stores and answers, manifest.c reads documents into images, whiteout.c
- * works out which layer hides what). Nobody else includes this.
+ * What the parts of the layout share (layout.c stores and answers, manifest.c reads documents into images, marks.c
+ * knows which layer hides what, whiteout.c asks that for all images, focus.c for one). Nobody else includes this.
  */
 #ifndef KM_CONTAINER_SOURCE_LAYOUT_PARTS_H
 #define KM_CONTAINER_SOURCE_LAYOUT_PARTS_H
@@ -11,20 +11,26 @@
 
 #define KM_LAYOUT_NONE UINT32_MAX
 
-/* One entry. 20 bytes; with its 24 bytes of path node, 8 of table and 8 while resolving: 60 and the path. */
-struct km_layout_entry {
-    uint32_t node; /* its path */
-    uint32_t blob;
-    uint32_t parent;
+/* Where an entry is in an image. */
+struct km_layout_seat {
     uint16_t image; /* KM_LAYOUT_NO_IMAGE until placed */
     uint16_t layer; /* in that image */
     uint16_t hider; /* the layer that hides it there; meaningful with one of the flags below */
-    uint8_t type;   /* enum km_entry_type */
     uint8_t flags;
 };
 #define KM_LAYOUT_NO_IMAGE UINT16_MAX
 #define KM_LAYOUT_DELETED  0x1U
 #define KM_LAYOUT_REPLACED 0x2U
+
+/* One entry. 20 bytes; with its 24 bytes of path node, 8 of table and 8 while resolving: 60 and the path. */
+struct km_layout_entry {
+    uint32_t node; /* its path */
+    uint32_t blob;
+    uint32_t parent;
+    uint16_t image, layer, hider; /* as in km_layout_seat: in the first image that shows it */
+    uint8_t type;                 /* enum km_entry_type */
+    uint8_t flags;
+};
 
 struct km_layout_blob {
     struct km_blob info;
@@ -62,6 +68,15 @@ struct km_layout {
     struct km_image *images;
     size_t image_count, image_capacity;
 };
+
+/* Outermost entries of a blob; members of nested archives follow their parents. */
+static inline bool km_layout_is_outermost(const struct km_layout_entry *entry, uint32_t blob)
+{
+    return entry->blob == blob && entry->parent == KM_ENTRY_NONE;
+}
+
+/* What km_place says of entry `id` in an image (KM_LAYOUT_NO_IMAGE: in none). flags: KM_LAYOUT_DELETED … */
+struct km_place km_layout_describe(const struct km_layout *layout, uint32_t id, const struct km_layout_seat *seat);
 
 /* "sha256:<hex>" of a blob's uncompressed stream, or NULL when it has none (directories). KM_NOMEM, KM_LIMIT. */
 enum km_code km_layout_diff_id(struct km_layout *layout, uint32_t blob, const char **out_text,

@@ -1,6 +1,8 @@
 #define KM_TEST_NAME "whiteout"
 #include "layouts.h"
 
+#include "container/source/focus.h"
+
 #define MAX_LAYERS 5
 
 /* One docker-archive image "t:1" of the given layers; each line is the entries of one layer, from the base up. */
@@ -38,6 +40,23 @@ static const char *fate_of(const struct fixture *f, uint32_t id)
         return "";
     (void)snprintf(text, sizeof text, "%c%d", place.deleted_by ? 'd' : 'r', (int)(hider - place.image->layers));
     return text;
+}
+
+/* In the only image there is. */
+static void assert_focus_agrees(struct fixture *f)
+{
+    struct km_focus *focus = km_focus_new(f->layout, &f->err);
+    assert_non_null(focus);
+    uint64_t steps = UINT64_MAX;
+    assert_ok(km_focus_set(focus, 0, &steps, &f->err), f->err);
+    for (uint32_t id = 0; id < km_layout_entry_count(f->layout); id++) {
+        struct km_place place = km_layout_place(f->layout, id), seen = km_focus_place(focus, id);
+        assert_ptr_equal(seen.image, place.image);
+        assert_int_equal(seen.layer_index, place.layer_index);
+        assert_ptr_equal(seen.deleted_by, place.deleted_by);
+        assert_ptr_equal(seen.replaced_by, place.replaced_by);
+    }
+    km_focus_free(focus);
 }
 
 static void fates_of_the_first_entry(void **state)
@@ -88,6 +107,7 @@ static void fates_of_the_first_entry(void **state)
             fail_msg("row %zu (%s | %s | …): '%s', expected '%s'", i, rows[i].layers[0],
                      rows[i].layers[1] ? rows[i].layers[1] : "", fate_of(&f, 0), rows[i].fate);
         assert_int_equal(km_layout_place(f.layout, 0).layer_index, 0);
+        assert_focus_agrees(&f);
         fixture_done(&f);
     }
 }
