@@ -123,7 +123,7 @@ struct km_finding {
  * not count. All zero with database "none" when there is no database to compare with: neutral, not suspicious. */
 struct km_integrity {
     const char *database; /* "dpkg", "none", or "unusable" */
-    const char *detail;   /* why it is unusable, or NULL */
+    const char *detail;   /* why it is unusable, or why a database that is there says nothing; or NULL */
     uint64_t packages;
     uint64_t files_intact;        /* as the package shipped them */
     uint64_t files_unchecked;     /* owned, and the package has no checksum for them */
@@ -151,6 +151,7 @@ struct km_image_info {
     const char *digest;   /* of its manifest or config, or NULL */
     const char *platform; /* "linux/amd64", or NULL */
     uint64_t layers;
+    struct km_integrity packages; /* database NULL: not known */
 };
 
 /* "clean", "incomplete", "suspicious", "malicious". Static storage. */

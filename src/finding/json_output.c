@@ -171,6 +171,7 @@ static struct km_json *new_target(const struct km_result *result)
         set_hostile(image, "digest", info->digest);
         set_hostile(image, "platform", info->platform);
         set_count(image, "layers", info->layers);
+        km_json_set(image, "packages", new_integrity(info->packages.database ? &info->packages : NULL));
         km_json_append(images, image);
     }
     km_json_set(object, "images", images);

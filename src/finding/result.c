@@ -183,7 +183,8 @@ static enum km_code keep_images(struct km_results *results, struct km_outcome *o
     if (bytes > 0)
         memcpy(list, outcome->images, bytes);
     for (size_t i = 0; i < outcome->image_count; i++)
-        if (KEEP_ALL(results, err, &list[i].name, &list[i].digest, &list[i].platform) != KM_OK)
+        if (KEEP_ALL(results, err, &list[i].name, &list[i].digest, &list[i].platform, &list[i].packages.database,
+                     &list[i].packages.detail) != KM_OK)
             return err->code;
     outcome->images = list;
     return KM_OK;

@@ -17,7 +17,7 @@ struct km_outcome {
     enum km_verdict verdict; /* of the whole target */
     double score;            /* of its strongest finding; 0 without findings */
     struct km_coverage coverage;
-    const struct km_integrity *integrity; /* NULL: the target was not read far enough to say */
+    const struct km_integrity *integrity; /* of all images; NULL: the target was not read far enough to say */
     size_t image_count;
     const struct km_image_info *images;
     uint64_t findings_omitted; /* of low score, beyond the number asked for; counted in integrity */

@@ -166,23 +166,6 @@ static void print_noted(const struct printer *printer, const struct km_result *r
     }
 }
 
-static void print_images(const struct printer *printer, const struct km_result *result)
-{
-    for (size_t i = 0; i < result->outcome.image_count; i++) {
-        const struct km_image_info *image = &result->outcome.images[i];
-        if (image->name && strcmp(image->name, result->target.name) == 0)
-            continue; /* a bare file system, not an image */
-        fputs("  image     ", printer->out);
-        print_escaped(printer, image->name ? image->name : image->digest ? image->digest : "(unnamed)");
-        fprintf(printer->out, ", %" PRIu64 " layer%s", image->layers, image->layers == 1 ? "" : "s");
-        if (image->platform) {
-            fputs(", ", printer->out);
-            print_escaped(printer, image->platform);
-        }
-        fputc('\n', printer->out);
-    }
-}
-
 static void print_integrity(const struct printer *printer, const struct km_integrity *integrity)
 {
     static const char *const names[] = {" as shipped", " configuration", " without checksum", " changed", " unowned"};
@@ -190,7 +173,11 @@ static void print_integrity(const struct printer *printer, const struct km_integ
                                integrity->files_changed, integrity->files_unowned};
     fputs("  packages  ", printer->out);
     if (strcmp(integrity->database, "none") == 0) {
-        fputs("no package database in the image; nothing to compare files with\n", printer->out);
+        if (integrity->detail)
+            print_escaped(printer, integrity->detail);
+        else
+            fputs("no package database in the image", printer->out);
+        fputs("; nothing to compare files with\n", printer->out);
         return;
     }
     if (strcmp(integrity->database, "unusable") == 0) {
@@ -209,6 +196,34 @@ static void print_integrity(const struct printer *printer, const struct km_integ
         fputs(names[i], printer->out);
     }
     fprintf(printer->out, " (%" PRIu64 " of them executable)\n", integrity->executables_unowned);
+}
+
+static void print_image(const struct printer *printer, const struct km_image_info *image)
+{
+    fputs("  image     ", printer->out);
+    print_escaped(printer, image->name ? image->name : image->digest ? image->digest : "(unnamed)");
+    fprintf(printer->out, ", %" PRIu64 " layer%s", image->layers, image->layers == 1 ? "" : "s");
+    if (image->platform) {
+        fputs(", ", printer->out);
+        print_escaped(printer, image->platform);
+    }
+    fputc('\n', printer->out);
+}
+
+/* Each with its own packages: a sum says nothing about any of them. */
+static void print_images(const struct printer *printer, const struct km_result *result)
+{
+    const struct km_outcome *outcome = &result->outcome;
+    for (size_t i = 0; i < outcome->image_count; i++) {
+        const struct km_image_info *image = &outcome->images[i];
+        bool bare = image->name && strcmp(image->name, result->target.name) == 0; /* a file system, not an image */
+        if (!bare)
+            print_image(printer, image);
+        if (outcome->image_count > 1 && image->packages.database)
+            print_integrity(printer, &image->packages);
+    }
+    if (outcome->image_count <= 1 && outcome->integrity)
+        print_integrity(printer, outcome->integrity);
 }
 
 static void print_gap(const struct printer *printer, const struct km_gap *gap)
@@ -282,8 +297,6 @@ static enum km_code print_result(const struct printer *printer, const struct km_
     print_noted(printer, result, i);
     fputc('\n', printer->out);
     print_images(printer, result);
-    if (result->outcome.integrity)
-        print_integrity(printer, result->outcome.integrity);
     print_coverage(printer, result);
     if (result->outcome.error)
         fprintf(printer->out, "  error     %s\n", result->outcome.error->text);

@@ -330,6 +330,11 @@ struct km_package_file *km_examine_package_file(const struct km_examine *examine
     return number ? examine->package_files[number - 1] : NULL;
 }
 
+size_t km_examine_package_file_count(const struct km_examine *examine)
+{
+    return examine->package_file_count;
+}
+
 size_t km_examine_links(const struct km_examine *examine, const struct km_examine_link **out_links)
 {
     *out_links = examine->links;

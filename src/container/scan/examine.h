@@ -35,6 +35,8 @@ struct km_package_db *km_examine_packages(struct km_examine *examine);
 /* The database file with a record's package_file number, or NULL for 0. */
 struct km_package_file *km_examine_package_file(const struct km_examine *examine, uint32_t number);
 
+size_t km_examine_package_file_count(const struct km_examine *examine);
+
 /* Hard links of layers, and symbolic links at the top of a file system. */
 struct km_examine_link {
     uint32_t id;

@@ -1,52 +1,45 @@
 #include "container/scan/judge.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
-#include "base/keyhash.h"
 #include "base/mem.h"
-#include "container/scan/fileformat.h"
-#include "container/scan/place.h"
+#include "base/text.h"
+#include "container/scan/contents.h"
+#include "container/scan/imageview.h"
+#include "container/scan/integrity.h"
+#include "container/scan/weigh.h"
 #include "finding/decision.h"
 #include "finding/evidence.h"
 #include "package/package.h"
 
-/* Log-odds by hand. Alone, none of the first block lifts a file from 0.01 over the threshold of 0.5; an executable that
- * nobody owns in a place of packages is at 0.25, a changed packaged program at 0.38, and set-user-ID lifts either over
- * the threshold. */
-#define WEIGHT_UNOWNED         1.6
-#define WEIGHT_CHANGED         2.2
-#define WEIGHT_EXECUTABLE      0.4
-#define WEIGHT_SYSTEM_PLACE    1.5
-#define WEIGHT_TEMPORARY_PLACE 1.2
-#define WEIGHT_HIDDEN_NAME     0.8
-#define WEIGHT_SETUID          1.5
-#define WEIGHT_TEST_FILE       12.0
-#define WEIGHT_HASH_LISTED     12.0
+#define MAX_DETAIL_BYTES ((size_t)2 << 20) /* a line for each of the most images */
+#define IN_NO_IMAGE      UINT16_MAX
 
-#define MAX_EVIDENCE      10
-#define HIDDEN_NAME_BYTES 256
+static const char not_compared[] = "not compared with the files: too many files in too many images";
+
+enum rank {
+    RANK_UNSEEN = 0,
+    RANK_NOTHING = 1, /* judged; nothing to report */
+    RANK_HIDDEN = 2,
+    RANK_SHOWN = 3,
+};
+
+/* The image in which an entry is worst; that one is reported. Equal ones: where it is shown, then the first. */
+struct worst {
+    float score;
+    uint16_t image; /* IN_NO_IMAGE: judged as km_layout_place sees it, compared with nothing */
+    uint8_t rank;   /* enum rank */
+};
 
 struct candidate {
     uint32_t id;
     float score;
-};
-
-/* Everything that evidence of one file points to; lives on the stack while a finding is made. */
-struct case_file {
-    uint32_t id;
-    struct km_place place;
-    const struct km_record *record; /* of the content: a hard link's is its target's */
-    struct km_package_match match;
-    struct km_evidence evidence[MAX_EVIDENCE];
-    size_t evidence_count;
-    double log_odds;
-    char actual_md5[2 * KM_MD5_BYTES + 1];
-    char prefix[32], hidden[HIDDEN_NAME_BYTES], mode[8];
-    char package[512];
+    uint16_t image;
+    bool listed;
 };
 
 struct judge {
@@ -54,8 +47,9 @@ struct judge {
     const struct km_records *records;
     const struct km_layout *layout;
     const struct km_judge_options *options;
-    struct km_package_view *view;
-    uint32_t *link_targets; /* for each link of the examine: entry id + 1, or 0 */
+    struct km_contents *contents;
+    struct km_imageview *view;
+    struct worst *worst; /* of each entry */
     struct candidate *candidates;
     size_t count, capacity;
     const struct km_sink *sink;
@@ -63,289 +57,126 @@ struct judge {
     int64_t now_wall_ns;
 };
 
-static bool is_visible(const struct km_place *place)
+/* Entry `id` as image `image` has it, which is open, or as the layout places it. */
+static bool open_case(const struct judge *judge, uint32_t id, uint16_t image, struct km_case *file)
 {
-    return place->image && !place->deleted_by && !place->replaced_by && place->parent == KM_ENTRY_NONE;
-}
-
-/* ---- Content of hard links: a table of wanted (blob, path), then one pass over the entries ---- */
-
-struct link_table {
-    struct km_keyhash key;
-    size_t size; /* a power of two */
-    uint64_t *hashes;
-    uint32_t *first; /* link index + 1; 0: an empty slot */
-    uint32_t *next;  /* of each link: another one to the same target, index + 1 */
-};
-
-static void link_table_done(struct link_table *table)
-{
-    free(table->hashes);
-    free(table->first);
-    free(table->next);
-}
-
-static size_t link_slot(const struct link_table *table, uint32_t blob, const char *path, uint64_t *out_hash)
-{
-    uint64_t hash = km_keyhash_bytes(&table->key, path, strlen(path)) + blob;
-    size_t at = hash & (table->size - 1);
-    while (table->first[at] && table->hashes[at] != hash)
-        at = (at + 1) & (table->size - 1);
-    *out_hash = hash;
-    return at;
-}
-
-static enum km_code link_table_init(struct link_table *table, const struct km_examine_link *links, size_t count,
-                                    struct km_err *err)
-{
-    *table = (struct link_table){.size = 64};
-    while (table->size < 2 * count)
-        table->size *= 2;
-    km_keyhash_init(&table->key);
-    table->hashes = km_calloc(table->size, sizeof *table->hashes, SIZE_MAX, err);
-    table->first = km_calloc(table->size, sizeof *table->first, SIZE_MAX, err);
-    table->next = km_calloc(count, sizeof *table->next, SIZE_MAX, err);
-    if (!table->hashes || !table->first || !table->next)
-        return err->code;
-    for (size_t i = 0; i < count; i++) {
-        if (links[i].type != KM_ENTRY_HARDLINK)
-            continue;
-        uint64_t hash;
-        size_t at = link_slot(table, links[i].blob, links[i].target, &hash);
-        table->next[i] = table->first[at];
-        table->hashes[at] = hash;
-        table->first[at] = (uint32_t)i + 1;
+    struct km_case_sources sources = {judge->contents, judge->records, judge->options->hashes, NULL};
+    if (image == IN_NO_IMAGE) {
+        struct km_place place = km_layout_place(judge->layout, id);
+        return km_case_open(file, &sources, id, &place);
     }
-    return KM_OK;
-}
-
-static enum km_code resolve_links(struct judge *judge, struct km_err *err)
-{
-    const struct km_examine_link *links;
-    size_t count = km_examine_links(judge->examine, &links);
-    judge->link_targets = km_calloc(count, sizeof *judge->link_targets, SIZE_MAX, err);
-    if (!judge->link_targets)
-        return err->code;
-    if (count == 0)
-        return KM_OK;
-    struct link_table table KM_CLEANUP(link_table_done) = {0};
-    enum km_code code = link_table_init(&table, links, count, err);
-    for (size_t id = 0; code == KM_OK && id < km_layout_entry_count(judge->layout); id++) {
-        struct km_place place = km_layout_place(judge->layout, (uint32_t)id);
-        if (place.type != KM_ENTRY_FILE || place.parent != KM_ENTRY_NONE)
-            continue;
-        uint64_t hash;
-        size_t at = link_slot(&table, place.blob, place.path, &hash);
-        for (uint32_t link = table.first[at]; link; link = table.next[link - 1])
-            judge->link_targets[link - 1] = (uint32_t)id + 1;
-    }
-    return code;
-}
-
-/* The record with the content of entry `id`: its own, or its target's when it is a hard link. *link_cursor walks along
- * the links, which are in the order of their ids. */
-static const struct km_record *content_of(const struct judge *judge, uint32_t id, enum km_entry_type type,
-                                          size_t *link_cursor)
-{
-    const struct km_examine_link *links;
-    if (type == KM_ENTRY_FILE)
-        return km_records_find(judge->records, id);
-    size_t count = km_examine_links(judge->examine, &links);
-    while (*link_cursor < count && links[*link_cursor].id < id)
-        (*link_cursor)++;
-    if (*link_cursor == count || links[*link_cursor].id != id || !judge->link_targets[*link_cursor])
-        return NULL;
-    return km_records_find(judge->records, judge->link_targets[*link_cursor] - 1);
-}
-
-/* ---- Evidence of one file ---- */
-
-static struct km_evidence *add_evidence(struct case_file *file, const char *id, double weight)
-{
-    KM_ASSERT(file->evidence_count < MAX_EVIDENCE);
-    struct km_evidence *evidence = &file->evidence[file->evidence_count++];
-    *evidence = (struct km_evidence){.id = id, .weight = weight};
-    file->log_odds += weight;
-    return evidence;
-}
-
-static void weigh_identity(const struct judge *judge, struct case_file *file)
-{
-    KM_ASSERT(file->record);
-    if (file->record->is_eicar)
-        km_evidence_add_text(add_evidence(file, KM_EVIDENCE_TEST_FILE, WEIGHT_TEST_FILE), "name",
-                             "the EICAR anti-malware test file");
-    struct km_hash_match match;
-    if (file->record->is_listed &&
-        km_hashlist_find(judge->options->hashes, km_records_sha256(judge->records, file->record), &match)) {
-        struct km_evidence *evidence = add_evidence(file, KM_EVIDENCE_HASH_LISTED, WEIGHT_HASH_LISTED);
-        km_evidence_add_text(evidence, "list", match.label);
-        km_evidence_add_text(evidence, "name", match.name);
-    }
-}
-
-static void weigh_package(struct case_file *file)
-{
-    if (file->match.state == KM_PACKAGE_UNOWNED || file->match.state == KM_PACKAGE_DIVERTED) {
-        km_evidence_add_text(add_evidence(file, KM_EVIDENCE_UNOWNED, WEIGHT_UNOWNED), "database", "dpkg");
-    } else if (file->match.state == KM_PACKAGE_CHANGED) {
-        struct km_evidence *evidence = add_evidence(file, KM_EVIDENCE_CHANGED, WEIGHT_CHANGED);
-        km_hex_format(file->record->md5, KM_MD5_BYTES, file->actual_md5);
-        km_evidence_add_text(evidence, "package", file->package);
-        km_evidence_add_text(evidence, "actual", file->actual_md5);
-    }
-}
-
-static bool is_executable(const struct km_record *record)
-{
-    return record->format == KM_FORMAT_ELF_PROGRAM || record->format == KM_FORMAT_PE ||
-           (record->format == KM_FORMAT_SCRIPT && (record->mode & 0111) != 0);
-}
-
-static void weigh_place(struct case_file *file)
-{
-    size_t length;
-    enum km_place_class class = km_place_classify(file->place.path, &length);
-    snprintf(file->prefix, sizeof file->prefix, "/%.*s", (int)length, file->place.path);
-    if (class == KM_PLACE_SYSTEM)
-        km_evidence_add_text(add_evidence(file, KM_EVIDENCE_SYSTEM_PLACE, WEIGHT_SYSTEM_PLACE), "place", file->prefix);
-    if (class == KM_PLACE_TEMPORARY)
-        km_evidence_add_text(add_evidence(file, KM_EVIDENCE_TEMPORARY_PLACE, WEIGHT_TEMPORARY_PLACE), "place",
-                             file->prefix);
-    const char *hidden = km_place_find_hidden(file->place.path, &length);
-    if (hidden) {
-        snprintf(file->hidden, sizeof file->hidden, "%.*s", length < 200 ? (int)length : 200, hidden);
-        km_evidence_add_text(add_evidence(file, KM_EVIDENCE_HIDDEN_NAME, WEIGHT_HIDDEN_NAME), "name", file->hidden);
-    }
-}
-
-/* Place and rights say something only about a program whose origin is in doubt. */
-static void weigh_program(struct case_file *file)
-{
-    if (file->evidence_count == 0 || !is_executable(file->record))
-        return;
-    km_evidence_add_text(add_evidence(file, KM_EVIDENCE_EXECUTABLE, WEIGHT_EXECUTABLE), "format",
-                         km_fileformat_name((enum km_file_format)file->record->format));
-    if ((file->record->mode & 06000) != 0) {
-        struct km_evidence *evidence = add_evidence(file, KM_EVIDENCE_SETUID, WEIGHT_SETUID);
-        snprintf(file->mode, sizeof file->mode, "%04o", file->record->mode);
-        km_evidence_add_text(evidence, "mode", file->mode);
-        km_evidence_add_integer(evidence, "uid", file->record->uid);
-    }
-    weigh_place(file);
-}
-
-/* Fills *file; false when there is nothing to report about it. */
-static bool open_case(const struct judge *judge, uint32_t id, size_t *link_cursor, struct case_file *file)
-{
-    *file = (struct case_file){.id = id, .place = km_layout_place(judge->layout, id), .log_odds = KM_JUDGE_PRIOR};
-    if (file->place.type != KM_ENTRY_FILE && file->place.type != KM_ENTRY_HARDLINK)
-        return false;
-    file->record = content_of(judge, id, file->place.type, link_cursor);
-    if (!file->record)
-        return false;
-    if (is_visible(&file->place)) {
-        km_package_find(judge->view, file->place.path, file->record->complete ? file->record->md5 : NULL, &file->match);
-        if (file->match.package)
-            snprintf(file->package, sizeof file->package, "%s %s", file->match.package->name,
-                     file->match.package->version);
-    }
-    /* A hard link's content is reported once, under its target's name. */
-    if (file->place.type == KM_ENTRY_FILE)
-        weigh_identity(judge, file);
-    weigh_package(file);
-    weigh_program(file);
-    return file->evidence_count > 0;
-}
-
-static double score_of(const struct case_file *file)
-{
-    return 1 / (1 + exp(-file->log_odds));
-}
-
-static enum km_verdict verdict_of(const struct case_file *file, double score)
-{
-    KM_ASSERT(file->record);
-    if (file->record->is_eicar || file->record->is_listed)
-        return KM_VERDICT_MALICIOUS;
-    return score >= KM_JUDGE_SUSPICIOUS_THRESHOLD ? KM_VERDICT_SUSPICIOUS : KM_VERDICT_CLEAN;
-}
-
-/* ---- The whole container ---- */
-
-static void count_integrity(struct km_integrity *integrity, const struct case_file *file)
-{
-    if (!is_visible(&file->place))
-        return;
-    switch (file->match.state) {
-    case KM_PACKAGE_NO_DATABASE:
-        break;
-    case KM_PACKAGE_UNOWNED:
-    case KM_PACKAGE_DIVERTED:
-        integrity->files_unowned++;
-        integrity->executables_unowned += is_executable(file->record);
-        break;
-    case KM_PACKAGE_UNCHECKED:
-        integrity->files_unchecked++;
-        break;
-    case KM_PACKAGE_INTACT:
-        integrity->files_intact++;
-        break;
-    case KM_PACKAGE_CHANGED:
-        integrity->files_changed++;
-        break;
-    case KM_PACKAGE_CONFFILE:
-        integrity->files_configuration++;
-        break;
-    }
+    sources.packages = km_imageview_packages(judge->view);
+    struct km_place place = km_imageview_place(judge->view, id);
+    return km_case_open(file, &sources, id, &place);
 }
 
 /* Unowned data files are counted; listing each would bury what matters (a web root is unowned by nature). */
-static bool is_listed(const struct judge *judge, const struct case_file *file)
+static bool is_listed(const struct judge *judge, const struct km_case *file)
 {
-    return judge->options->all || file->record->is_eicar || file->record->is_listed || is_executable(file->record) ||
-           file->match.state == KM_PACKAGE_CHANGED;
+    return judge->options->all || file->record->is_eicar || file->record->is_listed ||
+           km_record_is_executable(file->record) || file->match.state == KM_PACKAGE_CHANGED;
 }
 
-static enum km_code select_database(struct judge *judge, struct km_err *err)
+/* ---- First pass: each image, then what is in none ---- */
+
+static void judge_entry(const struct judge *judge, uint32_t id, uint16_t image, struct km_integrity *integrity)
 {
-    struct km_package_db *db = km_examine_packages(judge->examine);
-    for (size_t id = 0; id < km_layout_entry_count(judge->layout); id++) {
-        struct km_place place = km_layout_place(judge->layout, (uint32_t)id);
-        const struct km_record *record =
-            place.type == KM_ENTRY_FILE ? km_records_find(judge->records, (uint32_t)id) : NULL;
-        if (record && record->package_file && is_visible(&place))
-            km_package_db_select(db, km_examine_package_file(judge->examine, record->package_file));
+    struct km_case file;
+    bool has_evidence = open_case(judge, id, image, &file);
+    if (integrity)
+        km_integrity_count(integrity, &file);
+    struct worst *worst = &judge->worst[id];
+    struct worst here = {.image = image, .rank = RANK_NOTHING};
+    if (has_evidence && is_listed(judge, &file)) {
+        here.score = (float)km_case_score(&file);
+        here.rank = km_place_is_shown(&file.place) ? RANK_SHOWN : RANK_HIDDEN;
     }
-    const struct km_examine_link *links;
-    size_t count = km_examine_links(judge->examine, &links);
-    for (size_t i = 0; i < count; i++) {
-        struct km_place place = km_layout_place(judge->layout, links[i].id);
-        if (links[i].type == KM_ENTRY_SYMLINK && is_visible(&place))
-            km_package_db_add_alias(db, place.path, links[i].target);
-    }
-    judge->view = km_package_db_finish(db, err);
-    return judge->view ? KM_OK : err->code;
+    bool weaker = worst->score < here.score;
+    bool equal = !weaker && !(worst->score > here.score);
+    if (weaker || (equal && worst->rank < here.rank))
+        *worst = here;
 }
 
-static enum km_code note_database(struct judge *judge, struct km_err *err)
+static void name_image(const struct judge *judge, size_t i, char *out, size_t out_bytes)
 {
-    struct km_integrity *integrity = &judge->out->integrity;
-    struct km_package_summary summary;
-    km_package_view_summarize(judge->view, &summary);
-    integrity->packages = summary.packages;
-    integrity->database = "none";
-    if (summary.usability == KM_PACKAGE_USABLE)
-        integrity->database = "dpkg";
-    if (summary.usability != KM_PACKAGE_UNUSABLE)
-        return KM_OK;
-    integrity->database = "unusable";
-    snprintf(judge->out->detail, sizeof judge->out->detail, "%s", summary.reason);
-    integrity->detail = judge->out->detail;
-    const struct km_gap gap = {KM_GAP_DAMAGED, "var/lib/dpkg", NULL, UINT64_MAX, 0, judge->out->detail};
+    const struct km_image *image = km_layout_image(judge->layout, i);
+    const char *name = image->name ? image->name : image->digest;
+    if (name)
+        km_text_escape(name, strlen(name), out, out_bytes);
+    else
+        snprintf(out, out_bytes, "image %zu", i + 1);
+}
+
+static enum km_code give_gap(struct judge *judge, enum km_gap_reason reason, const char *detail, struct km_err *err)
+{
+    const struct km_gap gap = {reason, "var/lib/dpkg", NULL, UINT64_MAX, 0, detail};
     judge->out->gaps++;
     return judge->sink->gap(judge->sink->context, &gap, err);
 }
+
+/* What the image's database cannot say is missing from the comparison. Of several images the gap names this one. */
+static enum km_code note_database(struct judge *judge, size_t i, struct km_err *err)
+{
+    struct km_integrity *integrity = &judge->out->images[i];
+    char name[256], reason[KM_ERR_TEXT_BYTES], detail[sizeof name + sizeof reason + 2];
+    km_integrity_begin(integrity, km_imageview_packages(judge->view), reason);
+    if (integrity->detail) { /* the view goes with the next image */
+        integrity->detail = km_arena_strndup(judge->out->texts, integrity->detail, strlen(integrity->detail), err);
+        if (!integrity->detail)
+            return err->code;
+    }
+    if (reason[0] == '\0')
+        return KM_OK;
+    name_image(judge, i, name, sizeof name);
+    bool several = judge->out->image_count > 1;
+    snprintf(detail, sizeof detail, "%s%s%s", several ? name : "", several ? ": " : "", reason);
+    return give_gap(judge, KM_GAP_DAMAGED, detail, err);
+}
+
+/* The image that is open. */
+static enum km_code judge_image(struct judge *judge, size_t i, struct km_err *err)
+{
+    enum km_code code = note_database(judge, i, err);
+    if (code != KM_OK)
+        return code;
+    const uint32_t *ids;
+    size_t count = km_imageview_entries(judge->view, &ids);
+    for (size_t k = 0; k < count; k++)
+        judge_entry(judge, ids[k], (uint16_t)i, &judge->out->images[i]);
+    return KM_OK;
+}
+
+static enum km_code judge_images(struct judge *judge, struct km_err *err)
+{
+    struct km_judgement *out = judge->out;
+    uint64_t steps_left = judge->options->max_steps;
+    size_t compared = 0;
+    for (; compared < out->image_count; compared++) {
+        enum km_code code = km_imageview_open(judge->view, compared, &steps_left, err);
+        if (code == KM_LIMIT)
+            break;
+        if (code == KM_OK)
+            code = judge_image(judge, compared, err);
+        if (code != KM_OK)
+            return code;
+    }
+    for (size_t i = compared; i < out->image_count; i++)
+        km_integrity_skip(&out->images[i], not_compared);
+    for (size_t i = 0; i < out->image_count; i++)
+        km_integrity_add(&out->integrity, &out->images[i]);
+    for (size_t id = 0; id < km_layout_entry_count(judge->layout); id++)
+        if (judge->worst[id].rank == RANK_UNSEEN)
+            judge_entry(judge, (uint32_t)id, IN_NO_IMAGE, NULL);
+    if (compared == out->image_count)
+        return KM_OK;
+    char detail[KM_ERR_TEXT_BYTES];
+    snprintf(detail, sizeof detail,
+             "%zu of %zu images were not compared with their package databases: too many files in too many images",
+             out->image_count - compared, out->image_count);
+    return give_gap(judge, KM_GAP_LIMIT, detail, err);
+}
+
+/* ---- Second pass: findings ---- */
 
 /* A finding with the strings that it points to. */
 struct draft {
@@ -361,7 +192,7 @@ static void draft_done(struct draft *draft)
 }
 
 /* What the file's evidence amounts to, and what people said about it. */
-static enum km_code draft_finding(const struct judge *judge, const struct case_file *file, struct draft *out,
+static enum km_code draft_finding(const struct judge *judge, const struct km_case *file, struct draft *out,
                                   struct km_err *err)
 {
     const struct km_place *place = &file->place;
@@ -372,7 +203,7 @@ static enum km_code draft_finding(const struct judge *judge, const struct case_f
     if (code != KM_OK)
         return code;
     const struct km_layer *layer = place->image ? &place->image->layers[place->layer_index] : NULL;
-    double score = score_of(file);
+    double score = km_case_score(file);
     out->whole = (struct km_range){0, file->record->size};
     out->finding = (struct km_finding){
         .kind = "file",
@@ -385,7 +216,7 @@ static enum km_code draft_finding(const struct judge *judge, const struct case_f
                     .replaced_by = place->replaced_by ? place->replaced_by->diff_id : NULL,
                     .sha256 = sha256 ? out->sha256 : NULL,
                     .size_bytes = file->record->size},
-        .verdict = verdict_of(file, score),
+        .verdict = km_case_verdict(file, score),
         .score = score,
         .confidence = file->record->complete ? 1 : 0.5, /* half of the evidence needs the whole content */
         .package = file->match.package ? file->package : NULL,
@@ -406,33 +237,24 @@ static bool is_excused(const struct km_finding *finding)
 }
 
 /* A benign decision takes the file out of the verdict, the others put it in. */
-static enum km_code count_in_verdict(const struct judge *judge, const struct case_file *file, struct km_err *err)
+static void count_in_verdict(struct km_judgement *out, const struct km_finding *finding)
 {
-    struct draft draft KM_CLEANUP(draft_done) = {0};
-    enum km_code code = draft_finding(judge, file, &draft, err);
-    if (code != KM_OK || is_excused(&draft.finding))
-        return code;
-    enum km_verdict verdict = draft.finding.verdict;
-    if (draft.finding.decision) {
-        bool attack = draft.finding.decision->kind == KM_DECISION_ATTACK;
+    if (is_excused(finding))
+        return;
+    enum km_verdict verdict = finding->verdict;
+    if (finding->decision) {
+        bool attack = finding->decision->kind == KM_DECISION_ATTACK;
         verdict = attack ? KM_VERDICT_MALICIOUS : verdict > KM_VERDICT_SUSPICIOUS ? verdict : KM_VERDICT_SUSPICIOUS;
     }
-    struct km_judgement *out = judge->out;
     out->verdict = verdict > out->verdict ? verdict : out->verdict;
-    out->score = draft.finding.score > out->score ? draft.finding.score : out->score;
-    return KM_OK;
+    out->score = finding->score > out->score ? finding->score : out->score;
 }
 
-static enum km_code weigh_all(struct judge *judge, struct km_err *err)
+static enum km_code list_candidates(struct judge *judge, struct km_err *err)
 {
-    size_t cursor = 0;
     for (size_t id = 0; id < km_layout_entry_count(judge->layout); id++) {
-        struct case_file file;
-        bool has_evidence = open_case(judge, (uint32_t)id, &cursor, &file);
-        if (!file.record)
-            continue;
-        count_integrity(&judge->out->integrity, &file);
-        if (!has_evidence || !is_listed(judge, &file))
+        const struct worst *worst = &judge->worst[id];
+        if (worst->rank < RANK_HIDDEN)
             continue;
         void *candidates = judge->candidates;
         enum km_code code =
@@ -440,15 +262,13 @@ static enum km_code weigh_all(struct judge *judge, struct km_err *err)
         judge->candidates = candidates;
         if (code != KM_OK)
             return code;
-        judge->candidates[judge->count++] = (struct candidate){(uint32_t)id, (float)score_of(&file)};
-        code = count_in_verdict(judge, &file, err);
-        if (code != KM_OK)
-            return code;
+        judge->candidates[judge->count++] =
+            (struct candidate){.id = (uint32_t)id, .score = worst->score, .image = worst->image};
     }
     return KM_OK;
 }
 
-static int compare_candidates(const void *a, const void *b)
+static int compare_strength(const void *a, const void *b)
 {
     const struct candidate *left = a;
     const struct candidate *right = b;
@@ -457,10 +277,13 @@ static int compare_candidates(const void *a, const void *b)
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
-static int compare_ids(const void *a, const void *b)
+/* Each image is opened once more. */
+static int compare_images(const void *a, const void *b)
 {
     const struct candidate *left = a;
     const struct candidate *right = b;
+    if (left->image != right->image)
+        return left->image < right->image ? -1 : 1;
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
@@ -491,33 +314,43 @@ static void name_layers(const struct judge *judge)
     }
 }
 
-static enum km_code give_finding(const struct judge *judge, struct case_file *file, struct km_err *err)
+static enum km_code give_finding(const struct judge *judge, const struct candidate *candidate, struct km_err *err)
 {
-    if (file->place.deleted_by)
-        km_evidence_add_text(add_evidence(file, KM_EVIDENCE_DELETED, 0), "layer",
-                             file->place.deleted_by->diff_id ? file->place.deleted_by->diff_id : "a later layer");
+    struct km_case file;
+    KM_ASSERT(open_case(judge, candidate->id, candidate->image, &file));
+    if (file.place.deleted_by)
+        km_evidence_add_text(km_case_add_evidence(&file, KM_EVIDENCE_DELETED, 0), "layer",
+                             file.place.deleted_by->diff_id ? file.place.deleted_by->diff_id : "a later layer");
     struct draft draft KM_CLEANUP(draft_done) = {0};
-    enum km_code code = draft_finding(judge, file, &draft, err);
+    enum km_code code = draft_finding(judge, &file, &draft, err);
     if (code != KM_OK)
         return code;
+    count_in_verdict(judge->out, &draft.finding);
+    if (!candidate->listed)
+        return KM_OK;
     if (judge->options->mosaic && draft.finding.verdict >= KM_VERDICT_SUSPICIOUS && !is_excused(&draft.finding))
-        mark_finding(judge, file->id, &draft.finding);
+        mark_finding(judge, file.id, &draft.finding);
     return judge->sink->finding(judge->sink->context, &draft.finding, err);
 }
 
 static enum km_code give_findings(struct judge *judge, struct km_err *err)
 {
-    if (judge->count > 0)
-        qsort(judge->candidates, judge->count, sizeof *judge->candidates, compare_candidates);
+    enum km_code code = list_candidates(judge, err);
+    if (code != KM_OK || judge->count == 0)
+        return code;
+    qsort(judge->candidates, judge->count, sizeof *judge->candidates, compare_strength);
     size_t listed = judge->count < judge->options->max_findings ? judge->count : judge->options->max_findings;
     judge->out->findings_omitted = judge->count - listed;
-    if (listed > 0)
-        qsort(judge->candidates, listed, sizeof *judge->candidates, compare_ids); /* links are walked in this order */
-    size_t cursor = 0;
-    for (size_t i = 0; i < listed; i++) {
-        struct case_file file;
-        KM_ASSERT(open_case(judge, judge->candidates[i].id, &cursor, &file));
-        enum km_code code = give_finding(judge, &file, err);
+    for (size_t i = 0; i < listed; i++)
+        judge->candidates[i].listed = true;
+    qsort(judge->candidates, judge->count, sizeof *judge->candidates, compare_images);
+    for (size_t i = 0; i < judge->count; i++) {
+        const struct candidate *candidate = &judge->candidates[i];
+        uint64_t steps_left = UINT64_MAX; /* the first pass went this way within its limit */
+        if (candidate->image != IN_NO_IMAGE)
+            code = km_imageview_open(judge->view, candidate->image, &steps_left, err);
+        if (code == KM_OK)
+            code = give_finding(judge, candidate, err);
         if (code != KM_OK)
             return code;
     }
@@ -526,9 +359,24 @@ static enum km_code give_findings(struct judge *judge, struct km_err *err)
 
 static void judge_done(struct judge *judge)
 {
-    free(judge->link_targets);
+    km_imageview_free(judge->view);
+    km_contents_free(judge->contents);
+    free(judge->worst);
     free(judge->candidates);
-    km_package_view_free(judge->view);
+}
+
+static enum km_code judge_init(struct judge *judge, struct km_err *err)
+{
+    struct km_judgement *out = judge->out;
+    out->image_count = km_layout_image_count(judge->layout);
+    out->images = km_calloc(out->image_count, sizeof *out->images, SIZE_MAX, err);
+    out->texts = out->images ? km_arena_new(MAX_DETAIL_BYTES, err) : NULL;
+    judge->contents = out->texts ? km_contents_new(judge->examine, judge->layout, err) : NULL;
+    judge->view = judge->contents ? km_imageview_new(judge->examine, judge->layout, err) : NULL;
+    if (!judge->view)
+        return err->code;
+    judge->worst = km_calloc(km_layout_entry_count(judge->layout), sizeof *judge->worst, SIZE_MAX, err);
+    return judge->worst ? KM_OK : err->code;
 }
 
 enum km_code km_judge_run(struct km_examine *examine, const struct km_layout *layout,
@@ -543,14 +391,16 @@ enum km_code km_judge_run(struct km_examine *examine, const struct km_layout *la
                                                  .sink = sink,
                                                  .now_wall_ns = km_clock_wall_ns(),
                                                  .out = out};
-    enum km_code code = resolve_links(&judge, err);
+    enum km_code code = judge_init(&judge, err);
     if (code == KM_OK)
-        code = select_database(&judge, err);
-    if (code == KM_OK)
-        code = note_database(&judge, err);
-    if (code == KM_OK)
-        code = weigh_all(&judge, err);
+        code = judge_images(&judge, err);
     if (code == KM_OK && options->mosaic)
         name_layers(&judge);
     return code == KM_OK ? give_findings(&judge, err) : code;
+}
+
+void km_judgement_done(struct km_judgement *judgement)
+{
+    free(judgement->images);
+    km_arena_free(judgement->texts);
 }

@@ -26,8 +26,8 @@ static enum km_code read_source(struct km_source *source, struct km_examine *exa
 }
 
 /* The images of a layout in the form of a result. The caller frees *out. */
-static enum km_code list_images(const struct km_layout *layout, struct km_image_info **out, size_t *out_count,
-                                struct km_err *err)
+static enum km_code list_images(const struct km_layout *layout, const struct km_judgement *judgement,
+                                struct km_image_info **out, size_t *out_count, struct km_err *err)
 {
     size_t count = km_layout_image_count(layout);
     struct km_image_info *list = km_calloc(count, sizeof *list, SIZE_MAX, err);
@@ -35,7 +35,8 @@ static enum km_code list_images(const struct km_layout *layout, struct km_image_
         return err->code;
     for (size_t i = 0; i < count; i++) {
         const struct km_image *image = km_layout_image(layout, i);
-        list[i] = (struct km_image_info){image->name, image->digest, image->platform, image->layer_count};
+        list[i] = (struct km_image_info){image->name, image->digest, image->platform, image->layer_count,
+                                         judgement->images[i]};
     }
     *out = list;
     *out_count = count;
@@ -66,13 +67,13 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
         return code;
     const struct km_layout *layout = km_source_layout(source);
     const struct km_judge_options judge_options = {options->hashes, options->decisions, options->max_findings,
-                                                   options->mosaic, options->all};
-    struct km_judgement judgement;
+                                                   options->mosaic, KM_JUDGE_MAX_STEPS, options->all};
+    struct km_judgement judgement KM_CLEANUP(km_judgement_done) = {0};
     code = km_judge_run(examine, layout, &judge_options, sink, &judgement, err);
     struct km_image_info *images KM_CLEANUP(km_cleanup_free) = NULL;
     size_t image_count = 0;
     if (code == KM_OK)
-        code = list_images(layout, &images, &image_count, err);
+        code = list_images(layout, &judgement, &images, &image_count, err);
     if (code != KM_OK)
         return code;
     struct km_coverage coverage = *km_source_coverage(source);

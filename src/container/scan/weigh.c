@@ -1,0 +1,138 @@
+#include "container/scan/weigh.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "container/scan/fileformat.h"
+#include "container/scan/place.h"
+#include "finding/evidence.h"
+
+/* Log-odds by hand. Alone, none of the first block lifts a file from 0.01 over the threshold of 0.5; an executable that
+ * nobody owns in a place of packages is at 0.25, a changed packaged program at 0.38, and set-user-ID lifts either over
+ * the threshold. */
+#define WEIGHT_UNOWNED         1.6
+#define WEIGHT_CHANGED         2.2
+#define WEIGHT_EXECUTABLE      0.4
+#define WEIGHT_SYSTEM_PLACE    1.5
+#define WEIGHT_TEMPORARY_PLACE 1.2
+#define WEIGHT_HIDDEN_NAME     0.8
+#define WEIGHT_SETUID          1.5
+#define WEIGHT_TEST_FILE       12.0
+#define WEIGHT_HASH_LISTED     12.0
+
+bool km_place_is_shown(const struct km_place *place)
+{
+    return place->image && !place->deleted_by && !place->replaced_by && place->parent == KM_ENTRY_NONE;
+}
+
+struct km_evidence *km_case_add_evidence(struct km_case *file, const char *id, double weight)
+{
+    KM_ASSERT(file->evidence_count < KM_CASE_MAX_EVIDENCE);
+    struct km_evidence *evidence = &file->evidence[file->evidence_count++];
+    *evidence = (struct km_evidence){.id = id, .weight = weight};
+    file->log_odds += weight;
+    return evidence;
+}
+
+static void weigh_identity(const struct km_case_sources *sources, struct km_case *file)
+{
+    KM_ASSERT(file->record);
+    if (file->record->is_eicar)
+        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_TEST_FILE, WEIGHT_TEST_FILE), "name",
+                             "the EICAR anti-malware test file");
+    struct km_hash_match match;
+    if (file->record->is_listed &&
+        km_hashlist_find(sources->hashes, km_records_sha256(sources->records, file->record), &match)) {
+        struct km_evidence *evidence = km_case_add_evidence(file, KM_EVIDENCE_HASH_LISTED, WEIGHT_HASH_LISTED);
+        km_evidence_add_text(evidence, "list", match.label);
+        km_evidence_add_text(evidence, "name", match.name);
+    }
+}
+
+static void weigh_package(struct km_case *file)
+{
+    if (file->match.state == KM_PACKAGE_UNOWNED || file->match.state == KM_PACKAGE_DIVERTED) {
+        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_UNOWNED, WEIGHT_UNOWNED), "database", "dpkg");
+    } else if (file->match.state == KM_PACKAGE_CHANGED) {
+        struct km_evidence *evidence = km_case_add_evidence(file, KM_EVIDENCE_CHANGED, WEIGHT_CHANGED);
+        km_hex_format(file->record->md5, KM_MD5_BYTES, file->actual_md5);
+        km_evidence_add_text(evidence, "package", file->package);
+        km_evidence_add_text(evidence, "actual", file->actual_md5);
+    }
+}
+
+bool km_record_is_executable(const struct km_record *record)
+{
+    return record->format == KM_FORMAT_ELF_PROGRAM || record->format == KM_FORMAT_PE ||
+           (record->format == KM_FORMAT_SCRIPT && (record->mode & 0111) != 0);
+}
+
+static void weigh_place(struct km_case *file)
+{
+    size_t length;
+    enum km_place_class class = km_place_classify(file->place.path, &length);
+    snprintf(file->prefix, sizeof file->prefix, "/%.*s", (int)length, file->place.path);
+    if (class == KM_PLACE_SYSTEM)
+        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_SYSTEM_PLACE, WEIGHT_SYSTEM_PLACE), "place",
+                             file->prefix);
+    if (class == KM_PLACE_TEMPORARY)
+        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_TEMPORARY_PLACE, WEIGHT_TEMPORARY_PLACE), "place",
+                             file->prefix);
+    const char *hidden = km_place_find_hidden(file->place.path, &length);
+    if (hidden) {
+        snprintf(file->hidden, sizeof file->hidden, "%.*s", length < 200 ? (int)length : 200, hidden);
+        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_HIDDEN_NAME, WEIGHT_HIDDEN_NAME), "name",
+                             file->hidden);
+    }
+}
+
+/* Place and rights say something only about a program whose origin is in doubt. */
+static void weigh_program(struct km_case *file)
+{
+    if (file->evidence_count == 0 || !km_record_is_executable(file->record))
+        return;
+    km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_EXECUTABLE, WEIGHT_EXECUTABLE), "format",
+                         km_fileformat_name((enum km_file_format)file->record->format));
+    if ((file->record->mode & 06000) != 0) {
+        struct km_evidence *evidence = km_case_add_evidence(file, KM_EVIDENCE_SETUID, WEIGHT_SETUID);
+        snprintf(file->mode, sizeof file->mode, "%04o", file->record->mode);
+        km_evidence_add_text(evidence, "mode", file->mode);
+        km_evidence_add_integer(evidence, "uid", file->record->uid);
+    }
+    weigh_place(file);
+}
+
+bool km_case_open(struct km_case *file, const struct km_case_sources *sources, uint32_t id,
+                  const struct km_place *place)
+{
+    *file = (struct km_case){.id = id, .place = *place, .log_odds = KM_JUDGE_PRIOR};
+    file->record = km_contents_find(sources->contents, id, place->type);
+    if (!file->record)
+        return false;
+    if (sources->packages && km_place_is_shown(place)) {
+        km_package_find(sources->packages, place->path, file->record->complete ? file->record->md5 : NULL,
+                        &file->match);
+        if (file->match.package)
+            snprintf(file->package, sizeof file->package, "%s %s", file->match.package->name,
+                     file->match.package->version);
+    }
+    /* A hard link's content is reported once, under its target's name. */
+    if (place->type == KM_ENTRY_FILE)
+        weigh_identity(sources, file);
+    weigh_package(file);
+    weigh_program(file);
+    return file->evidence_count > 0;
+}
+
+double km_case_score(const struct km_case *file)
+{
+    return 1 / (1 + exp(-file->log_odds));
+}
+
+enum km_verdict km_case_verdict(const struct km_case *file, double score)
+{
+    KM_ASSERT(file->record);
+    if (file->record->is_eicar || file->record->is_listed)
+        return KM_VERDICT_MALICIOUS;
+    return score >= KM_JUDGE_SUSPICIOUS_THRESHOLD ? KM_VERDICT_SUSPICIOUS : KM_VERDICT_CLEAN;
+}
