@@ -392,8 +392,10 @@ enum km_code km_judge_run(struct km_examine *examine, const struct km_layout *la
                                                  .now_wall_ns = km_clock_wall_ns(),
                                                  .out = out};
     enum km_code code = judge_init(&judge, err);
-    if (code == KM_OK)
-        code = judge_images(&judge, err);
+    if (code != KM_OK)
+        return code;
+    KM_ASSERT(judge.worst);
+    code = judge_images(&judge, err);
     if (code == KM_OK && options->mosaic)
         name_layers(&judge);
     return code == KM_OK ? give_findings(&judge, err) : code;
