@@ -94,6 +94,8 @@ static enum km_code print_evidence(const struct printer *printer, const struct k
     double strongest = 0;
     for (size_t i = 0; i < finding->evidence_count && code == KM_OK; i++) {
         const struct km_evidence *evidence = &finding->evidence[i];
+        if (strcmp(evidence->id, KM_EVIDENCE_DELETED) == 0)
+            continue; /* said with the layer */
         km_buf_clear(&sentence);
         code = km_evidence_format(evidence, &sentence, err);
         if (code == KM_OK)
