@@ -72,7 +72,7 @@ static void resnet(struct fixture *f)
 {
     struct km_err err = KM_ERR_INIT;
     f->order = NULL;
-    struct km_architecture_options options = {.kind = KM_ARCHITECTURE_RESNET18, .outputs = 2, .side = 64};
+    struct km_architecture_options options = {.kind = KM_ARCHITECTURE_RESNET18, .outputs = 2, .side = 32};
     assert_ok(km_architecture_build(&options, &f->graph, &err), err);
 }
 
@@ -82,7 +82,7 @@ static void set_inputs(const struct fixture *f, struct km_network *network)
     if (f->order)
         km_network_squares(network, f->squares, batch < 2 ? batch : 2);
     else
-        nets_fill(km_network_image(network), (size_t)batch * 3 * 64 * 64, 4);
+        nets_fill(km_network_image(network), (size_t)batch * 3 * 32 * 32, 4);
     km_network_noise(network, 1);
 }
 
