@@ -20,6 +20,9 @@ struct primitive_op {
     struct km_dn *dn;
     struct km_dn_md *src, *dst, *weights, *plain_weights; /* outside orders; weights only for convolution and linear */
     struct km_pass forward, back_data, back_weights;
+    /* A norm computes diff_src even where nobody wants it: it then goes to the end of scratch. */
+    size_t discard_offset_bytes;
+    void *discard;
 };
 
 static struct primitive_op *primitive_of(struct km_op *op)
@@ -43,6 +46,7 @@ static void primitive_free(struct km_op *op)
 static enum km_code primitive_bind(struct km_op *op, struct km_err *err)
 {
     struct primitive_op *p = primitive_of(op);
+    p->discard = (char *)op->args.scratch + p->discard_offset_bytes;
     enum km_code code = km_pass_bind(&p->forward, op->args.scratch, err);
     if (code == KM_OK)
         code = km_pass_bind(&p->back_data, op->args.scratch, err);
@@ -213,9 +217,12 @@ static enum km_code norm_make(struct primitive_op *p, struct km_err *err)
     km_pass_in(pass, KM_DN_SHIFT, NULL, &op->args.values[KM_ROLE_BIAS], err); /* 2.6 refuses to run without it */
     if (op->saved_bytes)
         km_pass_in(pass, KM_DN_WORKSPACE, NULL, &op->args.saved, err);
-    km_pass_out(pass, KM_DN_DIFF_SRC, p->src, &op->args.diff_src, err);
+    km_pass_out(pass, KM_DN_DIFF_SRC, p->src, d->inner_diff ? (const void *)&op->args.diff_src : &p->discard, err);
     km_pass_out(pass, KM_DN_DIFF_SCALE, NULL, &op->args.gradients[KM_ROLE_WEIGHT], err);
     km_pass_out(pass, KM_DN_DIFF_SHIFT, NULL, &op->args.gradients[KM_ROLE_BIAS], err);
+    p->discard_offset_bytes = pass->scratch_bytes;
+    if (!d->inner_diff)
+        pass->scratch_bytes += km_op_align(km_dn_md_bytes(p->src));
     return pass->code;
 }
 

@@ -11,6 +11,13 @@
 #include "nn/random.h"
 #include "nn/reference.h"
 
+/* Where threads meet: libgomp under ThreadSanitizer reports what is not ours. */
+#if defined(__SANITIZE_THREAD__)
+#define NETS_THREADED_BACKEND (&km_reference_backend)
+#else
+#define NETS_THREADED_BACKEND (&km_onednn_backend)
+#endif
+
 /* A Hilbert curve's place of each byte, for squares of a power of two; free() it. */
 static inline uint32_t *nets_hilbert(uint32_t side)
 {

@@ -6,45 +6,9 @@
 #include "nn/architecture.h"
 #include "nn/fold.h"
 
+#include "counting.h"
+
 #define TOLERANCE 5e-5
-
-/* Every allocation of our own code goes through here (the linker's --wrap). */
-static unsigned allocations;
-/* NOLINTBEGIN(readability-identifier-naming,bugprone-reserved-identifier): the linker makes these names */
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-void *__real_aligned_alloc(size_t alignment, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-
-void *__wrap_malloc(size_t bytes)
-{
-    allocations++;
-    return __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    allocations++;
-    return __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    allocations++;
-    return __real_realloc(old, bytes);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
-{
-    allocations++;
-    return __real_aligned_alloc(alignment, bytes);
-}
-
-/* NOLINTEND(readability-identifier-naming,bugprone-reserved-identifier) */
 
 struct fixture {
     struct km_stem_order *order;

@@ -228,7 +228,7 @@ static void weights_survive_a_file(void **state)
     struct km_graph graph;
     small_graph(&graph);
     struct km_weights *weights = nets_weights(&graph, 5), *back = nets_weights(&graph, 6);
-    size_t length;
+    size_t length = 0;
     uint8_t *bytes = written(weights, &length);
     struct km_weights_report report = {7, "x"};
     assert_ok(load(back, bytes, length, &report, &err), err);
@@ -262,7 +262,7 @@ static void bad_weights_change_nothing(void **state)
         size_t length;
         uint8_t *bytes = written(weights, &length);
         replace(bytes, length, table[i].from, table[i].to);
-        struct km_weights_report report;
+        struct km_weights_report report = {0};
         enum km_code code = load(kept, bytes, length, &report, &err);
         if (code != table[i].code || !strstr(err.text, table[i].says))
             fail_msg("%s: %s: %s", table[i].to, km_code_to_string(code), err.text);
@@ -299,7 +299,7 @@ static void values_that_cannot_be_are_refused(void **state)
                 km_weights_at(weights, j)->values[1] = table[i].value;
         size_t length;
         uint8_t *bytes = written(weights, &length);
-        struct km_weights_report report;
+        struct km_weights_report report = {0};
         assert_int_equal(load(kept, bytes, length, &report, &err), KM_FORMAT);
         assert_non_null(strstr(err.text, table[i].says));
         free(bytes);
@@ -329,10 +329,10 @@ static void unknown_tensors_are_reported(void **state)
     int fd = memfd_create("weights", MFD_CLOEXEC);
     assert_ok(km_safetensors_write(fd, items, count, NULL, &err), err);
     uint8_t *bytes = NULL;
-    size_t length;
+    size_t length = 0;
     assert_ok(km_wholefile_read(fd, 1 << 20, &bytes, &length, &err), err);
     close(fd);
-    struct km_weights_report report;
+    struct km_weights_report report = {0};
     assert_ok(load(weights, bytes, length, &report, &err), err);
     assert_int_equal(report.unknown, 2);
     assert_string_equal(report.first_unknown, "extra.weight");
