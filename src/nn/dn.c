@@ -36,6 +36,7 @@ struct km_dn_prim {
     dnnl_primitive_t primitive;
     dnnl_exec_arg_t args[MAX_ARGS];
     int arg_count;
+    bool takes_no_shift; /* though its descriptor has an order for one */
 };
 
 static enum km_code failed(struct km_err *err, dnnl_status_t status, const char *what)
@@ -383,7 +384,10 @@ struct km_dn_prim *km_dn_norm_new(struct km_dn *dn, struct km_dn_step step, cons
     r.status = r.status == dnnl_success ? status : r.status;
     describe(&r, dn, &desc, step.forward);
 #endif
-    return finish(dn, &r, "batch norm", err);
+    struct km_dn_prim *prim = finish(dn, &r, "batch norm", err);
+    if (prim) /* backward: 2.6 refuses to run without the shift, 3.x with it */
+        prim->takes_no_shift = step.kind == KM_DN_BACK_DATA && DNNL_VERSION_MAJOR >= 3;
+    return prim;
 }
 
 struct km_dn_prim *km_dn_pool_new(struct km_dn *dn, struct km_dn_step step, bool average,
@@ -440,6 +444,8 @@ void km_dn_prim_free(struct km_dn_prim *prim)
 enum km_code km_dn_prim_bind(struct km_dn_prim *prim, enum km_dn_arg arg, const void *buffer, struct km_err *err)
 {
     KM_ASSERT(prim->arg_count < MAX_ARGS);
+    if (km_dn_prim_bytes(prim, arg) == 0 || (arg == KM_DN_SHIFT && prim->takes_no_shift))
+        return KM_OK;
     dnnl_exec_arg_t *bound = &prim->args[prim->arg_count];
     bound->arg = arg_number(arg);
     /* inputs are only read: the cast is the C API's, which has one memory type for both */

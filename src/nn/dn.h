@@ -114,7 +114,8 @@ struct km_dn_md *km_dn_prim_md(const struct km_dn_prim *prim, enum km_dn_arg arg
 /* Bytes of an argument; 0 when the primitive has no such argument. */
 size_t km_dn_prim_bytes(const struct km_dn_prim *prim, enum km_dn_arg arg);
 
-/* Binds a buffer (64-byte aligned, in the argument's order) for all runs to come. */
+/* Binds a buffer (64-byte aligned, in the argument's order) for all runs to come; does nothing when the primitive has
+ * no such argument. */
 enum km_code km_dn_prim_bind(struct km_dn_prim *prim, enum km_dn_arg arg, const void *buffer,
                              struct km_err *err) KM_MUST_USE;
 enum km_code km_dn_prim_run(struct km_dn_prim *prim, struct km_err *err) KM_MUST_USE;
