@@ -2,7 +2,7 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-.PHONY: all demo check check-quick bench bench-source bench-render format clean install deps-build deps-demo deps-test deps-bench
+.PHONY: all demo check check-quick bench bench-source bench-render bench-nn format clean install deps-build deps-demo deps-test deps-bench
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -31,9 +31,9 @@ check-quick: all
 	@tools/check-layers
 	@meson test -C $(BUILD) --quiet --no-suite integration >/dev/null 2>&1; tools/test-summary $(BUILD)/meson-logs/testlog.json
 
-bench: bench-source bench-render
+bench: bench-source bench-render bench-nn
 
-bench-source bench-render: deps-build deps-bench
+bench-source bench-render bench-nn: deps-build deps-bench
 	@$(MAKE) --no-print-directory all
 	@tools/bench-json $(BUILD)/$@.json bench/$(subst -,_,$@) $(BUILD)
 

@@ -50,6 +50,17 @@ static void *room(size_t count, size_t size)
     return memory;
 }
 
+static uint8_t *read_file(const char *path, size_t *out_length)
+{
+    struct km_err err = KM_ERR_INIT;
+    uint8_t *bytes = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || km_wholefile_read(fd, (size_t)1 << 30, &bytes, out_length, &err) != KM_OK)
+        stop(path, &err);
+    close(fd);
+    return bytes;
+}
+
 static void hilbert(uint32_t side, uint32_t *places)
 {
     for (uint32_t i = 0; i < side * side; i++) {
@@ -80,7 +91,7 @@ struct subject {
 
 static const float *colours(void)
 {
-    static float table[KM_STEM_SYMBOLS * 3];
+    static float table[257 * 3];
     for (size_t i = 0; i < KM_STEM_SYMBOLS; i++) {
         table[3 * i] = (float)(i % 5) / 4.0F;
         table[3 * i + 1] = (float)i / 256.0F;
@@ -116,8 +127,11 @@ static void subject_init(struct subject *s, const char *name)
     s->bytes = room(bytes, 1);
     for (size_t i = 0; !s->order && i < floats; i++)
         s->images[i] = (float)km_random_unit(&random);
+    size_t length;
+    uint8_t *program = read_file("/proc/self/exe", &length); /* a file as files are: random bytes have no repeats */
     for (size_t i = 0; i < bytes; i++)
-        s->bytes[i] = (uint8_t)km_random_below(&random, 256);
+        s->bytes[i] = program[i % length];
+    free(program);
     for (size_t i = 0; i < TRAIN_BATCH; i++)
         s->squares[i] = (struct km_square){s->bytes + i * SIDE * SIDE, (size_t)SIDE * SIDE};
 }
@@ -238,17 +252,6 @@ static void train(const struct subject *s, int threads, double seconds)
     km_trainer_free(trainer);
 }
 
-static uint8_t *read_file(const char *path, size_t *out_length)
-{
-    struct km_err err = KM_ERR_INIT;
-    uint8_t *bytes = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || km_wholefile_read(fd, (size_t)1 << 30, &bytes, out_length, &err) != KM_OK)
-        stop(path, &err);
-    close(fd);
-    return bytes;
-}
-
 static void outputs(struct subject *s, const char *weights_path, const char *input_path)
 {
     struct km_err err = KM_ERR_INIT;
@@ -287,9 +290,9 @@ static void outputs(struct subject *s, const char *weights_path, const char *inp
 /* ---- Fashion-MNIST ---- */
 
 #define FASHION_SIDE   28u
-#define FASHION_PIXELS (FASHION_SIDE * FASHION_SIDE)
-#define FASHION_BATCH  128u
-#define FASHION_EPOCHS 6u
+#define FASHION_PIXELS ((size_t)FASHION_SIDE * FASHION_SIDE)
+#define FASHION_BATCH  ((uint32_t)128)
+#define FASHION_EPOCHS 5u
 
 struct fashion {
     uint8_t *image_file, *label_file;
@@ -312,7 +315,7 @@ static struct fashion read_fashion(const char *folder, const char *set)
     (void)snprintf(path, sizeof path, "%s/%s-labels-idx1-ubyte", folder, set);
     f.label_file = read_file(path, &labels);
     f.count = images >= 16 ? big_endian(f.image_file + 4) : 0;
-    if (f.count == 0 || f.count > 100000 || images != 16 + (size_t)f.count * FASHION_PIXELS || labels != 8 + f.count)
+    if (f.count == 0 || f.count > 100000 || images != 16 + f.count * FASHION_PIXELS || labels != 8 + f.count)
         stop("not Fashion-MNIST", NULL);
     f.images = f.image_file + 16;
     f.labels = f.label_file + 8;
@@ -321,15 +324,15 @@ static struct fashion read_fashion(const char *folder, const char *set)
 
 static void fashion_graph(struct km_graph *g)
 {
-    static const struct km_window same = {3, 1, 1}, half = {3, 2, 1};
+    static const struct km_window same = {3, 1, 1}, half = {3, 2, 1}, whole = {7, 1, 0};
     km_graph_init(g);
     int last = km_graph_image(g, (struct km_shape){1, FASHION_SIDE, FASHION_SIDE});
-    last = km_graph_norm(g, km_graph_conv(g, last, "conv1", 32, same, false), "norm1", true);
-    last = km_graph_norm(g, km_graph_conv(g, last, "conv2", 64, half, false), "norm2", true);
-    int shortcut = last;
-    last = km_graph_norm(g, km_graph_conv(g, last, "conv3", 64, same, false), "norm3", false);
-    last = km_graph_add(g, last, shortcut, true);
-    last = km_graph_norm(g, km_graph_conv(g, last, "conv4", 128, half, false), "norm4", true);
+    last = km_graph_norm(g, km_graph_conv(g, last, "conv1", 32, half, false), "norm1", true);
+    last = km_graph_norm(g, km_graph_conv(g, last, "conv2", 64, same, false), "norm2", true);
+    last = km_graph_norm(g, km_graph_conv(g, last, "conv3", 96, half, false), "norm3", true);
+    int second = km_graph_norm(g, km_graph_conv(g, last, "conv4", 96, same, false), "norm4", false);
+    last = km_graph_add(g, second, last, true);
+    last = km_graph_norm(g, km_graph_conv(g, last, "conv5", 128, whole, false), "norm5", true); /* one cell */
     last = km_graph_dropout(g, km_graph_mean(g, last), 0.2F);
     km_graph_linear(g, last, "fc", 10);
 }
@@ -337,9 +340,9 @@ static void fashion_graph(struct km_graph *g)
 /* One picture as floats around 0, perhaps mirrored. */
 static void fill_image(const uint8_t *pixels, bool mirrored, float *out)
 {
-    for (uint32_t i = 0; i < FASHION_PIXELS; i++) {
-        uint32_t column = i % FASHION_SIDE;
-        uint32_t from = mirrored ? i - column + FASHION_SIDE - 1 - column : i;
+    for (size_t i = 0; i < FASHION_PIXELS; i++) {
+        size_t column = i % FASHION_SIDE;
+        size_t from = mirrored ? i - column + FASHION_SIDE - 1 - column : i;
         out[i] = (float)pixels[from] / 255.0F * 2 - 0.6F;
     }
 }
@@ -348,7 +351,7 @@ static void fashion_train(const struct fashion *data, struct km_trainer *trainer
 {
     struct km_err err = KM_ERR_INIT;
     uint32_t *order = room(data->count, sizeof *order), labels[FASHION_BATCH];
-    float *images = room((size_t)FASHION_BATCH * FASHION_PIXELS, sizeof *images);
+    float *images = room(FASHION_BATCH * FASHION_PIXELS, sizeof *images);
     for (uint32_t epoch = 0; epoch < FASHION_EPOCHS; epoch++) {
         km_random_shuffle(order, data->count, 1, epoch);
         struct km_random random = km_random_of(3, epoch);
@@ -356,8 +359,8 @@ static void fashion_train(const struct fashion *data, struct km_trainer *trainer
             for (uint32_t i = 0; i < FASHION_BATCH; i++) {
                 uint32_t sample = order[first + i];
                 labels[i] = data->labels[sample];
-                fill_image(data->images + (size_t)sample * FASHION_PIXELS, km_random_below(&random, 2) == 1,
-                           images + (size_t)i * FASHION_PIXELS);
+                fill_image(data->images + sample * FASHION_PIXELS, km_random_below(&random, 2) == 1,
+                           images + i * FASHION_PIXELS);
             }
             struct km_trainer_batch batch = {.images = images, .labels = labels};
             if (km_trainer_step(trainer, &batch, out_loss, &err) != KM_OK)
@@ -379,8 +382,8 @@ static uint32_t fashion_right(const struct fashion *data, const struct km_graph 
     uint32_t right = 0;
     for (uint32_t first = 0; first + 100 <= data->count; first += 100) {
         for (uint32_t i = 0; i < 100; i++)
-            fill_image(data->images + (size_t)(first + i) * FASHION_PIXELS, false,
-                       km_network_image(network) + (size_t)i * FASHION_PIXELS);
+            fill_image(data->images + (first + i) * FASHION_PIXELS, false,
+                       km_network_image(network) + i * FASHION_PIXELS);
         if (km_network_forward(network, &err) != KM_OK)
             stop("forward", &err);
         for (uint32_t i = 0; i < 100; i++) {
@@ -413,7 +416,7 @@ static void fashion(const char *folder)
     if (!weights)
         stop("weights", &err);
     km_weights_randomise(weights, graph, 1);
-    uint64_t steps = data.count / FASHION_BATCH * FASHION_EPOCHS;
+    uint64_t steps = (uint64_t)(data.count / FASHION_BATCH) * FASHION_EPOCHS;
     struct km_trainer_options options = {
         .batch = FASHION_BATCH,
         .shards = 2,
