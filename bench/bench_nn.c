@@ -18,7 +18,7 @@
 #include "nn/architecture.h"
 #include "nn/fold.h"
 #include "nn/network.h"
-#include "nn/random.h"
+#include "nn/seeded.h"
 #include "nn/train.h"
 #include "nn/weightsfile.h"
 #include "nn/wholefile.h"
@@ -121,12 +121,12 @@ static void subject_init(struct subject *s, const char *name)
     if (km_architecture_build(&options, &s->graph, &err) != KM_OK || !(s->weights = km_weights_new(&s->graph, &err)))
         stop(name, &err);
     km_weights_randomise(s->weights, &s->graph, 1);
-    struct km_random random = km_random_of(2, 0);
+    struct km_seeded random = km_seeded_of(2, 0);
     size_t floats = (size_t)TRAIN_BATCH * 3 * SIDE * SIDE, bytes = (size_t)TRAIN_BATCH * SIDE * SIDE;
     s->images = room(s->order ? 1 : floats, sizeof *s->images);
     s->bytes = room(bytes, 1);
     for (size_t i = 0; !s->order && i < floats; i++)
-        s->images[i] = (float)km_random_unit(&random);
+        s->images[i] = (float)km_seeded_unit(&random);
     size_t length;
     uint8_t *program = read_file("/proc/self/exe", &length); /* a file as files are: random bytes have no repeats */
     for (size_t i = 0; i < bytes; i++)
@@ -353,13 +353,13 @@ static void fashion_train(const struct fashion *data, struct km_trainer *trainer
     uint32_t *order = room(data->count, sizeof *order), labels[FASHION_BATCH];
     float *images = room(FASHION_BATCH * FASHION_PIXELS, sizeof *images);
     for (uint32_t epoch = 0; epoch < FASHION_EPOCHS; epoch++) {
-        km_random_shuffle(order, data->count, 1, epoch);
-        struct km_random random = km_random_of(3, epoch);
+        km_seeded_shuffle(order, data->count, 1, epoch);
+        struct km_seeded random = km_seeded_of(3, epoch);
         for (uint32_t first = 0; first + FASHION_BATCH <= data->count; first += FASHION_BATCH) {
             for (uint32_t i = 0; i < FASHION_BATCH; i++) {
                 uint32_t sample = order[first + i];
                 labels[i] = data->labels[sample];
-                fill_image(data->images + sample * FASHION_PIXELS, km_random_below(&random, 2) == 1,
+                fill_image(data->images + sample * FASHION_PIXELS, km_seeded_below(&random, 2) == 1,
                            images + i * FASHION_PIXELS);
             }
             struct km_trainer_batch batch = {.images = images, .labels = labels};

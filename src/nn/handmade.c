@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "nn/dnpass.h"
-#include "nn/random.h"
+#include "nn/seeded.h"
 
 struct handmade_op {
     struct km_op base; /* first: the two are one address */
@@ -130,8 +130,8 @@ static void dropped(const struct km_op *op, const float *from, float *to)
 {
     float factor = 1 / (1 - op->desc.node.rate);
     for (size_t i = 0, n = elements(op); i < n; i++) {
-        struct km_random random = km_random_of(*op->args.noise, i);
-        to[i] = km_random_unit(&random) < (double)op->desc.node.rate ? 0 : from[i] * factor;
+        struct km_seeded random = km_seeded_of(*op->args.noise, i);
+        to[i] = km_seeded_unit(&random) < (double)op->desc.node.rate ? 0 : from[i] * factor;
     }
 }
 

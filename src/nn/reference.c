@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "nn/op.h"
-#include "nn/random.h"
+#include "nn/seeded.h"
 
 /* One place of a batch of planes. */
 struct at {
@@ -285,8 +285,8 @@ static void linear_backward(const struct km_op *op)
 
 static float kept(const struct km_op *op, size_t i)
 {
-    struct km_random random = km_random_of(*op->args.noise, i);
-    return km_random_unit(&random) < (double)op->desc.node.rate ? 0 : 1 / (1 - op->desc.node.rate);
+    struct km_seeded random = km_seeded_of(*op->args.noise, i);
+    return km_seeded_unit(&random) < (double)op->desc.node.rate ? 0 : 1 / (1 - op->desc.node.rate);
 }
 
 static void elements_forward(const struct km_op *op)

@@ -1,5 +1,6 @@
 #include "nn/stem.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,7 +135,7 @@ void km_stem_rows(enum km_stem_kind kind, const struct km_stem_order *order, con
         rows[i] = order->place_in_cell[first + i] * KM_STEM_SYMBOLS + symbol_at(square, first + i);
 }
 
-/* Eight floats at once; the compiler lowers it to what the machine has. aligned(4): activations of another library. */
+/* Eight floats at once. aligned(4): activations of another library. */
 typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t eight_masks __attribute__((vector_size(32)));
 
@@ -145,33 +146,71 @@ static const eight *row_at(const float *table, uint32_t row)
     return (const eight *)(table + (size_t)row * KM_STEM_CHANNELS);
 }
 
+/* Sixteen rows of one cell, from the bias on. NULL bias: zero. */
+static inline __attribute__((always_inline)) void sum_cell(const struct km_stem_sums *sums, const uint32_t *rows,
+                                                           float *to)
+{
+    eight low = {0}, high = {0};
+    if (sums->bias) {
+        low = *(const eight *)sums->bias;
+        high = *(const eight *)(sums->bias + 8);
+    }
+    for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++) {
+        if (rows[i] == KM_STEM_NO_ROW)
+            break; /* padding stands behind the content: no place after this one holds a byte */
+        const eight *row = row_at(sums->table, rows[i]);
+        low += row[0];
+        high += row[1];
+    }
+    if (sums->relu) {
+        low = ABOVE_ZERO(low);
+        high = ABOVE_ZERO(high);
+    }
+    *(eight *)to = low;
+    *(eight *)(to + sums->layout.second) = high;
+}
+
+/* The 4 MB of a hash table lie in the last cache: the next cell's rows are asked for while this one's are summed. It
+ * doubled the speed beside a busy neighbour; the byte table (257 KB) loses by it. */
+static inline __attribute__((always_inline)) void sum_square(const struct km_stem_sums *sums,
+                                                             const struct km_square *square, float *out)
+{
+    const bool ahead = sums->kind == KM_STEM_HASH;
+    uint32_t cells = sums->order->side * sums->order->side / KM_STEM_CELL_BYTES;
+    uint32_t rows[2][KM_STEM_CELL_BYTES], places[2];
+    if (ahead)
+        km_stem_rows(sums->kind, sums->order, square, 0, rows[0], &places[0]);
+    for (uint32_t cell = 0; cell < cells; cell++) {
+        uint32_t now = cell % 2, next = 1 - now;
+        if (!ahead)
+            km_stem_rows(sums->kind, sums->order, square, cell, rows[now], &places[now]);
+        else if (cell + 1 < cells)
+            km_stem_rows(sums->kind, sums->order, square, cell + 1, rows[next], &places[next]);
+        for (uint32_t i = 0; ahead && cell + 1 < cells && i < KM_STEM_CELL_BYTES; i++)
+            if (rows[next][i] != KM_STEM_NO_ROW)
+                __builtin_prefetch(row_at(sums->table, rows[next][i]));
+        sum_cell(sums, rows[now], out + places[now] * sums->layout.step);
+    }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void sum_square_avx2(const struct km_stem_sums *sums,
+                                                            const struct km_square *square, float *out)
+{
+    sum_square(sums, square, out);
+}
+#endif
+
+/* The same additions in the same order, so the same floats, with registers of 32 bytes where there are some. */
 void km_stem_forward(const struct km_stem_sums *sums, const struct km_square *square, float *out)
 {
-    eight zero = {0}, low_bias = zero, high_bias = zero;
-    if (sums->bias) {
-        low_bias = *(const eight *)sums->bias;
-        high_bias = *(const eight *)(sums->bias + 8);
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        sum_square_avx2(sums, square, out);
+        return;
     }
-    uint32_t cells = sums->order->side * sums->order->side / KM_STEM_CELL_BYTES;
-    for (uint32_t cell = 0; cell < cells; cell++) {
-        uint32_t rows[KM_STEM_CELL_BYTES], place;
-        km_stem_rows(sums->kind, sums->order, square, cell, rows, &place);
-        eight low = low_bias, high = high_bias;
-        for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++) {
-            if (rows[i] == KM_STEM_NO_ROW)
-                break; /* padding stands behind the content: no place after this one holds a byte */
-            const eight *row = row_at(sums->table, rows[i]);
-            low += row[0];
-            high += row[1];
-        }
-        if (sums->relu) {
-            low = ABOVE_ZERO(low);
-            high = ABOVE_ZERO(high);
-        }
-        float *to = out + place * sums->layout.step;
-        *(eight *)to = low;
-        *(eight *)(to + sums->layout.second) = high;
-    }
+#endif
+    sum_square(sums, square, out);
 }
 
 void km_stem_backward(const struct km_stem_sums *sums, const struct km_square *square, const float *diff_out,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "nn/crew.h"
-#include "nn/random.h"
+#include "nn/seeded.h"
 
 struct shard {
     struct km_network *network;
@@ -150,8 +150,8 @@ static enum km_code run_shard(struct km_trainer *trainer, uint32_t s, struct km_
         size_t floats = km_shape_floats(trainer->graph.nodes[0].shape);
         memcpy(km_network_image(network), batch->images + first * floats, samples * floats * sizeof(float));
     }
-    struct km_random noise = km_random_of(trainer->options.seed, trainer->steps * KM_TRAINER_MAX_SHARDS + s);
-    km_network_noise(network, km_random_next(&noise));
+    struct km_seeded noise = km_seeded_of(trainer->options.seed, trainer->steps * KM_TRAINER_MAX_SHARDS + s);
+    km_network_noise(network, km_seeded_next(&noise));
     enum km_code code = km_network_forward(network, err);
     if (code != KM_OK)
         return code;

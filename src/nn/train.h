@@ -4,7 +4,7 @@
  * weights after n steps depend on graph, first weights, seed, data, batch and shards, and on nothing else: not on the
  * number of threads, nor on timing. (Another CPU or oneDNN version may round differently.)
  *
- * Who chooses samples owns their order: km_random_shuffle gives the seeded one of each epoch.
+ * Who chooses samples owns their order: km_seeded_shuffle gives the seeded one of each epoch.
  * Thread rule: one caller at a time; the trainer's own threads do the work. A step allocates nothing of ours.
  */
 #ifndef KM_NN_TRAIN_H

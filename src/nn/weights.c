@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/random.h"
+#include "nn/seeded.h"
 #include "nn/stem.h"
 
 #define ALIGNED_FLOATS 16u /* 64 bytes */
@@ -141,7 +141,7 @@ void km_weights_free(struct km_weights *weights)
     free(weights);
 }
 
-static void fill(struct km_tensor *t, const struct km_node *node, struct km_random *random)
+static void fill(struct km_tensor *t, const struct km_node *node, struct km_seeded *random)
 {
     bool uniform = node->kind == KM_NODE_LINEAR;
     double inputs = t->rank > 1 ? (double)t->floats / (double)t->dims[0] : 1,
@@ -150,14 +150,14 @@ static void fill(struct km_tensor *t, const struct km_node *node, struct km_rand
     if (node->kind == KM_NODE_STEM && node->stem != KM_STEM_COLOUR)
         spread = 0.1;
     for (size_t i = 0; i < t->floats; i++)
-        t->values[i] = (float)(spread * (uniform ? 2 * km_random_unit(random) - 1 : km_random_normal(random)));
+        t->values[i] = (float)(spread * (uniform ? 2 * km_seeded_unit(random) - 1 : km_seeded_normal(random)));
 }
 
 void km_weights_randomise(struct km_weights *weights, const struct km_graph *graph, uint64_t seed)
 {
     for (size_t i = 0; i < weights->count; i++) {
         struct km_tensor *t = &weights->tensors[i];
-        struct km_random random = km_random_of(seed, i);
+        struct km_seeded random = km_seeded_of(seed, i);
         if (t->role == KM_ROLE_WEIGHT && graph->nodes[t->node].kind != KM_NODE_NORM)
             fill(t, &graph->nodes[t->node], &random);
     }

@@ -8,8 +8,8 @@
 #include "../cm.h"
 #include "nn/network.h"
 #include "nn/onednn.h"
-#include "nn/random.h"
 #include "nn/reference.h"
+#include "nn/seeded.h"
 
 /* Where threads meet: libgomp under ThreadSanitizer reports what is not ours. */
 #if defined(__SANITIZE_THREAD__)
@@ -70,9 +70,9 @@ static inline const float *nets_colours(void)
 
 static inline void nets_fill(float *values, size_t count, uint64_t seed)
 {
-    struct km_random random = km_random_of(seed, 77);
+    struct km_seeded random = km_seeded_of(seed, 77);
     for (size_t i = 0; i < count; i++)
-        values[i] = (float)(2 * km_random_unit(&random) - 1);
+        values[i] = (float)(2 * km_seeded_unit(&random) - 1);
 }
 
 /* Random weights, and norms away from their start, with positive variances. */
@@ -86,9 +86,9 @@ static inline struct km_weights *nets_weights(const struct km_graph *graph, uint
     for (size_t i = 0; i < km_weights_count(weights); i++) {
         struct km_tensor *t = km_weights_at(weights, i);
         bool norm = graph->nodes[t->node].kind == KM_NODE_NORM;
-        struct km_random random = km_random_of(seed, 1000 + i);
+        struct km_seeded random = km_seeded_of(seed, 1000 + i);
         for (size_t j = 0; j < t->floats && (norm || t->role == KM_ROLE_BIAS); j++) {
-            double u = km_random_unit(&random);
+            double u = km_seeded_unit(&random);
             bool positive = t->role == KM_ROLE_VARIANCE || t->role == KM_ROLE_WEIGHT;
             t->values[j] = (float)(positive ? 0.5 + u : u - 0.5);
         }

@@ -164,11 +164,11 @@ static struct km_trainer *trainer_of(struct task *t)
 /* The batch of a step: class 1 has waves, class 0 noise of the same strength. */
 static void make_batch(struct task *t, uint64_t step)
 {
-    struct km_random random = km_random_of(123, step);
+    struct km_seeded random = km_seeded_of(123, step);
     for (uint32_t n = 0; n < BATCH; n++) {
-        t->labels[n] = km_random_below(&random, 2);
+        t->labels[n] = km_seeded_below(&random, 2);
         for (uint32_t i = 0; i < 64; i++) {
-            float noise = (float)(2 * km_random_unit(&random) - 1);
+            float noise = (float)(2 * km_seeded_unit(&random) - 1);
             t->images[n * 64 + i] = t->labels[n] ? (i % 2 ? 0.6F : -0.6F) + 0.1F * noise : noise;
         }
     }
@@ -439,15 +439,15 @@ struct files {
 static void make_files(struct files *files, uint64_t step)
 {
     static const uint8_t word[] = {'f', 'a', 'b', 'a', 'c', 'e', 'a', 'e'};
-    struct km_random random = km_random_of(9, step);
+    struct km_seeded random = km_seeded_of(9, step);
     for (size_t n = 0; n < FILES; n++) {
         uint8_t *bytes = files->bytes[n];
-        files->squares[n] = (struct km_square){bytes, 300 + km_random_below(&random, 725)};
+        files->squares[n] = (struct km_square){bytes, 300 + km_seeded_below(&random, 725)};
         files->targets[n] = (float)(n % 2);
         for (size_t i = 0; i < files->squares[n].length; i++)
-            bytes[i] = (uint8_t)('a' + km_random_below(&random, 6));
+            bytes[i] = (uint8_t)('a' + km_seeded_below(&random, 6));
         for (size_t k = 0; n % 2 && k < 8; k++)
-            memcpy(bytes + km_random_below(&random, 290), word, sizeof word);
+            memcpy(bytes + km_seeded_below(&random, 290), word, sizeof word);
     }
 }
 
@@ -514,10 +514,10 @@ static void shuffles_are_permutations_of_their_seed(void **state)
 {
     (void)state;
     uint32_t a[100], b[100], seen[100] = {0};
-    km_random_shuffle(a, 100, 1, 0);
-    km_random_shuffle(b, 100, 1, 0);
+    km_seeded_shuffle(a, 100, 1, 0);
+    km_seeded_shuffle(b, 100, 1, 0);
     assert_memory_equal(a, b, sizeof a);
-    km_random_shuffle(b, 100, 1, 1);
+    km_seeded_shuffle(b, 100, 1, 1);
     assert_memory_not_equal(a, b, sizeof a);
     for (size_t i = 0; i < 100; i++)
         seen[a[i]]++;
