@@ -10,18 +10,19 @@
 #ifndef KM_TRACE_WINDOW_H
 #define KM_TRACE_WINDOW_H
 
-#define KM_WINDOW_CALLS     6
-#define KM_WINDOW_CALL_BITS 9
-#define KM_WINDOW_BITS      (KM_WINDOW_CALLS * KM_WINDOW_CALL_BITS)
-#define KM_WINDOW_MASK      ((1ULL << KM_WINDOW_BITS) - 1)
-#define KM_CALL_NUMBERS     512 /* folded call numbers are below this */
-#define KM_CALL_OTHER       511 /* every number that does not fit */
-#define KM_CALL_SET_WORDS   (KM_CALL_NUMBERS / 64)
-#define KM_WINDOW_MAX_ROLES 256
-#define KM_X32_FIRST        512 /* calls of its own that x32 has, and where they are folded to: */
-#define KM_X32_COUNT        64
-#define KM_X32_FOLDED       340 /* numbers 335..423 are not used by x86-64 */
-#define KM_X32_BIT          0x40000000LL
+#define KM_WINDOW_CALLS      6
+#define KM_WINDOW_CALL_BITS  9
+#define KM_WINDOW_BITS       (KM_WINDOW_CALLS * KM_WINDOW_CALL_BITS)
+#define KM_WINDOW_MASK       ((1ULL << KM_WINDOW_BITS) - 1)
+#define KM_CALL_NUMBERS      512 /* folded call numbers are below this */
+#define KM_CALL_OTHER        511 /* every number that does not fit */
+#define KM_CALL_SET_WORDS    (KM_CALL_NUMBERS / 64)
+#define KM_PAIR_SKETCH_WORDS 8
+#define KM_WINDOW_MAX_ROLES  256
+#define KM_X32_FIRST         512 /* calls of its own that x32 has, and where they are folded to: */
+#define KM_X32_COUNT         64
+#define KM_X32_FOLDED        340 /* numbers 335..423 are not used by x86-64 */
+#define KM_X32_BIT           0x40000000LL
 
 /* Number spaces: the same number means another call in another one. Stored and sent. */
 enum km_call_space {
@@ -33,9 +34,10 @@ enum km_call_space {
 
 /* What the kernel keeps of a thread. All counts are of the running episode. */
 struct km_thread_state {
-    unsigned long long window;                 /* the last six calls, without space and role */
-    unsigned long long recent;                 /* newest in bit 0: 1 = that call completed an unknown window */
-    unsigned long long set[KM_CALL_SET_WORDS]; /* folded numbers seen */
+    unsigned long long window;                      /* the last six calls, without space and role */
+    unsigned long long recent;                      /* newest in bit 0: 1 = that call completed an unknown window */
+    unsigned long long set[KM_CALL_SET_WORDS];      /* folded numbers seen */
+    unsigned long long pairs[KM_PAIR_SKETCH_WORDS]; /* one hashed bit for each pair of consecutive calls seen */
     unsigned int calls;
     unsigned int misses;   /* unknown windows among them */
     unsigned int streamed; /* calls left of an escalation */
@@ -74,6 +76,14 @@ static inline void km_call_set_add(unsigned long long *set, unsigned int folded)
     set[(folded >> 6) & (KM_CALL_SET_WORDS - 1)] |= 1ULL << (folded & 63);
 }
 
+/* The newest two calls of a window as a bit of the sketch: how many are set tells how varied the episode is. */
+static inline void km_pair_sketch_add(unsigned long long *pairs, unsigned long long window)
+{
+    unsigned int pair = (unsigned int)(window & ((1ULL << (2 * KM_WINDOW_CALL_BITS)) - 1));
+    unsigned int bit = (pair * 0x9e3779b1U) >> 23; /* 9 bits: 512 = 64 * KM_PAIR_SKETCH_WORDS */
+    pairs[(bit >> 6) & (KM_PAIR_SKETCH_WORDS - 1)] |= 1ULL << (bit & 63);
+}
+
 static inline unsigned long long km_window_key(unsigned long long window, unsigned int space, unsigned int role)
 {
     return (window & KM_WINDOW_MASK) | (unsigned long long)(space & 3) << KM_WINDOW_BITS |
@@ -85,6 +95,8 @@ static inline void km_episode_begin(struct km_thread_state *state)
 {
     for (int i = 0; i < KM_CALL_SET_WORDS; i++)
         state->set[i] = 0;
+    for (int i = 0; i < KM_PAIR_SKETCH_WORDS; i++)
+        state->pairs[i] = 0;
     state->calls = 0;
     state->misses = 0;
 }
@@ -112,6 +124,8 @@ static inline int km_thread_push(struct km_thread_state *state, unsigned int spa
     state->window = (state->window << KM_WINDOW_CALL_BITS | folded) & KM_WINDOW_MASK;
     if (state->filled < KM_WINDOW_CALLS)
         state->filled++;
+    if (state->filled > 1)
+        km_pair_sketch_add(state->pairs, state->window);
     state->calls++;
     km_call_set_add(state->set, folded);
     return state->filled == KM_WINDOW_CALLS;
