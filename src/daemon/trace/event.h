@@ -26,8 +26,9 @@ enum km_event_kind {
     KM_EVENT_THREAD = 2,   /* a thread is watched from here on, in this role; again after an exec */
     KM_EVENT_END = 3,      /* a thread ended, or is not watched any more; its last episode is in state */
     KM_EVENT_CALL = 4,     /* one call of a full stream: while learning, tapped or escalated */
-    KM_EVENT_WINDOW = 5,   /* filter: a window unknown to the role, with the thread's state */
-    KM_EVENT_EPISODE = 6,  /* filter: an episode that had unknown windows ended; totals in state */
+    KM_EVENT_WINDOW = 5,   /* filter: a window unknown to the role, with the state; not while its thread is streamed */
+    KM_EVENT_EPISODE = 6,  /* filter: an episode that had unknown windows ended; totals in state. Before the STREAM
+                              event that ends its tap */
     KM_EVENT_LANDMARK = 7, /* an act that is told always */
     KM_EVENT_STREAM = 8,   /* the full stream of a thread starts or stops */
     KM_EVENT_RATE = 9,     /* what stayed in the kernel, counted per role and interval */

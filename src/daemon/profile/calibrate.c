@@ -1,0 +1,195 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/profile/profile_internal.h"
+#include "daemon/trace/deploy.h"
+
+void km_calibration_done(struct km_calibration *calibration)
+{
+    for (int c = 0; c < KM_CHANNELS; c++)
+        km_tail_done(&calibration->channel[c]);
+    km_tail_done(&calibration->score);
+    free(calibration->scores);
+    *calibration = (struct km_calibration){0};
+}
+
+double km_calibration_terms(const struct km_calibration *calibration, const double *value, const bool *present,
+                            double *term)
+{
+    double score = 0;
+    for (int c = 0; c < KM_CHANNELS; c++) {
+        term[c] = 0;
+        if (present[c] && calibration->channel[c].count > 0)
+            term[c] = km_channel_term((enum km_channel)c, km_tail_p(&calibration->channel[c], value[c]));
+        score += term[c];
+    }
+    return score;
+}
+
+enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t count,
+                                struct km_err *err)
+{
+    struct km_calibration fresh = {0};
+    double *values KM_CLEANUP(km_cleanup_free) = km_calloc(count + 1, sizeof *values, SIZE_MAX, err);
+    fresh.scores = km_calloc(count + 1, sizeof *fresh.scores, SIZE_MAX, err);
+    enum km_code code = values && fresh.scores ? KM_OK : err->code;
+    for (int c = 0; c < KM_CHANNELS && code == KM_OK; c++) {
+        size_t n = 0;
+        for (size_t i = 0; i < count; i++)
+            if (rows[i].present[c])
+                values[n++] = rows[i].value[c];
+        code = km_tail_init(&fresh.channel[c], values, n, err);
+    }
+    double term[KM_CHANNELS];
+    for (size_t i = 0; i < count && code == KM_OK; i++)
+        fresh.scores[i] = km_calibration_terms(&fresh, rows[i].value, rows[i].present, term);
+    fresh.score_count = count;
+    if (code == KM_OK)
+        code = km_tail_init(&fresh.score, fresh.scores, count, err);
+    if (code != KM_OK) {
+        km_calibration_done(&fresh);
+        return code;
+    }
+    km_calibration_done(calibration);
+    *calibration = fresh;
+    return KM_OK;
+}
+
+static bool deploy_knows(void *context, uint16_t role, unsigned long long window, unsigned space)
+{
+    (void)role;
+    return km_profile_knows_window(context, window, space);
+}
+
+struct relay {
+    struct km_assembler *assembler;
+};
+
+static enum km_code relay_event(void *context, const struct km_event *event, struct km_err *err)
+{
+    struct relay *relay = context;
+    return km_assembler_event(relay->assembler, event, err);
+}
+
+enum km_code km_profile_deploy_episode(const struct km_profile *profile, const struct km_episode *episode,
+                                       const struct km_episode_sink *sink, struct km_err *err)
+{
+    struct relay relay = {km_assembler_new(sink, err)};
+    if (!relay.assembler)
+        return err->code;
+    struct km_deploy_config config = {.context = (void *)(uintptr_t)profile, .knows_window = deploy_knows};
+    struct km_event_sink out = {&relay, relay_event};
+    struct km_deploy *deploy = km_deploy_new(&config, &out, err);
+    enum km_code code = deploy ? KM_OK : err->code;
+    struct km_episode_rule rule = profile->rule;
+    rule.max_calls = 0; /* the episode is one: it is not cut again */
+    memset(rule.wait_set, 0, sizeof rule.wait_set);
+    struct km_event event = {.tid = episode->tid ? episode->tid : 1, .tgid = 1, .feed = KM_FEED_IMPORT};
+    if (deploy)
+        km_deploy_set_rule(deploy, 0, &rule);
+    event.kind = KM_EVENT_CALL;
+    for (size_t i = 0; i < episode->count && code == KM_OK; i++) {
+        event.time_ns = episode->begin_ns + (episode->end_ns - episode->begin_ns) / episode->count * i;
+        event.call = (struct km_event_call){.number = (uint16_t)km_call_number(episode->packed[i]),
+                                            .space = (uint8_t)km_call_space_of(episode->packed[i]),
+                                            .outcome = episode->attrs[i] & 3,
+                                            .arg_class = episode->attrs[i] >> 2};
+        code = km_deploy_event(deploy, &event, err);
+    }
+    event.kind = KM_EVENT_END;
+    event.time_ns = episode->end_ns;
+    event.state = (struct km_thread_state){0};
+    if (code == KM_OK)
+        code = km_deploy_event(deploy, &event, err);
+    km_deploy_free(deploy);
+    km_assembler_free(relay.assembler);
+    return code;
+}
+
+struct scoring {
+    struct km_profile *profile;
+    struct km_measure *measure;
+};
+
+static enum km_code measure_deployed(void *context, const struct km_episode *episode, struct km_err *err)
+{
+    (void)err;
+    struct scoring *scoring = context;
+    const struct km_profile *p = scoring->profile;
+    struct km_reference reference = {p->ngram, &p->sets, &p->known, &p->unknown};
+    if (episode->totals.calls > 0)
+        km_measure_episode(&reference, episode, scoring->measure);
+    return KM_OK;
+}
+
+static void sum_spread(struct km_bits_spread *sum, const struct km_bits_spread *one)
+{
+    for (int b = 0; b < KM_MEASURE_BINS; b++)
+        sum->bin[b] += one->bin[b];
+    sum->sum += one->sum;
+    sum->calls += one->calls;
+}
+
+static enum km_code measure_one(struct km_profile *profile, enum km_view view, const struct km_episode *episode,
+                                struct km_measure *out, struct km_err *err)
+{
+    struct km_reference reference = {profile->ngram, &profile->sets, NULL, NULL};
+    if (view == KM_VIEW_FULL) {
+        km_measure_episode(&reference, episode, out);
+        return KM_OK;
+    }
+    struct scoring scoring = {profile, out};
+    struct km_episode_sink sink = {&scoring, measure_deployed};
+    return km_profile_deploy_episode(profile, episode, &sink, err);
+}
+
+/* Each kept episode is taken out of the model, measured, and put back. */
+static enum km_code measure_left_out(struct km_profile *profile, enum km_view view, struct km_calibration_row *rows,
+                                     struct km_bits_spread *spreads, struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < profile->kept_count && code == KM_OK; i++) {
+        struct km_episode episode;
+        km_kept_to_episode(&profile->kept[i], &episode);
+        struct km_ngram_walk before = {
+            .window = episode.start_window, .filled = episode.start_filled, .space = episode.start_space};
+        code = km_ngram_unlearn(profile->ngram, &before, episode.packed, profile->kept[i].attrs, episode.count, err);
+        if (code != KM_OK)
+            return code;
+        km_nearest_unlearn(&profile->sets, episode.totals.set);
+        struct km_measure measure = {0};
+        code = measure_one(profile, view, &episode, &measure, err);
+        enum km_code back =
+            km_ngram_learn(profile->ngram, &before, episode.packed, profile->kept[i].attrs, episode.count, err);
+        if (back == KM_OK)
+            back = km_nearest_learn(&profile->sets, episode.totals.set, 1, err);
+        code = code == KM_OK ? back : code;
+        memcpy(rows[i].value, measure.value, sizeof rows[i].value);
+        memcpy(rows[i].present, measure.present, sizeof rows[i].present);
+        sum_spread(&spreads[0], &measure.known);
+        sum_spread(&spreads[1], &measure.unknown);
+    }
+    return code;
+}
+
+enum km_code km_profile_calibrate(struct km_profile *profile, struct km_err *err)
+{
+    struct km_calibration_row *rows KM_CLEANUP(km_cleanup_free) =
+        km_calloc(profile->kept_count + 1, sizeof *rows, SIZE_MAX, err);
+    if (!rows)
+        return err->code;
+    enum km_code code = KM_OK;
+    for (int v = 0; v < KM_VIEWS && code == KM_OK; v++) {
+        struct km_bits_spread spreads[2] = {{{0}, 0, 0}, {{0}, 0, 0}};
+        memset(rows, 0, profile->kept_count * sizeof *rows);
+        code = measure_left_out(profile, (enum km_view)v, rows, spreads, err);
+        if (code == KM_OK)
+            code = km_calibration_fit(&profile->calibration[v], rows, profile->kept_count, err);
+        if (code == KM_OK && v == KM_VIEW_FULL) { /* what the deployed view fills in */
+            profile->known = spreads[0];
+            profile->unknown = spreads[1];
+        }
+    }
+    return code;
+}

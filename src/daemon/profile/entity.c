@@ -1,0 +1,305 @@
+#include "daemon/profile/entity.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+#define FIRST_SLOTS     64
+#define RANDOM_NAME_MIN 6 /* mkstemp's XXXXXX */
+#define FAMILY_UNIX     1
+#define FAMILY_INET     2
+#define FAMILY_INET6    10
+#define FAMILY_NETLINK  16
+#define EPHEMERAL_PORT  32768 /* above it a peer's port says nothing */
+#define OPEN_FOR_WRITE  3     /* O_ACCMODE */
+
+static const char *const kind_names[KM_LANDMARK_KINDS] = {
+    [KM_LANDMARK_EXEC] = "exec",
+    [KM_LANDMARK_OPEN] = "open",
+    [KM_LANDMARK_CONNECT] = "connect",
+    [KM_LANDMARK_BIND] = "bind",
+    [KM_LANDMARK_LISTEN] = "listen",
+    [KM_LANDMARK_ACCEPT] = "accept",
+    [KM_LANDMARK_IDENTITY] = "identity",
+    [KM_LANDMARK_CAPABILITY] = "capability",
+    [KM_LANDMARK_NAMESPACE] = "namespace",
+    [KM_LANDMARK_EXEC_MEMORY] = "executable-memory",
+    [KM_LANDMARK_MEMFD] = "memfd",
+    [KM_LANDMARK_MEMFD_EXEC] = "memfd-exec",
+    [KM_LANDMARK_PTRACE] = "ptrace",
+    [KM_LANDMARK_MODULE] = "module",
+    [KM_LANDMARK_SETUID_BIT] = "setuid-bit",
+    [KM_LANDMARK_UNLINK] = "unlink",
+    [KM_LANDMARK_RENAME] = "rename",
+    [KM_LANDMARK_MOUNT] = "mount",
+    [KM_LANDMARK_KILL] = "kill",
+};
+
+const char *km_landmark_to_string(enum km_landmark_kind kind)
+{
+    return (unsigned)kind < KM_LANDMARK_KINDS && kind_names[kind] ? kind_names[kind] : "unknown";
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_alnum(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* A run of letters and digits that nobody chose: six or more that mix digits or cases inside. */
+static bool looks_random(const char *text, size_t length)
+{
+    if (length < RANDOM_NAME_MIN)
+        return false;
+    unsigned changes = 0;
+    bool lower = false, upper = false, digit = false;
+    for (size_t i = 0; i < length; i++) {
+        bool l = text[i] >= 'a' && text[i] <= 'z', d = is_digit(text[i]), u = !l && !d;
+        changes += i > 0 && ((l && !lower) || (d && !digit) || (u && !upper));
+        lower = l;
+        digit = d;
+        upper = u;
+    }
+    return changes >= 2;
+}
+
+void km_entity_template(struct km_bytes path, char *out, size_t out_bytes)
+{
+    char flat[KM_ENTITY_TEXT_BYTES];
+    size_t n = 0, room = out_bytes < sizeof flat ? out_bytes : sizeof flat;
+    for (size_t i = 0; i < path.length && n + 1 < room;) {
+        size_t run = 0;
+        while (i + run < path.length && is_alnum(path.data[i + run]))
+            run++;
+        if (run == 0) {
+            flat[n++] = path.data[i++];
+            continue;
+        }
+        if (looks_random(path.data + i, run)) {
+            flat[n++] = '*';
+            i += run;
+            continue;
+        }
+        for (size_t end = i + run; i < end && n + 1 < room;) {
+            bool digits = is_digit(path.data[i]);
+            flat[n++] = digits ? '#' : path.data[i];
+            i++;
+            while (digits && i < end && is_digit(path.data[i]))
+                i++;
+        }
+    }
+    km_text_escape(flat, n, out, out_bytes);
+}
+
+/* The directory of a path, its slash included; all of it when it has none. */
+static struct km_bytes directory_of(struct km_bytes path)
+{
+    size_t length = path.length;
+    while (length > 0 && path.data[length - 1] != '/')
+        length--;
+    return length > 0 ? (struct km_bytes){path.data, length} : path;
+}
+
+static const char *inet_class(const uint8_t *b)
+{
+    if (b[0] == 127)
+        return "loopback";
+    if (b[0] == 0)
+        return "any";
+    if (b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
+        (b[0] == 169 && b[1] == 254))
+        return "private";
+    return "public";
+}
+
+static const char *inet6_class(const uint8_t *b)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (memcmp(b, mapped, sizeof mapped) == 0)
+        return inet_class(b + 12);
+    bool zero = true;
+    for (int i = 0; i < 15; i++)
+        zero = zero && b[i] == 0;
+    if (zero)
+        return b[15] == 1 ? "loopback" : b[15] == 0 ? "any" : "public";
+    if ((b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80))
+        return "private";
+    return "public";
+}
+
+static void format_address(const struct km_address *a, bool with_port, char *out, size_t room)
+{
+    if (a->family == FAMILY_UNIX) {
+        size_t length = a->length < KM_EVENT_MAX_ADDRESS ? a->length : KM_EVENT_MAX_ADDRESS;
+        char name[KM_ENTITY_TEXT_BYTES / 2];
+        km_entity_template((struct km_bytes){(const char *)a->bytes, length}, name, sizeof name);
+        (void)snprintf(out, room, "unix %s", name);
+        return;
+    }
+    const char *where = a->family == FAMILY_INET && a->length >= 4     ? inet_class(a->bytes)
+                        : a->family == FAMILY_INET6 && a->length >= 16 ? inet6_class(a->bytes)
+                                                                       : "";
+    const char *family = a->family == FAMILY_INET || a->family == FAMILY_INET6 ? "inet"
+                         : a->family == FAMILY_NETLINK                         ? "netlink"
+                                                                               : "family";
+    if (with_port && a->port != 0 && a->port < EPHEMERAL_PORT)
+        (void)snprintf(out, room, "%s %s %u", family, where, a->port);
+    else if (where[0])
+        (void)snprintf(out, room, "%s %s", family, where);
+    else
+        (void)snprintf(out, room, "%s %u", family, a->family);
+}
+
+/* What follows the kind. */
+static void format_detail(const struct km_event_landmark *l, char *out, size_t room)
+{
+    char first[KM_ENTITY_TEXT_BYTES / 2 - 24], second[KM_ENTITY_TEXT_BYTES / 2 - 24];
+    switch ((enum km_landmark_kind)l->kind) {
+    case KM_LANDMARK_EXEC:
+    case KM_LANDMARK_MEMFD_EXEC:
+    case KM_LANDMARK_MEMFD:
+    case KM_LANDMARK_MODULE:
+    case KM_LANDMARK_MOUNT:
+        km_entity_template(l->path, out, room);
+        return;
+    case KM_LANDMARK_OPEN:
+        /* A sensitive file is named; of others the directory counts. */
+        km_entity_template(l->zone == KM_ZONE_SENSITIVE ? l->path : directory_of(l->path), first, sizeof first);
+        (void)snprintf(out, room, "%s %s", (l->flags & OPEN_FOR_WRITE) != 0 ? "write" : "read", first);
+        return;
+    case KM_LANDMARK_CONNECT:
+    case KM_LANDMARK_BIND:
+    case KM_LANDMARK_LISTEN:
+        format_address(&l->address, true, out, room);
+        return;
+    case KM_LANDMARK_ACCEPT:
+        format_address(&l->address, false, out, room);
+        return;
+    case KM_LANDMARK_IDENTITY:
+        (void)snprintf(out, room, "call %u to %llu", l->number, (unsigned long long)l->value);
+        return;
+    case KM_LANDMARK_CAPABILITY:
+    case KM_LANDMARK_NAMESPACE:
+        (void)snprintf(out, room, "0x%llx", (unsigned long long)l->value);
+        return;
+    case KM_LANDMARK_EXEC_MEMORY:
+        km_entity_template(l->path, first, sizeof first);
+        (void)snprintf(out, room, "prot 0x%x %s", l->flags & 7, first[0] ? first : "anonymous");
+        return;
+    case KM_LANDMARK_PTRACE:
+    case KM_LANDMARK_KILL:
+        (void)snprintf(out, room, "%llu", (unsigned long long)l->value);
+        return;
+    case KM_LANDMARK_SETUID_BIT:
+    case KM_LANDMARK_UNLINK:
+        km_entity_template(l->kind == KM_LANDMARK_UNLINK ? directory_of(l->path) : l->path, out, room);
+        return;
+    case KM_LANDMARK_RENAME:
+        km_entity_template(directory_of(l->path), first, sizeof first);
+        km_entity_template(directory_of(l->path2), second, sizeof second);
+        (void)snprintf(out, room, "%s to %s", first, second);
+        return;
+    }
+    (void)snprintf(out, room, "%llu", (unsigned long long)l->value);
+}
+
+void km_entity_format(const struct km_event_landmark *landmark, char *out)
+{
+    char detail[KM_ENTITY_TEXT_BYTES - 32];
+    format_detail(landmark, detail, sizeof detail);
+    static const char *const outcomes[] = {"", "", " denied", " failed"};
+    (void)snprintf(out, KM_ENTITY_TEXT_BYTES, "%s %s%s", km_landmark_to_string(landmark->kind), detail,
+                   outcomes[landmark->outcome & 3]);
+}
+
+void km_entity_set_done(struct km_entity_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        free(set->items[i].text);
+    free(set->items);
+    free(set->slots);
+    *set = (struct km_entity_set){0};
+}
+
+static size_t hash_text(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325ULL;
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 0x100000001b3ULL;
+    return (size_t)(h ^ h >> 29);
+}
+
+static size_t slot_of(const struct km_entity_set *set, const char *text)
+{
+    size_t i = hash_text(text) & (set->slot_count - 1);
+    while (set->slots[i] != 0 && strcmp(set->items[set->slots[i] - 1].text, text) != 0)
+        i = (i + 1) & (set->slot_count - 1);
+    return i;
+}
+
+const struct km_entity *km_entity_find(const struct km_entity_set *set, const char *text)
+{
+    if (set->slot_count == 0)
+        return NULL;
+    uint32_t index = set->slots[slot_of(set, text)];
+    return index ? &set->items[index - 1] : NULL;
+}
+
+static enum km_code enlarge(struct km_entity_set *set, struct km_err *err)
+{
+    size_t slot_count = set->slot_count ? set->slot_count * 2 : FIRST_SLOTS;
+    uint32_t *slots = km_calloc(slot_count, sizeof *slots, SIZE_MAX, err);
+    if (!slots)
+        return err->code;
+    free(set->slots);
+    set->slots = slots;
+    set->slot_count = slot_count;
+    for (size_t i = 0; i < set->count; i++)
+        set->slots[slot_of(set, set->items[i].text)] = (uint32_t)i + 1;
+    return KM_OK;
+}
+
+enum km_code km_entity_learn(struct km_entity_set *set, enum km_landmark_kind kind, const char *text, uint32_t episodes,
+                             struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    if ((set->count + 1) * 2 > set->slot_count)
+        code = enlarge(set, err);
+    if (code != KM_OK)
+        return code;
+    size_t slot = slot_of(set, text);
+    if (set->slots[slot] == 0) {
+        if (set->count == KM_ENTITY_MAX) {
+            set->dropped++;
+            return KM_OK;
+        }
+        code = km_grow((void **)&set->items, &set->capacity, set->count + 1, sizeof *set->items, KM_ENTITY_MAX, err);
+        if (code != KM_OK)
+            return code;
+        char *copy = km_strndup(text, strlen(text), err);
+        if (!copy)
+            return err->code;
+        set->items[set->count++] = (struct km_entity){copy, 0, (uint8_t)kind};
+        set->slots[slot] = (uint32_t)set->count;
+        if ((unsigned)kind < KM_LANDMARK_KINDS)
+            set->kinds[kind]++;
+    }
+    struct km_entity *entity = &set->items[set->slots[slot] - 1];
+    entity->count = entity->count > UINT32_MAX - episodes ? UINT32_MAX : entity->count + episodes;
+    return KM_OK;
+}
+
+double km_entity_surprise(const struct km_entity_set *set, enum km_landmark_kind kind, uint64_t episodes)
+{
+    double types = (unsigned)kind < KM_LANDMARK_KINDS ? set->kinds[kind] : 0;
+    return log(((double)episodes + types + 2) / (types + 1));
+}

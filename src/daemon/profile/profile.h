@@ -1,0 +1,106 @@
+/*
+ * What is normal for one role of one daemon, and how far an episode is from it.
+ *
+ * Life: km_profile_new, km_profile_learn for each normal episode, km_profile_calibrate; then km_profile_score. Learning
+ * after that changes the model at once and the calibration at the next km_profile_calibrate. Nothing is learned unless
+ * learn is called.
+ *
+ * Score: each channel of an episode (measure.h) becomes a tail probability on the role's own episodes, each scored
+ * while it is taken out of the model. The score is the sum of weight * -ln p over the channels, and of -ln p for each
+ * entity never seen; so its terms are its explanation. Calibration is kept twice: for full streams, and for what a
+ * deployment lets through.
+ *
+ * Bounds: 6 MiB a profile. Not thread-safe while learning; scoring is read-only.
+ */
+#ifndef KM_PROFILE_PROFILE_H
+#define KM_PROFILE_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "daemon/profile/entity.h"
+#include "daemon/profile/measure.h"
+#include "daemon/trace/episode.h"
+#include "stats/tail.h"
+
+#define KM_PROFILE_KEPT_EPISODES 1024   /* kept for calibration, a fair sample of all learned */
+#define KM_PROFILE_KEPT_CALLS    400000 /* in all of them */
+
+enum km_view {
+    KM_VIEW_FULL = 0,     /* every call was seen */
+    KM_VIEW_DEPLOYED = 1, /* what the filter, tap and escalation let through */
+};
+#define KM_VIEWS 2
+
+/* Whose profile it is, and for which program. Strings are escaped text. */
+struct km_profile_identity {
+    char unit[KM_EVENT_MAX_NAME_BYTES];
+    char role[KM_EVENT_MAX_NAME_BYTES];
+    char exe[KM_EVENT_MAX_PATH_BYTES];
+    char package[KM_EVENT_MAX_NAME_BYTES]; /* "name version"; empty: no package owns the program */
+    char build_id[2 * KM_EVENT_BUILD_ID_BYTES + 1];
+};
+
+struct km_profile;
+
+/* NULL: KM_NOMEM. */
+struct km_profile *km_profile_new(const struct km_profile_identity *identity, const struct km_episode_rule *rule,
+                                  struct km_err *err) KM_MUST_USE;
+void km_profile_free(struct km_profile *profile);
+KM_DEFINE_CLEANUP(struct km_profile, km_profile_cleanup, km_profile_free);
+
+void km_profile_identity_from_event(struct km_profile_identity *out, const struct km_event_role *role);
+const struct km_profile_identity *km_profile_get_identity(const struct km_profile *profile);
+const struct km_episode_rule *km_profile_get_rule(const struct km_profile *profile);
+struct km_ngram *km_profile_get_ngram(struct km_profile *profile);
+const struct km_entity_set *km_profile_get_entities(const struct km_profile *profile);
+const struct km_nearest *km_profile_get_sets(const struct km_profile *profile);
+
+/* Learns a normal episode. Of one that came through the filter its windows, call set and entities are learned.
+ * KM_NOMEM. */
+enum km_code km_profile_learn(struct km_profile *profile, const struct km_episode *episode,
+                              struct km_err *err) KM_MUST_USE;
+
+/* Computes the calibration anew. Deterministic. KM_NOMEM. */
+enum km_code km_profile_calibrate(struct km_profile *profile, struct km_err *err) KM_MUST_USE;
+
+struct km_assessment {
+    struct km_measure measure;
+    double term[KM_CHANNELS]; /* weight * -ln p; 0 when the channel is not present or not calibrated */
+    double entity_term;       /* sum over the entities never seen */
+    unsigned entities_new;
+    double score; /* sum of the terms */
+    double p;     /* share of normal episodes with such a score or a higher one, by the calibration */
+    enum km_view view;
+};
+
+void km_profile_score(const struct km_profile *profile, const struct km_episode *episode, struct km_assessment *out);
+
+/* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Borrowed until the next
+ * calibration. */
+const double *km_profile_get_scores(const struct km_profile *profile, enum km_view view, size_t *out_count);
+
+struct km_maturity {
+    uint64_t episodes;
+    double novelty;    /* smoothed share of six-call windows that an episode brings new */
+    double confidence; /* 0..1: (episodes / (episodes + 50)) * (1 - 5 * novelty), never below 0 */
+    bool mature;       /* at least 50 episodes, novelty below 2 % */
+};
+void km_profile_get_maturity(const struct km_profile *profile, struct km_maturity *out);
+
+/* Bytes of memory held. */
+size_t km_profile_memory(const struct km_profile *profile);
+
+/* Whether the probe keeps this window, this landmark to itself. */
+bool km_profile_knows_window(const struct km_profile *profile, unsigned long long window, unsigned space);
+bool km_profile_knows_landmark(const struct km_profile *profile, const struct km_event_landmark *landmark);
+
+/* Feeds the calls of a complete episode through the deployment's decisions and hands the episode over that comes out
+ * at the end. */
+enum km_code km_profile_deploy_episode(const struct km_profile *profile, const struct km_episode *episode,
+                                       const struct km_episode_sink *sink, struct km_err *err) KM_MUST_USE;
+
+#endif
