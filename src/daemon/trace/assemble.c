@@ -4,9 +4,8 @@
 
 #include "base/mem.h"
 #include "daemon/trace/episode.h"
+#include "daemon/trace/tidmap.h"
 
-#define FIRST_SLOTS       64
-#define MAX_TEXT_BYTES    (KM_EPISODE_MAX_LANDMARKS * 2 * (KM_EVENT_MAX_PATH_BYTES + 1))
 #define IDLE_LANDMARKS_NS UINT64_C(2000000000)
 
 #define DEFAULT_MAX_CALLS       200
@@ -25,8 +24,7 @@ struct thread {
 
 struct km_assembler {
     struct km_episode_sink sink;
-    struct thread **slots; /* open addressing by tid */
-    size_t slot_count;
+    struct km_tidmap threads;
     struct km_episode_rule rules[KM_WINDOW_MAX_ROLES];
     struct km_assembler_stats stats;
 };
@@ -69,12 +67,6 @@ struct km_assembler *km_assembler_new(const struct km_episode_sink *sink, struct
     if (!a)
         return NULL;
     a->sink = *sink;
-    a->slot_count = FIRST_SLOTS;
-    a->slots = km_calloc(a->slot_count, sizeof(struct thread *), SIZE_MAX, err);
-    if (!a->slots) {
-        km_assembler_free(a);
-        return NULL;
-    }
     for (size_t i = 0; i < KM_WINDOW_MAX_ROLES; i++)
         km_episode_rule_life(&a->rules[i]);
     return a;
@@ -107,10 +99,9 @@ void km_assembler_free(struct km_assembler *a)
 {
     if (!a)
         return;
-    if (a->slots)
-        for (size_t i = 0; i < a->slot_count; i++)
-            thread_free(a->slots[i]);
-    free(a->slots);
+    for (size_t i = 0; i < a->threads.slot_count; i++)
+        thread_free(a->threads.slots[i].value);
+    km_tidmap_done(&a->threads);
     free(a);
 }
 
@@ -124,80 +115,34 @@ void km_assembler_get_stats(const struct km_assembler *a, struct km_assembler_st
     *out = a->stats;
 }
 
-static size_t home_of(uint32_t tid, size_t slot_count)
-{
-    return (size_t)(tid * 0x9e3779b1U) & (slot_count - 1);
-}
-
-static struct thread **slot_of(struct thread **slots, size_t slot_count, uint32_t tid)
-{
-    size_t i = home_of(tid, slot_count);
-    while (slots[i] && slots[i]->episode.tid != tid)
-        i = (i + 1) & (slot_count - 1);
-    return &slots[i];
-}
-
-static enum km_code enlarge(struct km_assembler *a, struct km_err *err)
-{
-    size_t slot_count = a->slot_count * 2;
-    struct thread **slots = km_calloc(slot_count, sizeof(struct thread *), SIZE_MAX, err);
-    if (!slots)
-        return err->code;
-    for (size_t i = 0; i < a->slot_count; i++)
-        if (a->slots[i])
-            *slot_of(slots, slot_count, a->slots[i]->episode.tid) = a->slots[i];
-    free(a->slots);
-    a->slots = slots;
-    a->slot_count = slot_count;
-    return KM_OK;
-}
-
 /* The thread of an event, made when it is new. *out is NULL when there are too many. */
 static enum km_code obtain(struct km_assembler *a, const struct km_event *event, struct thread **out,
                            struct km_err *err)
 {
-    struct thread **slot = slot_of(a->slots, a->slot_count, event->tid);
-    *out = *slot;
-    if (*slot)
+    *out = km_tidmap_find(&a->threads, event->tid);
+    if (*out)
         return KM_OK;
-    if (a->stats.threads >= KM_ASSEMBLER_MAX_THREADS) {
-        a->stats.refused++;
-        return KM_OK;
-    }
-    if ((a->stats.threads + 1) * 2 > a->slot_count) {
-        enum km_code code = enlarge(a, err);
-        if (code != KM_OK)
-            return code;
-        slot = slot_of(a->slots, a->slot_count, event->tid);
-    }
-    *slot = km_calloc(1, sizeof **slot, SIZE_MAX, err);
-    if (!*slot)
+    struct thread *thread = km_calloc(1, sizeof *thread, SIZE_MAX, err);
+    if (!thread)
         return err->code;
-    (*slot)->episode.tid = event->tid;
-    (*slot)->episode.tgid = event->tgid;
-    (*slot)->episode.role = event->role;
-    a->stats.threads++;
-    *out = *slot;
+    enum km_code code = km_tidmap_add(&a->threads, event->tid, thread, err);
+    if (code != KM_OK) {
+        free(thread);
+        a->stats.refused += code == KM_LIMIT;
+        return code == KM_LIMIT ? KM_OK : code;
+    }
+    thread->episode.tid = event->tid;
+    thread->episode.tgid = event->tgid;
+    thread->episode.role = event->role;
+    a->stats.threads = a->threads.count;
+    *out = thread;
     return KM_OK;
 }
 
-/* Open addressing without tombstones: what follows the hole in the same run moves up. */
 static void remove_thread(struct km_assembler *a, uint32_t tid)
 {
-    struct thread **slot = slot_of(a->slots, a->slot_count, tid);
-    if (!*slot)
-        return;
-    thread_free(*slot);
-    a->stats.threads--;
-    size_t hole = (size_t)(slot - a->slots), mask = a->slot_count - 1;
-    for (size_t i = (hole + 1) & mask; a->slots[i]; i = (i + 1) & mask) {
-        size_t home = home_of(a->slots[i]->episode.tid, a->slot_count);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            a->slots[hole] = a->slots[i];
-            hole = i;
-        }
-    }
-    a->slots[hole] = NULL;
+    thread_free(km_tidmap_remove(&a->threads, tid));
+    a->stats.threads = a->threads.count;
 }
 
 static void begin_episode(struct thread *thread, const struct km_event *event)
@@ -437,27 +382,18 @@ enum km_code km_assembler_event(struct km_assembler *a, const struct km_event *e
     return take(a, thread, event, err);
 }
 
-static int compare_threads(const void *a, const void *b)
-{
-    const struct thread *const *x = a, *const *y = b;
-    return ((*x)->episode.tid > (*y)->episode.tid) - ((*x)->episode.tid < (*y)->episode.tid);
-}
-
 enum km_code km_assembler_finish(struct km_assembler *a, struct km_err *err)
 {
-    struct thread **threads KM_CLEANUP(km_cleanup_free) =
-        km_calloc(a->stats.threads + 1, sizeof(struct thread *), SIZE_MAX, err);
+    void **threads KM_CLEANUP(km_cleanup_free) = km_tidmap_sorted(&a->threads, err);
     if (!threads)
         return err->code;
-    size_t n = 0;
-    for (size_t i = 0; i < a->slot_count; i++)
-        if (a->slots[i])
-            threads[n++] = a->slots[i];
-    qsort(threads, n, sizeof(struct thread *), compare_threads);
+    size_t n = a->threads.count;
     enum km_code code = KM_OK;
-    for (size_t i = 0; i < n && code == KM_OK; i++)
-        code = finish_episode(a, threads[i], threads[i]->episode.end_ns, err);
-    for (size_t i = 0; i < n; i++)
-        remove_thread(a, threads[i]->episode.tid);
+    for (size_t i = 0; i < n; i++) {
+        struct thread *thread = threads[i];
+        if (code == KM_OK)
+            code = finish_episode(a, thread, thread->episode.end_ns, err);
+        remove_thread(a, thread->episode.tid);
+    }
     return code;
 }

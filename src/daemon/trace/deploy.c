@@ -4,16 +4,14 @@
 #include <string.h>
 
 #include "base/mem.h"
-
-#define FIRST_SLOTS 64
-#define MAX_THREADS 65536
+#include "daemon/trace/tidmap.h"
 
 struct thread {
-    uint32_t tid; /* 0 = free */
+    uint32_t tid;
     uint32_t tgid;
     uint16_t role;
     bool tapped, began;
-    uint64_t episodes;
+    uint64_t episodes, last_ns;
     struct km_thread_state state;
 };
 
@@ -21,8 +19,7 @@ struct km_deploy {
     struct km_deploy_config config;
     struct km_event_sink out;
     struct km_episode_rule rules[KM_WINDOW_MAX_ROLES];
-    struct thread *threads; /* open addressing by tid */
-    size_t slot_count, thread_count;
+    struct km_tidmap threads;
     /* Told windows: two ways a set, the older one goes. */
     struct {
         uint64_t key[2];
@@ -37,10 +34,8 @@ struct km_deploy *km_deploy_new(const struct km_deploy_config *config, const str
         return NULL;
     d->config = *config;
     d->out = *out;
-    d->slot_count = FIRST_SLOTS;
-    d->threads = km_calloc(d->slot_count, sizeof *d->threads, SIZE_MAX, err);
     d->told = km_calloc(KM_DEPLOY_REPORTED / 2, sizeof *d->told, SIZE_MAX, err);
-    if (!d->threads || !d->told) {
+    if (!d->told) {
         km_deploy_free(d);
         return NULL;
     }
@@ -53,7 +48,9 @@ void km_deploy_free(struct km_deploy *d)
 {
     if (!d)
         return;
-    free(d->threads);
+    for (size_t i = 0; i < d->threads.slot_count; i++)
+        free(d->threads.slots[i].value);
+    km_tidmap_done(&d->threads);
     free(d->told);
     free(d);
 }
@@ -70,53 +67,23 @@ static uint64_t mix(uint64_t v)
     return v ^ v >> 32;
 }
 
-static struct thread *slot_of(struct thread *threads, size_t slot_count, uint32_t tid)
-{
-    size_t i = (size_t)(tid * 0x9e3779b1U) & (slot_count - 1);
-    while (threads[i].tid != 0 && threads[i].tid != tid)
-        i = (i + 1) & (slot_count - 1);
-    return &threads[i];
-}
-
-/* The thread of an event. Thread 0 is not one. *out is NULL beyond the limit: such a thread is not watched. */
+/* The thread of an event. *out is NULL beyond the limit: such a thread is not watched. */
 static enum km_code obtain(struct km_deploy *d, const struct km_event *event, struct thread **out, struct km_err *err)
 {
-    *out = slot_of(d->threads, d->slot_count, event->tid);
-    if ((*out)->tid != 0)
+    *out = km_tidmap_find(&d->threads, event->tid);
+    if (*out)
         return KM_OK;
-    if (event->tid == 0 || d->thread_count >= MAX_THREADS) {
-        *out = NULL;
-        return KM_OK;
+    struct thread *thread = km_calloc(1, sizeof *thread, SIZE_MAX, err);
+    if (!thread)
+        return err->code;
+    enum km_code code = km_tidmap_add(&d->threads, event->tid, thread, err);
+    if (code != KM_OK) {
+        free(thread);
+        return code == KM_LIMIT ? KM_OK : code;
     }
-    if ((d->thread_count + 1) * 2 > d->slot_count) {
-        struct thread *larger = km_calloc(d->slot_count * 2, sizeof *larger, SIZE_MAX, err);
-        if (!larger)
-            return err->code;
-        for (size_t i = 0; i < d->slot_count; i++)
-            if (d->threads[i].tid != 0)
-                *slot_of(larger, d->slot_count * 2, d->threads[i].tid) = d->threads[i];
-        free(d->threads);
-        d->threads = larger;
-        d->slot_count *= 2;
-        *out = slot_of(d->threads, d->slot_count, event->tid);
-    }
-    **out = (struct thread){.tid = event->tid, .tgid = event->tgid, .role = event->role};
-    d->thread_count++;
+    *thread = (struct thread){.tid = event->tid, .tgid = event->tgid, .role = event->role};
+    *out = thread;
     return KM_OK;
-}
-
-static void remove_thread(struct km_deploy *d, struct thread *thread)
-{
-    size_t hole = (size_t)(thread - d->threads), mask = d->slot_count - 1;
-    d->thread_count--;
-    for (size_t i = (hole + 1) & mask; d->threads[i].tid != 0; i = (i + 1) & mask) {
-        size_t home = (size_t)(d->threads[i].tid * 0x9e3779b1U) & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            d->threads[hole] = d->threads[i];
-            hole = i;
-        }
-    }
-    d->threads[hole] = (struct thread){0};
 }
 
 /* Remembers a window as told; whether it was told before. */
@@ -204,6 +171,7 @@ static enum km_code take_call(struct km_deploy *d, struct thread *thread, const 
     const struct km_episode_rule *rule = &d->rules[thread->role & (KM_WINDOW_MAX_ROLES - 1)];
     unsigned folded = event->call.number & (KM_CALL_NUMBERS - 1), space = event->call.space & 3;
     enum km_code code = KM_OK;
+    thread->last_ns = event->time_ns;
     if (km_episode_ends(&thread->state, rule, folded))
         code = end_episode(d, thread, event, err);
     if (code == KM_OK && !thread->began)
@@ -234,7 +202,7 @@ static enum km_code take_end(struct km_deploy *d, struct thread *thread, const s
     enum km_code code = emit(d, &end, err);
     if (code == KM_OK)
         code = end_episode(d, thread, event, err);
-    remove_thread(d, thread);
+    free(km_tidmap_remove(&d->threads, thread->tid));
     return code;
 }
 
@@ -257,8 +225,8 @@ enum km_code km_deploy_event(struct km_deploy *d, const struct km_event *event, 
         }
         break;
     case KM_EVENT_END:
-        thread = slot_of(d->threads, d->slot_count, event->tid);
-        if (thread->tid != 0 && event->state.calls == 0)
+        thread = km_tidmap_find(&d->threads, event->tid);
+        if (thread && event->state.calls == 0)
             return take_end(d, thread, event, err);
         break;
     case KM_EVENT_LANDMARK:
@@ -281,9 +249,14 @@ enum km_code km_deploy_event(struct km_deploy *d, const struct km_event *event, 
 
 enum km_code km_deploy_finish(struct km_deploy *d, struct km_err *err)
 {
+    void **threads KM_CLEANUP(km_cleanup_free) = km_tidmap_sorted(&d->threads, err);
+    if (!threads)
+        return err->code;
     enum km_code code = KM_OK;
-    for (size_t i = 0; i < d->slot_count && code == KM_OK; i++)
-        if (d->threads[i].tid != 0 && d->threads[i].tapped)
-            code = emit_stream(d, &d->threads[i], 0, KM_FEED_TAP, false, err);
+    for (size_t i = 0; i < d->threads.count && code == KM_OK; i++) {
+        const struct thread *thread = threads[i];
+        if (thread->tapped)
+            code = emit_stream(d, thread, thread->last_ns, KM_FEED_TAP, false, err);
+    }
     return code;
 }

@@ -3,7 +3,7 @@
  * stream or from the three feeds of a deployment, and hands each episode over when it ends.
  *
  * Bounds: KM_EPISODE_MAX_CALLS calls (a longer episode is handed over in pieces), KM_EPISODE_MAX_WINDOWS windows and
- * KM_EPISODE_MAX_LANDMARKS landmarks (more are counted), KM_ASSEMBLER_MAX_THREADS threads (events of more are counted).
+ * KM_EPISODE_MAX_LANDMARKS landmarks (more are counted), KM_TIDMAP_MAX threads (events of more are counted).
  */
 #ifndef KM_TRACE_EPISODE_H
 #define KM_TRACE_EPISODE_H
@@ -19,7 +19,6 @@
 #define KM_EPISODE_MAX_CALLS     16384
 #define KM_EPISODE_MAX_WINDOWS   16384
 #define KM_EPISODE_MAX_LANDMARKS 64
-#define KM_ASSEMBLER_MAX_THREADS 65536
 #define KM_PEAK_CALLS            20 /* the short scale: this many calls */
 
 /* A call in sixteen bits: folded number, and number space above it. */
