@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "daemon/profile/profile_internal.h"
-#include "daemon/trace/deploy.h"
 
 void km_calibration_done(struct km_calibration *calibration)
 {
@@ -56,70 +55,19 @@ enum km_code km_calibration_fit(struct km_calibration *calibration, const struct
     return KM_OK;
 }
 
-static bool deploy_knows(void *context, uint16_t role, unsigned long long window, unsigned space)
-{
-    (void)role;
-    return km_profile_knows_window(context, window, space);
-}
-
-struct relay {
-    struct km_assembler *assembler;
-};
-
-static enum km_code relay_event(void *context, const struct km_event *event, struct km_err *err)
-{
-    struct relay *relay = context;
-    return km_assembler_event(relay->assembler, event, err);
-}
-
-enum km_code km_profile_deploy_episode(const struct km_profile *profile, const struct km_episode *episode,
-                                       const struct km_episode_sink *sink, struct km_err *err)
-{
-    struct relay relay = {km_assembler_new(sink, err)};
-    if (!relay.assembler)
-        return err->code;
-    struct km_deploy_config config = {.context = (void *)(uintptr_t)profile, .knows_window = deploy_knows};
-    struct km_event_sink out = {&relay, relay_event};
-    struct km_deploy *deploy = km_deploy_new(&config, &out, err);
-    enum km_code code = deploy ? KM_OK : err->code;
-    struct km_episode_rule rule = profile->rule;
-    rule.max_calls = 0; /* the episode is one: it is not cut again */
-    memset(rule.wait_set, 0, sizeof rule.wait_set);
-    struct km_event event = {.tid = episode->tid ? episode->tid : 1, .tgid = 1, .feed = KM_FEED_IMPORT};
-    if (deploy)
-        km_deploy_set_rule(deploy, 0, &rule);
-    event.kind = KM_EVENT_CALL;
-    for (size_t i = 0; i < episode->count && code == KM_OK; i++) {
-        event.time_ns = episode->begin_ns + (episode->end_ns - episode->begin_ns) / episode->count * i;
-        event.call = (struct km_event_call){.number = (uint16_t)km_call_number(episode->packed[i]),
-                                            .space = (uint8_t)km_call_space_of(episode->packed[i]),
-                                            .outcome = episode->attrs[i] & 3,
-                                            .arg_class = episode->attrs[i] >> 2};
-        code = km_deploy_event(deploy, &event, err);
-    }
-    event.kind = KM_EVENT_END;
-    event.time_ns = episode->end_ns;
-    event.state = (struct km_thread_state){0};
-    if (code == KM_OK)
-        code = km_deploy_event(deploy, &event, err);
-    km_deploy_free(deploy);
-    km_assembler_free(relay.assembler);
-    return code;
-}
-
-struct scoring {
-    struct km_profile *profile;
-    struct km_measure *measure;
+/* Where the deployed view of the episode at hand goes. */
+struct deployed {
+    const struct km_profile *profile;
+    struct km_measure measure;
 };
 
 static enum km_code measure_deployed(void *context, const struct km_episode *episode, struct km_err *err)
 {
     (void)err;
-    struct scoring *scoring = context;
-    const struct km_profile *p = scoring->profile;
+    struct deployed *deployed = context;
+    const struct km_profile *p = deployed->profile;
     struct km_reference reference = {p->ngram, &p->sets, &p->known, &p->unknown};
-    if (episode->totals.calls > 0)
-        km_measure_episode(&reference, episode, scoring->measure);
+    km_measure_episode(&reference, episode, &deployed->measure);
     return KM_OK;
 }
 
@@ -131,23 +79,17 @@ static void sum_spread(struct km_bits_spread *sum, const struct km_bits_spread *
     sum->calls += one->calls;
 }
 
-static enum km_code measure_one(struct km_profile *profile, enum km_view view, const struct km_episode *episode,
-                                struct km_measure *out, struct km_err *err)
-{
-    struct km_reference reference = {profile->ngram, &profile->sets, NULL, NULL};
-    if (view == KM_VIEW_FULL) {
-        km_measure_episode(&reference, episode, out);
-        return KM_OK;
-    }
-    struct scoring scoring = {profile, out};
-    struct km_episode_sink sink = {&scoring, measure_deployed};
-    return km_profile_deploy_episode(profile, episode, &sink, err);
-}
-
 /* Each kept episode is taken out of the model, measured, and put back. */
 static enum km_code measure_left_out(struct km_profile *profile, enum km_view view, struct km_calibration_row *rows,
                                      struct km_bits_spread *spreads, struct km_err *err)
 {
+    struct deployed deployed = {.profile = profile};
+    struct km_episode_sink sink = {&deployed, measure_deployed};
+    struct km_deployer *deployer KM_CLEANUP(km_deployer_cleanup) = km_deployer_new(profile, &sink, false, err);
+    if (!deployer)
+        return err->code;
+    struct km_reference reference = {profile->ngram, &profile->sets, NULL, NULL};
+    struct km_measure *measure = &deployed.measure;
     enum km_code code = KM_OK;
     for (size_t i = 0; i < profile->kept_count && code == KM_OK; i++) {
         struct km_episode episode;
@@ -158,17 +100,19 @@ static enum km_code measure_left_out(struct km_profile *profile, enum km_view vi
         if (code != KM_OK)
             return code;
         km_nearest_unlearn(&profile->sets, episode.totals.set);
-        struct km_measure measure = {0};
-        code = measure_one(profile, view, &episode, &measure, err);
+        if (view == KM_VIEW_FULL)
+            km_measure_episode(&reference, &episode, measure);
+        else
+            code = km_deployer_run(deployer, &episode, err);
         enum km_code back =
             km_ngram_learn(profile->ngram, &before, episode.packed, profile->kept[i].attrs, episode.count, err);
         if (back == KM_OK)
-            back = km_nearest_learn(&profile->sets, episode.totals.set, 1, err);
+            back = km_nearest_learn(&profile->sets, episode.totals.set, true, err);
         code = code == KM_OK ? back : code;
-        memcpy(rows[i].value, measure.value, sizeof rows[i].value);
-        memcpy(rows[i].present, measure.present, sizeof rows[i].present);
-        sum_spread(&spreads[0], &measure.known);
-        sum_spread(&spreads[1], &measure.unknown);
+        memcpy(rows[i].value, measure->value, sizeof rows[i].value);
+        memcpy(rows[i].present, measure->present, sizeof rows[i].present);
+        sum_spread(&spreads[0], &measure->known);
+        sum_spread(&spreads[1], &measure->unknown);
     }
     return code;
 }

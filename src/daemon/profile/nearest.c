@@ -1,6 +1,5 @@
 #include "daemon/profile/nearest.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +19,7 @@ static struct km_call_set *same(const struct km_nearest *nearest, const unsigned
     return NULL;
 }
 
-enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long long *bits, uint32_t episodes,
+enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long long *bits, bool reviewed,
                               struct km_err *err)
 {
     struct km_call_set *set = same(nearest, bits);
@@ -36,8 +35,11 @@ enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long lo
         set = &nearest->sets[nearest->count++];
         memcpy(set->bits, bits, sizeof set->bits);
         set->count = 0;
+        set->settled = 0;
     }
-    set->count = set->count > UINT32_MAX - episodes ? UINT32_MAX : set->count + episodes;
+    set->count += set->count < UINT32_MAX;
+    if (!reviewed || set->count >= KM_NEAREST_SETTLES)
+        set->settled = 1;
     return KM_OK;
 }
 
@@ -56,7 +58,7 @@ struct km_nearest_result km_nearest_find(const struct km_nearest *nearest, const
         own += (unsigned)__builtin_popcountll(bits[w]);
     for (size_t i = 0; i < nearest->count; i++) {
         const struct km_call_set *set = &nearest->sets[i];
-        if (set->count == 0)
+        if (set->count == 0 || !set->settled)
             continue;
         unsigned both = 0, theirs = 0;
         for (int w = 0; w < KM_CALL_SET_WORDS; w++) {

@@ -98,9 +98,18 @@ size_t km_profile_memory(const struct km_profile *profile);
 bool km_profile_knows_window(const struct km_profile *profile, unsigned long long window, unsigned space);
 bool km_profile_knows_landmark(const struct km_profile *profile, const struct km_event_landmark *landmark);
 
-/* Feeds the calls of a complete episode through the deployment's decisions and hands the episode over that comes out
- * at the end. */
-enum km_code km_profile_deploy_episode(const struct km_profile *profile, const struct km_episode *episode,
-                                       const struct km_episode_sink *sink, struct km_err *err) KM_MUST_USE;
+/* Turns complete episodes into what a deployment would have let through of them. */
+struct km_deployer;
+
+/* The profile is borrowed and may learn in between. The sink receives one episode for each one put in. told_once: an
+ * unknown window is told once in the deployer's life, as the probe does while it runs; otherwise once an episode. NULL:
+ * KM_NOMEM. */
+struct km_deployer *km_deployer_new(const struct km_profile *profile, const struct km_episode_sink *sink,
+                                    bool told_once, struct km_err *err) KM_MUST_USE;
+void km_deployer_free(struct km_deployer *deployer);
+KM_DEFINE_CLEANUP(struct km_deployer, km_deployer_cleanup, km_deployer_free);
+
+enum km_code km_deployer_run(struct km_deployer *deployer, const struct km_episode *episode,
+                             struct km_err *err) KM_MUST_USE;
 
 #endif
