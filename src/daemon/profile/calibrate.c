@@ -107,7 +107,7 @@ static enum km_code measure_left_out(struct km_profile *profile, enum km_view vi
         enum km_code back =
             km_ngram_learn(profile->ngram, &before, episode.packed, profile->kept[i].attrs, episode.count, err);
         if (back == KM_OK)
-            back = km_nearest_learn(&profile->sets, episode.totals.set, true, err);
+            back = km_nearest_learn(&profile->sets, episode.totals.set, err);
         code = code == KM_OK ? back : code;
         memcpy(rows[i].value, measure->value, sizeof rows[i].value);
         memcpy(rows[i].present, measure->present, sizeof rows[i].present);

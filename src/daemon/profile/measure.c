@@ -7,9 +7,9 @@
 
 /* The weights and the quiet part were chosen on the development half of ADFA-LD (attack runs 1 to 3, every second
  * normal trace) and nowhere else. Outcomes, errors and rate do not occur there: theirs are cautious guesses. The short
- * scale speaks only when rarer than one in fifty, where it finds what a long episode dilutes; below that it is noise.
+ * scale speaks only when rarer than one in 150, where it finds what a long episode dilutes; below that it is noise.
  */
-#define RARER_THAN_ONE_IN_50 3.912
+#define RARER_THAN_ONE_IN_150 5.0
 static const struct {
     const char *name;
     double weight;
@@ -17,14 +17,14 @@ static const struct {
 } channels[KM_CHANNELS] = {
     [KM_CHANNEL_MEAN] = {"bits", 0.5, 0},
     [KM_CHANNEL_UPPER] = {"bits.upper", 0.375, 0},
-    [KM_CHANNEL_PEAK] = {"peak", 0.5, RARER_THAN_ONE_IN_50},
-    [KM_CHANNEL_UNSEEN] = {"unseen", 0.25, RARER_THAN_ONE_IN_50},
+    [KM_CHANNEL_PEAK] = {"peak", 1.0, RARER_THAN_ONE_IN_150},
+    [KM_CHANNEL_UNSEEN] = {"unseen", 1.0, RARER_THAN_ONE_IN_150},
     [KM_CHANNEL_SET] = {"set", 0.25, 0},
     [KM_CHANNEL_MISSING] = {"missing", 1.0, 0},
     [KM_CHANNEL_VARIETY] = {"variety", 1.25, 0},
-    [KM_CHANNEL_ATTR] = {"outcomes", 0.5, RARER_THAN_ONE_IN_50},
-    [KM_CHANNEL_ERRORS] = {"errors", 0.5, RARER_THAN_ONE_IN_50},
-    [KM_CHANNEL_RATE] = {"rate", 0.25, RARER_THAN_ONE_IN_50},
+    [KM_CHANNEL_ATTR] = {"outcomes", 0.5, RARER_THAN_ONE_IN_150},
+    [KM_CHANNEL_ERRORS] = {"errors", 0.5, RARER_THAN_ONE_IN_150},
+    [KM_CHANNEL_RATE] = {"rate", 0.25, RARER_THAN_ONE_IN_150},
 };
 
 const char *km_channel_to_string(enum km_channel channel)

@@ -19,8 +19,7 @@ static struct km_call_set *same(const struct km_nearest *nearest, const unsigned
     return NULL;
 }
 
-enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long long *bits, bool reviewed,
-                              struct km_err *err)
+enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long long *bits, struct km_err *err)
 {
     struct km_call_set *set = same(nearest, bits);
     if (!set && nearest->count == KM_NEAREST_MAX_SETS) {
@@ -35,11 +34,8 @@ enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long lo
         set = &nearest->sets[nearest->count++];
         memcpy(set->bits, bits, sizeof set->bits);
         set->count = 0;
-        set->settled = 0;
     }
     set->count += set->count < UINT32_MAX;
-    if (!reviewed || set->count >= KM_NEAREST_SETTLES)
-        set->settled = 1;
     return KM_OK;
 }
 
@@ -58,7 +54,7 @@ struct km_nearest_result km_nearest_find(const struct km_nearest *nearest, const
         own += (unsigned)__builtin_popcountll(bits[w]);
     for (size_t i = 0; i < nearest->count; i++) {
         const struct km_call_set *set = &nearest->sets[i];
-        if (set->count == 0 || !set->settled)
+        if (set->count == 0)
             continue;
         unsigned both = 0, theirs = 0;
         for (int w = 0; w < KM_CALL_SET_WORDS; w++) {

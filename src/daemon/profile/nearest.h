@@ -5,7 +5,6 @@
 #ifndef KM_PROFILE_NEAREST_H
 #define KM_PROFILE_NEAREST_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,13 +15,8 @@
 
 struct km_call_set {
     unsigned long long bits[KM_CALL_SET_WORDS];
-    uint32_t count;   /* episodes */
-    uint32_t settled; /* 1: searches find it */
+    uint32_t count; /* episodes */
 };
-
-/* A set that comes from reviewed alarms alone settles with so many of them. One accepted oddity must not lend its call
- * set to everything that resembles it: on ADFA-LD that cost twelve points of detection. */
-#define KM_NEAREST_SETTLES 5
 
 /* All zero is empty. */
 struct km_nearest {
@@ -33,8 +27,8 @@ struct km_nearest {
 
 void km_nearest_done(struct km_nearest *nearest);
 
-/* One episode more. reviewed: it was an alarm that a person called normal. KM_NOMEM. */
-enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long long *bits, bool reviewed,
+/* One episode more. KM_NOMEM. */
+enum km_code km_nearest_learn(struct km_nearest *nearest, const unsigned long long *bits,
                               struct km_err *err) KM_MUST_USE;
 /* One episode less; a set without episodes is passed over by searches. */
 void km_nearest_unlearn(struct km_nearest *nearest, const unsigned long long *bits);

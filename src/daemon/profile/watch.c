@@ -1,0 +1,297 @@
+#include "daemon/profile/watch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/trace/deploy.h"
+
+#define SPOT_WINDOW    400
+#define LEAST_SPAN_NS  UINT64_C(600000000000) /* ten minutes: a shorter past says nothing about a day */
+#define NS_PER_DAY     86400e9
+#define RELEASE_FACTOR 0.1
+#define LARGEST_RATE   0.5
+#define LEAST_RATE     1e-9
+#define SEED           0x6b6f6d61696e75ULL
+
+struct role {
+    uint16_t index;
+    struct km_profile_identity identity;
+    struct km_profile *profile;
+    struct km_spot *spot[KM_VIEWS];
+    uint64_t episodes, first_ns, release_left, lost;
+    enum km_release release;
+    bool learning;
+};
+
+struct km_watch {
+    struct km_watch_config config;
+    struct km_assembler *assembler;
+    struct km_deploy *deploy;
+    struct role *roles[KM_WINDOW_MAX_ROLES]; /* by index */
+    struct km_profile *profiles[KM_WINDOW_MAX_ROLES];
+    size_t profile_count;
+    uint64_t first_ns;
+    bool started, learning;
+    struct km_watch_stats stats;
+};
+
+enum km_release km_release_compare(const struct km_profile_identity *learned, const struct km_profile_identity *running)
+{
+    if (!learned->build_id[0] || !running->build_id[0] || strcmp(learned->build_id, running->build_id) == 0)
+        return KM_RELEASE_SAME;
+    bool packaged = learned->package[0] && running->package[0];
+    return packaged && strcmp(learned->package, running->package) != 0 ? KM_RELEASE_UPGRADE : KM_RELEASE_UNEXPLAINED;
+}
+
+static struct role *role_of(const struct km_watch *watch, uint16_t index)
+{
+    return watch->roles[index & (KM_WINDOW_MAX_ROLES - 1)];
+}
+
+static bool knows_window(void *context, uint16_t role, unsigned long long window, unsigned space)
+{
+    const struct role *r = role_of(context, role);
+    return r && r->profile && km_profile_knows_window(r->profile, window, space);
+}
+
+static bool knows_landmark(void *context, uint16_t role, const struct km_event_landmark *landmark)
+{
+    const struct role *r = role_of(context, role);
+    return r && r->profile && km_profile_knows_landmark(r->profile, landmark);
+}
+
+static enum km_code relay(void *context, const struct km_event *event, struct km_err *err)
+{
+    struct km_watch *watch = context;
+    return km_assembler_event(watch->assembler, event, err);
+}
+
+static void role_free(struct role *role)
+{
+    if (!role)
+        return;
+    km_profile_free(role->profile);
+    for (int v = 0; v < KM_VIEWS; v++)
+        km_spot_free(role->spot[v]);
+    free(role);
+}
+
+/* The share of this role's episodes that may be alarms now. */
+static double rate_of(const struct km_watch *watch, const struct role *role, uint64_t now_ns)
+{
+    double rate = watch->config.rate;
+    if (rate == 0) {
+        double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
+        uint64_t span = now_ns > role->first_ns ? now_ns - role->first_ns : 0;
+        if (span == 0)
+            rate = KM_WATCH_DEFAULT_RATE;
+        else
+            rate = budget * (double)(span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span) /
+                   (NS_PER_DAY * (double)(role->episodes + 1));
+    }
+    if (role->release_left > 0)
+        rate *= RELEASE_FACTOR;
+    return rate < LEAST_RATE ? LEAST_RATE : rate > LARGEST_RATE ? LARGEST_RATE : rate;
+}
+
+/* The history that thresholds start from: the calibration's scores. */
+static enum km_code seed_spots(struct role *role, struct km_err *err)
+{
+    for (int v = 0; v < KM_VIEWS; v++) {
+        km_spot_free(role->spot[v]);
+        role->spot[v] = km_spot_new(SPOT_WINDOW, 1, err);
+        if (!role->spot[v])
+            return err->code;
+        size_t count;
+        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
+        for (size_t i = 0; i < count; i++)
+            km_spot_add(role->spot[v], scores[i]);
+    }
+    return KM_OK;
+}
+
+static enum km_code judge(struct km_watch *watch, struct role *role, const struct km_episode *episode,
+                          struct km_err *err)
+{
+    struct km_assessment assessment = {0};
+    struct km_watch_result result = {.number = watch->stats.episodes,
+                                     .profile = role->profile,
+                                     .identity = &role->identity,
+                                     .episode = episode,
+                                     .assessment = &assessment,
+                                     .threshold = INFINITY,
+                                     .release = role->release};
+    if (role->profile) {
+        km_profile_score(role->profile, episode, &assessment);
+        struct km_spot *spot = role->spot[assessment.view];
+        result.threshold = km_spot_threshold(spot, rate_of(watch, role, episode->end_ns));
+        result.alarm = assessment.score > result.threshold;
+        if (!result.alarm)
+            km_spot_add(spot, assessment.score);
+        struct km_maturity maturity;
+        km_profile_get_maturity(role->profile, &maturity);
+        double seen = (double)role->episodes, lost = (double)role->lost;
+        result.confidence = maturity.confidence * (seen + 1) / (seen + lost + 1);
+    }
+    if (role->episodes++ == 0)
+        role->first_ns = episode->begin_ns;
+    role->release_left -= role->release_left > 0;
+    watch->stats.alarms += result.alarm;
+    return watch->config.judged ? watch->config.judged(watch->config.context, &result, err) : KM_OK;
+}
+
+static enum km_code take_episode(void *context, const struct km_episode *episode, struct km_err *err)
+{
+    struct km_watch *watch = context;
+    struct role *role = role_of(watch, episode->role);
+    watch->stats.episodes++;
+    if (!role)
+        return KM_OK;
+    if (!role->learning)
+        return judge(watch, role, episode, err);
+    watch->stats.learned++;
+    return km_profile_learn(role->profile, episode, err);
+}
+
+struct km_watch *km_watch_new(const struct km_watch_config *config, struct km_err *err)
+{
+    struct km_watch *watch = km_calloc(1, sizeof *watch, SIZE_MAX, err);
+    if (!watch)
+        return NULL;
+    watch->config = *config;
+    watch->learning = config->learn;
+    struct km_episode_sink episodes = {watch, take_episode};
+    watch->assembler = km_assembler_new(&episodes, err);
+    bool failed = !watch->assembler;
+    if (!failed && config->deployed) {
+        struct km_deploy_config deploy = {.context = watch,
+                                          .knows_window = knows_window,
+                                          .knows_landmark = knows_landmark,
+                                          .tap_share = config->tap_share,
+                                          .seed = SEED,
+                                          .told_once = true};
+        struct km_event_sink events = {watch, relay};
+        watch->deploy = km_deploy_new(&deploy, &events, err);
+        failed = !watch->deploy;
+    }
+    if (failed) {
+        km_watch_free(watch);
+        return NULL;
+    }
+    return watch;
+}
+
+void km_watch_free(struct km_watch *watch)
+{
+    if (!watch)
+        return;
+    km_deploy_free(watch->deploy);
+    km_assembler_free(watch->assembler);
+    for (size_t i = 0; i < KM_WINDOW_MAX_ROLES; i++)
+        role_free(watch->roles[i]);
+    free(watch);
+}
+
+static enum km_code prepare_role(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    static const struct km_episode_rule life = {.escalate_misses = 12, .escalate_calls = 512};
+    const struct km_episode_rule *rule = watch->config.rule ? watch->config.rule : &life;
+    if (watch->learning) {
+        role->profile = km_profile_new(&role->identity, rule, err);
+        role->learning = true;
+        if (!role->profile)
+            return err->code;
+    } else if (watch->config.find) {
+        role->profile = watch->config.find(watch->config.context, &role->identity);
+    }
+    if (!role->profile)
+        return KM_OK;
+    watch->profiles[watch->profile_count++] = role->profile;
+    rule = km_profile_get_rule(role->profile);
+    km_assembler_set_rule(watch->assembler, role->index, rule);
+    if (watch->deploy)
+        km_deploy_set_rule(watch->deploy, role->index, rule);
+    if (role->learning)
+        return KM_OK;
+    role->release = km_release_compare(km_profile_get_identity(role->profile), &role->identity);
+    if (role->release == KM_RELEASE_UPGRADE)
+        role->release_left = KM_WATCH_RELEASE_EPISODES;
+    return seed_spots(role, err);
+}
+
+/* A role index means one role for the length of a stream; a second introduction changes nothing. */
+static enum km_code take_role(struct km_watch *watch, const struct km_event *event, struct km_err *err)
+{
+    if (event->role >= KM_WINDOW_MAX_ROLES || watch->roles[event->role])
+        return KM_OK;
+    struct role *role = km_calloc(1, sizeof *role, SIZE_MAX, err);
+    if (!role)
+        return err->code;
+    watch->roles[event->role] = role;
+    role->index = event->role;
+    km_profile_identity_from_event(&role->identity, &event->role_info);
+    return prepare_role(watch, role, err);
+}
+
+static enum km_code end_learning(struct km_watch *watch, struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    watch->learning = false;
+    for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
+        struct role *role = watch->roles[i];
+        if (!role || !role->learning)
+            continue;
+        role->learning = false;
+        code = km_profile_calibrate(role->profile, err);
+        if (code == KM_OK)
+            code = seed_spots(role, err);
+    }
+    return code;
+}
+
+enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err)
+{
+    watch->stats.events++;
+    enum km_code code = KM_OK;
+    if (!watch->started) {
+        watch->started = true;
+        watch->first_ns = event->time_ns;
+    }
+    if (watch->learning && watch->config.learn_ns > 0 && event->time_ns > watch->first_ns &&
+        event->time_ns - watch->first_ns >= watch->config.learn_ns)
+        code = end_learning(watch, err);
+    if (code == KM_OK && event->kind == KM_EVENT_ROLE)
+        code = take_role(watch, event, err);
+    if (event->kind == KM_EVENT_LOSS) {
+        struct role *role = role_of(watch, event->role);
+        watch->stats.lost += event->loss.events;
+        if (role)
+            role->lost += event->loss.events;
+    }
+    if (code != KM_OK)
+        return code;
+    return watch->deploy && !watch->learning ? km_deploy_event(watch->deploy, event, err)
+                                             : km_assembler_event(watch->assembler, event, err);
+}
+
+enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err)
+{
+    enum km_code code = watch->deploy ? km_deploy_finish(watch->deploy, err) : KM_OK;
+    if (code == KM_OK)
+        code = km_assembler_finish(watch->assembler, err);
+    return code == KM_OK && watch->learning ? end_learning(watch, err) : code;
+}
+
+struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i)
+{
+    return i < watch->profile_count ? watch->profiles[i] : NULL;
+}
+
+void km_watch_get_stats(const struct km_watch *watch, struct km_watch_stats *out)
+{
+    struct km_assembler_stats assembler;
+    km_assembler_get_stats(watch->assembler, &assembler);
+    *out = watch->stats;
+    out->refused = assembler.refused;
+}

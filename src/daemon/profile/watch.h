@@ -1,0 +1,77 @@
+/*
+ * From events to judged episodes: all roles of a stream, each with its profile and its threshold. Learns, or scores as
+ * the events came, or scores what a deployment would have let through of them. The same events and profiles give the
+ * same results, byte for byte.
+ *
+ * Threshold: a budget of alarms a day and role, divided by the role's episodes a day, is the share of episodes that may
+ * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Alarms do not
+ * enter that history. During a release window the budget is a tenth.
+ */
+#ifndef KM_PROFILE_WATCH_H
+#define KM_PROFILE_WATCH_H
+
+#include "daemon/profile/profile.h"
+#include "daemon/trace/event.h"
+
+#define KM_WATCH_DEFAULT_BUDGET   3.0  /* alarms a day and role */
+#define KM_WATCH_DEFAULT_RATE     0.01 /* of episodes, when the events carry no times */
+#define KM_WATCH_RELEASE_EPISODES 1000 /* a release window lasts so many */
+
+/* How the running program relates to the one that the profile was learned from. */
+enum km_release {
+    KM_RELEASE_SAME = 0,
+    KM_RELEASE_UPGRADE = 1,     /* another package version: a release window opens */
+    KM_RELEASE_UNEXPLAINED = 2, /* another program, and no package says so: a finding */
+};
+enum km_release km_release_compare(const struct km_profile_identity *learned,
+                                   const struct km_profile_identity *running);
+
+struct km_watch_result {
+    uint64_t number;                  /* of the episode, from 1 */
+    const struct km_profile *profile; /* NULL: the role has none; assessment is empty */
+    const struct km_profile_identity *identity;
+    const struct km_episode *episode;
+    const struct km_assessment *assessment;
+    double threshold;
+    bool alarm;
+    double confidence; /* of the profile, lowered by lost events */
+    enum km_release release;
+};
+
+struct km_watch_config {
+    void *context;
+    /* The profile of a role, which the watch owns then; NULL: none (when learning: a new one is made). */
+    struct km_profile *(*find)(void *context, const struct km_profile_identity *identity);
+    enum km_code (*judged)(void *context, const struct km_watch_result *result, struct km_err *err);
+    double budget_per_day; /* 0: KM_WATCH_DEFAULT_BUDGET */
+    double rate;           /* a fixed share of episodes instead of the budget; 0: none */
+    bool deployed;         /* simulate the three feeds */
+    uint32_t tap_share;    /* of 65536, when deployed */
+    bool learn;
+    uint64_t learn_ns; /* learn exactly so long from the first event, then calibrate and score; 0: to the end */
+    const struct km_episode_rule *rule; /* for roles without a profile; NULL: an episode is a thread's life */
+};
+
+struct km_watch;
+
+/* The config is copied. NULL: KM_NOMEM. */
+struct km_watch *km_watch_new(const struct km_watch_config *config, struct km_err *err) KM_MUST_USE;
+void km_watch_free(struct km_watch *watch);
+KM_DEFINE_CLEANUP(struct km_watch, km_watch_cleanup, km_watch_free);
+
+enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err) KM_MUST_USE;
+
+/* Ends open episodes; calibrates what was learned. */
+enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err) KM_MUST_USE;
+
+/* Profile of the i-th role, in the order in which roles appeared; NULL beyond the last. Borrowed. */
+struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i);
+
+struct km_watch_stats {
+    uint64_t events, episodes, alarms, learned;
+    uint64_t lost;    /* events that the recorder could not deliver */
+    uint64_t refused; /* events that made no sense */
+};
+void km_watch_get_stats(const struct km_watch *watch, struct km_watch_stats *out);
+
+#endif
