@@ -12,10 +12,7 @@
 #define MATURE_EPISODES  50
 #define MATURE_NOVELTY   0.02
 #define NOVELTY_DISTRUST 5.0
-/* A reviewed episode that came through the filter shows its novelty only: once would not weigh up against the contexts
- * that complete episodes filled (the feedback bench gains six points of detection with four, three with one). */
-#define PARTIAL_WEIGHT 4
-#define FIRST_DRAW     0x6b6f6d61696e75ULL
+#define FIRST_DRAW       0x6b6f6d61696e75ULL
 
 struct km_profile *km_profile_new(const struct km_profile_identity *identity, const struct km_episode_rule *rule,
                                   struct km_err *err)
@@ -243,8 +240,7 @@ enum km_code km_profile_learn(struct km_profile *profile, const struct km_episod
         if (code == KM_OK && !reviewed)
             code = keep(profile, episode, err);
     } else {
-        for (int i = 0; i < PARTIAL_WEIGHT && code == KM_OK; i++)
-            code = learn_windows(profile, episode, err);
+        code = learn_windows(profile, episode, err);
     }
     if (code == KM_OK && !reviewed && episode->totals.calls > 0)
         code = km_nearest_learn(&profile->sets, episode->totals.set, err);

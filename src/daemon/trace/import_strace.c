@@ -24,6 +24,7 @@ struct thread {
     uint32_t tid;
     uint16_t role;
     uint8_t depth; /* forks since the first process */
+    bool placed;   /* its parent or its program is known */
     char comm[16];
     char *pending; /* "name(arguments" of an interrupted call, or NULL */
     size_t pending_length;
@@ -142,6 +143,7 @@ static enum km_code obtain_thread(struct km_import *import, uint32_t tid, const 
         return err->code;
     thread->tid = tid;
     (void)snprintf(thread->comm, sizeof thread->comm, "%s", parent ? parent->comm : "main");
+    thread->placed = parent != NULL;
     if (parent)
         thread->depth = parent->depth < MAX_DEPTH ? parent->depth + 1 : MAX_DEPTH;
     enum km_code code = km_tidmap_add(&import->threads, tid, thread, err);
@@ -346,7 +348,10 @@ static bool is_told(const struct km_event_landmark *l, struct span args)
         const char *comma = memrchr(args.at, ',', (size_t)(args.end - args.at));
         struct span mode = {comma ? comma + 1 : args.end, args.end};
         skip_spaces(&mode);
-        return mode.end - mode.at >= 5 && mode.at[0] == '0' && mode.at[1] >= '2' && mode.at[1] <= '7';
+        unsigned bits = 0;
+        for (; mode.at < mode.end && *mode.at >= '0' && *mode.at <= '7'; mode.at++)
+            bits = (bits * 8 + (unsigned)(*mode.at - '0')) & 07777;
+        return (bits & 06000) != 0;
     }
     case KM_LANDMARK_UNLINK:
     case KM_LANDMARK_RENAME:
@@ -450,6 +455,7 @@ static enum km_code follow_process(struct km_import *import, struct thread *thre
         size_t n = quoted(call->args, 0, path, sizeof path - 1);
         path[n] = '\0';
         const char *slash = strrchr(path, '/');
+        thread->placed = true;
         (void)snprintf(thread->comm, sizeof thread->comm, "%.15s", slash ? slash + 1 : path);
         return assign_role(import, thread, err);
     }
@@ -457,8 +463,16 @@ static enum km_code follow_process(struct km_import *import, struct thread *thre
                  strcmp(call->name, "fork") == 0 || strcmp(call->name, "vfork") == 0;
     if (!forks || call->result <= 0 || call->result > (int64_t)LARGEST_PID)
         return KM_OK;
-    struct thread *child;
-    return obtain_thread(import, (uint32_t)call->result, thread, &child, err);
+    struct thread *child = km_tidmap_find(&import->threads, (uint32_t)call->result);
+    if (!child)
+        return obtain_thread(import, (uint32_t)call->result, thread, &child, err);
+    if (child == thread || child->placed)
+        return KM_OK;
+    /* It ran before its parent's call returned, and was taken for a first process. */
+    memcpy(child->comm, thread->comm, sizeof child->comm);
+    child->depth = thread->depth < MAX_DEPTH ? thread->depth + 1 : MAX_DEPTH;
+    child->placed = true;
+    return assign_role(import, child, err);
 }
 
 static enum km_code take_finished(struct km_import *import, struct thread *thread, const struct finished *call,
@@ -492,7 +506,9 @@ static bool parse_call(struct span text, struct finished *out)
               (out->name[i] >= '0' && out->name[i] <= '9')))
             return false;
     const char *equals = NULL;
-    for (const char *c = text.end - 3; c > open && !equals; c--)
+    if (text.end - open < 5) /* ") = x" */
+        return false;
+    for (const char *c = text.end - 4; c > open && !equals; c--)
         if (c[0] == ' ' && c[1] == '=' && c[2] == ' ')
             equals = c;
     if (!equals)

@@ -1,0 +1,120 @@
+#define KM_TEST_NAME "entity"
+#include "../cm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/profile/entity.h"
+#include "daemon/profile/nearest.h"
+
+static void template_table(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *template;
+    } rows[] = {{"/proc/1234/stat", "/proc/#/stat"},
+                {"/tmp/sess_Ab3xY9", "/tmp/sess_*"},
+                {"/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib/x#_#-linux-gnu/libssl.so.#"},
+                {"/etc/nginx", "/etc/nginx"},
+                {"/a\nb", "/a\\nb"},
+                {"", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char out[KM_ENTITY_TEXT_BYTES];
+        km_entity_template((struct km_bytes){rows[i].path, strlen(rows[i].path)}, out, sizeof out);
+        assert_string_equal(out, rows[i].template);
+    }
+    char hostile[5000], out[KM_ENTITY_TEXT_BYTES];
+    memset(hostile, '\x1b', sizeof hostile);
+    km_entity_template((struct km_bytes){hostile, sizeof hostile}, out, sizeof out);
+    assert_null(strchr(out, '\x1b'));
+}
+
+static void lines_table(void **state)
+{
+    (void)state;
+    char line[KM_ENTITY_TEXT_BYTES];
+    struct km_event_landmark l = {.kind = KM_LANDMARK_OPEN, .flags = 1, .path = {"/var/lib/x/12", 13}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open write /var/lib/x/");
+    l = (struct km_event_landmark){
+        .kind = KM_LANDMARK_OPEN, .zone = KM_ZONE_SENSITIVE, .outcome = KM_OUTCOME_DENIED, .path = {"/etc/shadow", 11}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open read /etc/shadow denied");
+    l = (struct km_event_landmark){.kind = KM_LANDMARK_CONNECT,
+                                   .address = {.family = 2, .port = 5432, .length = 4, .bytes = {10, 1, 2, 3}}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "connect inet private 5432");
+    l.address.port = 50000;
+    l.address.bytes[0] = 8;
+    km_entity_format(&l, line);
+    assert_string_equal(line, "connect inet public");
+    l = (struct km_event_landmark){.kind = 77};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "unknown 0");
+}
+
+static void sets_find_and_count(void **state)
+{
+    (void)state;
+    struct km_entity_set set = {0};
+    struct km_err err = KM_ERR_INIT;
+    assert_null(km_entity_find(&set, "x"));
+    for (int i = 0; i < KM_ENTITY_MAX + 10; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "exec /bin/%d", i);
+        assert_ok(km_entity_learn(&set, KM_LANDMARK_EXEC, text, 1, &err), err);
+    }
+    assert_int_equal(set.count, KM_ENTITY_MAX);
+    assert_int_equal(set.dropped, 10);
+    assert_ok(km_entity_learn(&set, KM_LANDMARK_EXEC, "exec /bin/7", 3, &err), err);
+    assert_int_equal(km_entity_find(&set, "exec /bin/7")->count, 4);
+    km_entity_set_done(&set);
+}
+
+static void a_rare_kind_surprises_more(void **state)
+{
+    (void)state;
+    struct km_entity_set set = {0};
+    struct km_err err = KM_ERR_INIT;
+    for (int i = 0; i < 50; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "open read /%d/", i);
+        assert_ok(km_entity_learn(&set, KM_LANDMARK_OPEN, text, 1, &err), err);
+    }
+    assert_true(km_entity_surprise(&set, KM_LANDMARK_MODULE, 1000) > km_entity_surprise(&set, KM_LANDMARK_OPEN, 1000));
+    assert_true(km_entity_surprise(&set, KM_LANDMARK_OPEN, 100) > 0);
+    km_entity_set_done(&set);
+}
+
+static void nearest_set_by_hand(void **state)
+{
+    (void)state;
+    struct km_nearest nearest = {0};
+    struct km_err err = KM_ERR_INIT;
+    unsigned long long a[KM_CALL_SET_WORDS] = {0xf}, b[KM_CALL_SET_WORDS] = {0x3}, q[KM_CALL_SET_WORDS] = {0x7};
+    struct km_nearest_result r = km_nearest_find(&nearest, q);
+    assert_true(r.distance == 1 && r.index == SIZE_MAX && r.missing == 0);
+    assert_ok(km_nearest_learn(&nearest, a, &err), err);
+    assert_ok(km_nearest_learn(&nearest, a, &err), err);
+    r = km_nearest_find(&nearest, q);
+    assert_int_equal(nearest.count, 1);
+    assert_true(r.distance == 0.25 && r.missing == 1);
+    assert_ok(km_nearest_learn(&nearest, b, &err), err);
+    r = km_nearest_find(&nearest, q);
+    assert_true(r.distance == 0.25 && r.missing == 0);
+    km_nearest_unlearn(&nearest, a);
+    km_nearest_unlearn(&nearest, a);
+    r = km_nearest_find(&nearest, q);
+    assert_true(r.distance > 0.33 && r.index == 1);
+    km_nearest_done(&nearest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(template_table),      cmocka_unit_test(lines_table),
+        cmocka_unit_test(sets_find_and_count), cmocka_unit_test(a_rare_kind_surprises_more),
+        cmocka_unit_test(nearest_set_by_hand),
+    };
+    return KM_RUN_TESTS(tests);
+}

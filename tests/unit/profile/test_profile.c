@@ -1,0 +1,210 @@
+#define KM_TEST_NAME "profile"
+#include "../cm.h"
+
+#include <math.h>
+
+#include "daemon/profile/explain.h"
+#include "made_episodes.h"
+
+static struct km_profile *learned(unsigned episodes)
+{
+    static struct km_profile_identity identity = {.unit = "made.service", .role = "made"};
+    struct km_episode_rule rule;
+    struct km_err err = KM_ERR_INIT;
+    km_episode_rule_life(&rule);
+    struct km_profile *profile = km_profile_new(&identity, &rule, &err);
+    assert_non_null(profile);
+    struct made m;
+    for (unsigned i = 0; i < episodes; i++) {
+        made_normal(&m, i * 7919 / 13);
+        assert_ok(km_profile_learn(profile, &m.episode, &err), err);
+    }
+    assert_ok(km_profile_calibrate(profile, &err), err);
+    return profile;
+}
+
+static void the_strange_stands_out_and_the_terms_add_up(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(400);
+    struct made normal, strange;
+    struct km_assessment a, b;
+    made_normal(&normal, 3);
+    made_strange(&strange);
+    km_profile_score(profile, &normal.episode, &a);
+    km_profile_score(profile, &strange.episode, &b);
+    assert_true(b.score > a.score + 10);
+    assert_true(b.p < 1e-3 && a.p > 0.01);
+    double sum = b.entity_term;
+    for (int c = 0; c < KM_CHANNELS; c++)
+        sum += b.term[c];
+    assert_true(fabs(sum - b.score) < 1e-9);
+    km_profile_free(profile);
+}
+
+static void maturity_grows_as_novelty_dries_up(void **state)
+{
+    (void)state;
+    struct km_maturity early, late;
+    struct km_profile *profile = learned(3);
+    km_profile_get_maturity(profile, &early);
+    km_profile_free(profile);
+    profile = learned(600);
+    km_profile_get_maturity(profile, &late);
+    assert_false(early.mature);
+    assert_true(late.mature);
+    assert_true(late.confidence > 0.8 && early.confidence < 0.1);
+    assert_int_equal(late.episodes, 600);
+    km_profile_free(profile);
+}
+
+static void scoring_and_calibrating_change_nothing(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(300);
+    struct made strange;
+    struct km_assessment a, b;
+    struct km_err err = KM_ERR_INIT;
+    made_strange(&strange);
+    km_profile_score(profile, &strange.episode, &a);
+    assert_ok(km_profile_calibrate(profile, &err), err);
+    km_profile_score(profile, &strange.episode, &b);
+    assert_memory_equal(a.term, b.term, sizeof a.term);
+    assert_true(a.score == b.score);
+    km_profile_free(profile);
+}
+
+static void an_accepted_alarm_is_known_and_lends_no_call_set(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(300);
+    struct made strange;
+    struct km_assessment before, after;
+    struct km_err err = KM_ERR_INIT;
+    made_strange(&strange);
+    km_profile_score(profile, &strange.episode, &before);
+    size_t sets = km_profile_get_sets(profile)->count;
+    assert_ok(km_profile_learn(profile, &strange.episode, &err), err);
+    km_profile_score(profile, &strange.episode, &after);
+    assert_true(after.score < before.score);
+    assert_int_equal(after.measure.misses, 0);
+    assert_int_equal(km_profile_get_sets(profile)->count, sets);
+    km_profile_free(profile);
+}
+
+static void new_entities_add_to_the_score_once_each(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(100);
+    struct made m;
+    struct km_assessment without, with;
+    made_normal(&m, 3);
+    km_profile_score(profile, &m.episode, &without);
+    struct km_event_landmark marks[3] = {{.kind = KM_LANDMARK_EXEC, .path = {"/bin/sh", 7}},
+                                         {.kind = KM_LANDMARK_EXEC, .path = {"/bin/sh", 7}},
+                                         {.kind = KM_LANDMARK_MODULE, .path = {"x", 1}}};
+    m.episode.landmarks = marks;
+    m.episode.landmark_count = 3;
+    km_profile_score(profile, &m.episode, &with);
+    assert_int_equal(with.entities_new, 2);
+    assert_true(with.score > without.score + 5);
+    struct km_err err = KM_ERR_INIT;
+    assert_false(km_profile_knows_landmark(profile, &marks[0]));
+    assert_ok(km_profile_learn(profile, &m.episode, &err), err);
+    assert_true(km_profile_knows_landmark(profile, &marks[0]));
+    marks[0].zone = KM_ZONE_SENSITIVE; /* told always */
+    assert_false(km_profile_knows_landmark(profile, &marks[0]));
+    km_profile_free(profile);
+}
+
+static void landmarks_alone_are_scored(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(100);
+    struct km_event_landmark mark = {.kind = KM_LANDMARK_EXEC, .path = {"/bin/sh", 7}};
+    struct km_episode episode = {.landmarks = &mark, .landmark_count = 1};
+    struct km_assessment a;
+    km_profile_score(profile, &episode, &a);
+    assert_true(a.score == a.entity_term && a.score > 0);
+    km_profile_free(profile);
+}
+
+static void an_empty_profile_scores_without_calibration(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(0);
+    struct made m;
+    struct km_assessment a;
+    made_normal(&m, 1);
+    km_profile_score(profile, &m.episode, &a);
+    assert_true(a.score == 0 && a.p == 1);
+    km_profile_free(profile);
+}
+
+struct caught {
+    const struct km_profile *profile;
+    struct km_assessment assessment;
+    struct km_explanation why;
+    bool partial;
+};
+
+static enum km_code catch_one(void *context, const struct km_episode *episode, struct km_err *err)
+{
+    (void)err;
+    struct caught *c = context;
+    c->partial = !episode->complete;
+    km_profile_score(c->profile, episode, &c->assessment);
+    km_explain_episode(c->profile, episode, &c->assessment, &c->why);
+    return KM_OK;
+}
+
+static void the_deployed_view_sees_the_strange_too(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(400);
+    struct caught caught = {.profile = profile};
+    struct km_episode_sink sink = {&caught, catch_one};
+    struct km_err err = KM_ERR_INIT;
+    struct km_deployer *deployer = km_deployer_new(profile, &sink, false, &err);
+    assert_non_null(deployer);
+    struct made normal, strange;
+    made_normal(&normal, 3);
+    made_strange(&strange);
+    assert_ok(km_deployer_run(deployer, &normal.episode, &err), err);
+    double quiet = caught.assessment.score;
+    assert_true(caught.partial);
+    assert_int_equal(caught.assessment.measure.misses, 0);
+    assert_ok(km_deployer_run(deployer, &strange.episode, &err), err);
+    assert_true(caught.assessment.score > quiet + 10);
+    assert_true(caught.assessment.measure.misses > 20);
+    assert_int_equal(caught.assessment.measure.calls, 40);
+    assert_int_equal(caught.why.call_count, KM_EXPLAIN_CALLS);
+    assert_true(caught.why.calls[0].bits >= caught.why.calls[1].bits && caught.why.calls[0].next_count > 0);
+    assert_true(caught.why.has_nearest && caught.why.extra_count > 0 && caught.why.missing_count > 0);
+    km_deployer_free(deployer);
+    km_profile_free(profile);
+}
+
+static void memory_is_bounded(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned(3000);
+    assert_true(km_profile_memory(profile) < (size_t)6 << 20);
+    km_profile_free(profile);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_strange_stands_out_and_the_terms_add_up),
+        cmocka_unit_test(maturity_grows_as_novelty_dries_up),
+        cmocka_unit_test(scoring_and_calibrating_change_nothing),
+        cmocka_unit_test(an_accepted_alarm_is_known_and_lends_no_call_set),
+        cmocka_unit_test(new_entities_add_to_the_score_once_each),
+        cmocka_unit_test(landmarks_alone_are_scored),
+        cmocka_unit_test(an_empty_profile_scores_without_calibration),
+        cmocka_unit_test(the_deployed_view_sees_the_strange_too),
+        cmocka_unit_test(memory_is_bounded),
+    };
+    return KM_RUN_TESTS(tests);
+}

@@ -1,0 +1,217 @@
+#define KM_TEST_NAME "watch"
+#include "../cm.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "daemon/profile/watch.h"
+#include "made_episodes.h"
+
+struct seen {
+    size_t judged, alarms;
+    double last_score, last_confidence;
+    enum km_release release;
+    struct km_profile *give; /* handed out once */
+};
+
+static enum km_code judged(void *context, const struct km_watch_result *r, struct km_err *err)
+{
+    (void)err;
+    struct seen *seen = context;
+    seen->judged++;
+    seen->alarms += r->alarm;
+    seen->last_score = r->assessment->score;
+    seen->last_confidence = r->confidence;
+    seen->release = r->release;
+    return KM_OK;
+}
+
+static struct km_profile *find(void *context, const struct km_profile_identity *identity)
+{
+    (void)identity;
+    struct seen *seen = context;
+    return km_steal(seen->give);
+}
+
+static void give(struct km_watch *watch, const struct km_event *event)
+{
+    struct km_err err = KM_ERR_INIT;
+    assert_ok(km_watch_event(watch, event, &err), err);
+}
+
+static void announce(struct km_watch *watch, uint8_t build, const char *package)
+{
+    struct km_event event = {.kind = KM_EVENT_ROLE, .role = 1};
+    event.role_info = (struct km_event_role){.unit = {"made.service", 12},
+                                             .name = {"made", 4},
+                                             .package = {package, strlen(package)},
+                                             .build_id_length = 20};
+    memset(event.role_info.build_id, build, 20);
+    give(watch, &event);
+}
+
+/* One thread's life, a second after the one before. */
+static void live(struct km_watch *watch, const struct made *m, uint32_t tid)
+{
+    struct km_event event = {.role = 1, .tid = tid, .tgid = tid, .feed = KM_FEED_LEARN, .kind = KM_EVENT_CALL};
+    for (size_t i = 0; i < m->episode.count; i++) {
+        event.time_ns = (uint64_t)tid * 1000000000 + i * 1000;
+        event.call = (struct km_event_call){.number = (uint16_t)km_call_number(m->packed[i])};
+        give(watch, &event);
+    }
+    event.kind = KM_EVENT_END;
+    event.state = (struct km_thread_state){0};
+    give(watch, &event);
+}
+
+static struct km_watch *new_watch(struct seen *seen, struct km_watch_config config)
+{
+    struct km_err err = KM_ERR_INIT;
+    config.context = seen;
+    config.judged = judged;
+    config.find = find;
+    struct km_watch *watch = km_watch_new(&config, &err);
+    assert_non_null(watch);
+    return watch;
+}
+
+static void learning_lasts_exactly_so_long(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct km_watch *watch =
+        new_watch(&seen, (struct km_watch_config){.learn = true, .learn_ns = UINT64_C(300000000000), .rate = 0.01});
+    announce(watch, 1, "made 1.0");
+    struct made m;
+    for (uint32_t tid = 1; tid <= 400; tid++) {
+        made_normal(&m, tid);
+        live(watch, &m, tid);
+    }
+    struct km_watch_stats stats;
+    km_watch_get_stats(watch, &stats);
+    assert_int_equal(stats.learned, 299); /* the clock starts with the ROLE event, at 0 */
+    assert_int_equal(seen.judged, 101);
+    made_strange(&m);
+    size_t before = seen.alarms;
+    live(watch, &m, 500);
+    assert_int_equal(seen.alarms, before + 1);
+    struct km_err err = KM_ERR_INIT;
+    assert_ok(km_watch_finish(watch, &err), err);
+    assert_non_null(km_watch_profile(watch, 0));
+    assert_null(km_watch_profile(watch, 1));
+    km_watch_free(watch);
+}
+
+static struct km_profile *learned(void)
+{
+    static struct km_profile_identity identity = {.unit = "made.service", .role = "made", .package = "made 1.0"};
+    struct km_episode_rule rule;
+    struct km_err err = KM_ERR_INIT;
+    memset(identity.build_id, 0, sizeof identity.build_id);
+    for (int i = 0; i < 20; i++)
+        memcpy(identity.build_id + 2 * i, "01", 2);
+    km_episode_rule_life(&rule);
+    struct km_profile *profile = km_profile_new(&identity, &rule, &err);
+    assert_non_null(profile);
+    struct made m;
+    for (unsigned i = 0; i < 400; i++) {
+        made_normal(&m, i);
+        assert_ok(km_profile_learn(profile, &m.episode, &err), err);
+    }
+    assert_ok(km_profile_calibrate(profile, &err), err);
+    return profile;
+}
+
+static void both_views_alarm_and_repeat_exactly(void **state)
+{
+    (void)state;
+    double scores[2][2];
+    for (int deployed = 0; deployed < 2; deployed++)
+        for (int run = 0; run < 2; run++) {
+            struct seen seen = {.give = learned()};
+            struct km_watch *watch =
+                new_watch(&seen, (struct km_watch_config){.deployed = deployed != 0, .rate = 0.01});
+            announce(watch, 1, "made 1.0");
+            struct made m;
+            for (uint32_t tid = 1; tid <= 50; tid++) {
+                made_normal(&m, tid);
+                live(watch, &m, tid);
+            }
+            made_strange(&m);
+            size_t before = seen.alarms;
+            live(watch, &m, 60);
+            assert_int_equal(seen.alarms, before + 1);
+            assert_true(before <= 3);
+            scores[deployed][run] = seen.last_score;
+            assert_int_equal(seen.release, KM_RELEASE_SAME);
+            km_watch_free(watch);
+        }
+    assert_true(scores[0][0] == scores[0][1]);
+    assert_true(scores[1][0] == scores[1][1]);
+}
+
+static void releases_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t build;
+        const char *package;
+        enum km_release release;
+    } rows[] = {{1, "made 1.0", KM_RELEASE_SAME},
+                {2, "made 1.1", KM_RELEASE_UPGRADE},
+                {2, "made 1.0", KM_RELEASE_UNEXPLAINED},
+                {2, "", KM_RELEASE_UNEXPLAINED}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct seen seen = {.give = learned()};
+        struct km_watch *watch = new_watch(&seen, (struct km_watch_config){.rate = 0.01});
+        announce(watch, rows[i].build, rows[i].package);
+        struct made m;
+        made_normal(&m, 1);
+        live(watch, &m, 1);
+        assert_int_equal(seen.release, rows[i].release);
+        km_watch_free(watch);
+    }
+}
+
+static void losses_lower_the_confidence(void **state)
+{
+    (void)state;
+    struct seen seen = {.give = learned()};
+    struct km_watch *watch = new_watch(&seen, (struct km_watch_config){.rate = 0.01});
+    announce(watch, 1, "made 1.0");
+    struct made m;
+    made_normal(&m, 1);
+    live(watch, &m, 1);
+    double before = seen.last_confidence;
+    struct km_event loss = {.kind = KM_EVENT_LOSS, .role = 1, .loss = {.events = 100}};
+    give(watch, &loss);
+    live(watch, &m, 2);
+    assert_true(before > 0.5 && seen.last_confidence < before / 10);
+    km_watch_free(watch);
+}
+
+static void a_role_without_profile_is_judged_as_such(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct km_watch *watch = new_watch(&seen, (struct km_watch_config){.rate = 0.01});
+    announce(watch, 1, "");
+    struct made m;
+    made_strange(&m);
+    live(watch, &m, 1);
+    assert_int_equal(seen.judged, 1);
+    assert_int_equal(seen.alarms, 0);
+    km_watch_free(watch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learning_lasts_exactly_so_long),
+        cmocka_unit_test(both_views_alarm_and_repeat_exactly),
+        cmocka_unit_test(releases_are_told_apart),
+        cmocka_unit_test(losses_lower_the_confidence),
+        cmocka_unit_test(a_role_without_profile_is_judged_as_such),
+    };
+    return KM_RUN_TESTS(tests);
+}
