@@ -2,7 +2,9 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-.PHONY: all demo check check-quick bench bench-source bench-render bench-nn format clean install deps-build deps-demo deps-test deps-bench
+BENCHES = bench-source bench-render bench-nn bench-daemon
+
+.PHONY: all demo check check-quick bench $(BENCHES) format clean install deps-build deps-demo deps-test deps-bench
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -31,9 +33,9 @@ check-quick: all
 	@tools/check-layers
 	@meson test -C $(BUILD) --quiet --no-suite integration >/dev/null 2>&1; tools/test-summary $(BUILD)/meson-logs/testlog.json
 
-bench: bench-source bench-render bench-nn
+bench: $(BENCHES)
 
-bench-source bench-render bench-nn: deps-build deps-bench
+$(BENCHES): deps-build deps-bench
 	@$(MAKE) --no-print-directory all
 	@tools/bench-json $(BUILD)/$@.json bench/$(subst -,_,$@) $(BUILD)
 

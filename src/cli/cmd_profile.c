@@ -19,7 +19,7 @@ static const struct km_option rows[] = {
      .type = KM_OPTION_TEXT,
      .argument = "YYYY-MM-DD",
      .only_flag = true,
-     .help = "with accept: the decision ends on this day (UTC)"},
+     .help = "with accept: the decision ends when this day begins (UTC)"},
     {.name = "format",
      .letter = 'f',
      .type = KM_OPTION_CHOICE,
@@ -274,7 +274,7 @@ static const struct {
     {"accept", 3, 3, act_accept}, {"rollback", 2, 2, act_rollback}, {"expire", 2, 2, act_expire},
 };
 
-/* The end of a day as nanoseconds; -1 when the text is no day. */
+/* The beginning of a day as nanoseconds; -1 when the text is no day. */
 static int64_t day_ns(const char *text)
 {
     struct tm day = {0};

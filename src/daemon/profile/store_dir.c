@@ -498,8 +498,7 @@ enum km_code km_store_rollback(struct km_store *store, const char *unit, const c
         return km_fail(err, KM_NOTFOUND, "there is no earlier version of %s, %s", unit, role);
     char note[KM_EVENT_MAX_NAME_BYTES] = "", rest[32], from[PATH_BYTES], to[PATH_BYTES];
     struct km_err ignored = KM_ERR_INIT;
-    struct km_profile *profile KM_CLEANUP(km_profile_cleanup) =
-        load_version(store, unit, role, versions[count - 1], note, &ignored);
+    km_profile_free(load_version(store, unit, role, versions[count - 1], note, &ignored));
     const char *id = strncmp(note, "accepted ", 9) == 0 ? note + 9 : NULL;
     if (id && entry_path(unit, role, "accepted", id, from, &ignored) == KM_OK &&
         entry_path(unit, role, "quarantine", id, to, &ignored) == KM_OK)
@@ -600,8 +599,7 @@ static enum km_code list_unit(struct km_store *store, const char *unit_folder, v
         name_of_folder(roles[i], entry.role, sizeof entry.role);
         struct km_store_loaded loaded;
         struct km_err unreadable = KM_ERR_INIT;
-        struct km_profile *profile KM_CLEANUP(km_profile_cleanup) =
-            km_store_load(store, entry.unit, entry.role, 0, &loaded, &unreadable);
+        km_profile_free(km_store_load(store, entry.unit, entry.role, 0, &loaded, &unreadable));
         entry.version = loaded.version;
         struct km_json *waiting KM_CLEANUP(km_json_cleanup) =
             km_store_waiting(store, entry.unit, entry.role, &unreadable);
