@@ -1,8 +1,8 @@
 /*
- * Holds a probe on a process while bench_guard.py measures it.
+ * Holds a probe on a process while bench_guard measures it.
  *
- *     bench_guard MODE PID [RING_BYTES]
- *     bench_guard ns                      prints the nanoseconds of one call in each state
+ *     bench_guard_core MODE PID [RING_BYTES]
+ *     bench_guard_core ns                      prints the nanoseconds of one call in each state
  *
  * MODE: filter (windows and landmarks become known as they come), learn, flood (reads a child that makes calls at a
  * steady rate and prints what was delivered and lost; PID is the rate per second).
@@ -51,7 +51,7 @@ static enum km_code take(void *context, const struct km_event *event, struct km_
 
 static int fail(const struct km_err *err)
 {
-    fprintf(stderr, "bench_guard: %s\n", err->text);
+    fprintf(stderr, "bench_guard_core: %s\n", err->text);
     return 1;
 }
 
@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     bool flood = argc > 1 && strcmp(argv[1], "flood") == 0;
 
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_guard filter|learn PID [RING_BYTES] | flood RATE [RING_BYTES]\n");
+        fprintf(stderr, "usage: bench_guard_core filter|learn PID [RING_BYTES] | flood RATE [RING_BYTES]\n");
         return 1;
     }
     if (argc > 3)
