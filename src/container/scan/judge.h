@@ -15,8 +15,8 @@
 #include "finding/decision.h"
 #include "finding/sink.h"
 
-/* Steps over entries, database files and records of all images together: some seconds. 100 images of 150,000 files and
- * as many owned paths pass. */
+/* Steps over entries, database files and records of all images together: about ten seconds. 1000 images of 7,000 files
+ * pass, and 50 of 150,000 files with as many owned paths. */
 #define KM_JUDGE_MAX_STEPS (UINT64_C(200) << 20)
 
 struct km_judge_options {

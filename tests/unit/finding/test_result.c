@@ -220,6 +220,48 @@ static void text_explains_what_is_above_the_threshold(void **state)
     km_results_free(results);
 }
 
+static void several_images_have_their_own_packages(void **state)
+{
+    (void)state;
+    char database[] = "unusable", detail[] = "bad\x01 line";
+    struct km_image_info images[] = {
+        {.name = "a:1", .layers = 1, .packages = {.database = "dpkg", .packages = 2, .files_intact = 1234}},
+        {.name = "b:1", .layers = 2, .packages = {.database = database, .detail = detail}},
+        {.name = "c:1", .layers = 3, .packages = {.database = "none", .packages = 1, .detail = "no lists"}},
+        {.name = "d:1", .layers = 4},
+    };
+    const struct km_integrity sum = {.database = "unusable", .packages = 3, .files_intact = 1234};
+    struct km_outcome outcome = {.integrity = &sum, .image_count = 4, .images = images, .versions = {.komainu = "0"}};
+    struct km_results *results = results_of_one(NULL, 0, &outcome);
+    memset(database, 'x', sizeof database - 1);
+    memset(detail, 'x', sizeof detail - 1);
+    struct km_json *document = json_of(results, false);
+    assert_string_equal(km_json_string(document, "packages.database", ""), "unusable");
+    assert_int_equal(km_json_integer(document, "target.images.0.packages.files_intact", 0), 1234);
+    assert_string_equal(km_json_string(document, "target.images.1.packages.database", ""), "unusable");
+    assert_string_equal(km_json_string(document, "target.images.1.packages.detail", ""), "bad\\x01 line");
+    assert_int_equal(km_json_type(km_json_find(document, "target.images.3.packages")), KM_JSON_NULL);
+    km_json_free(document);
+    char text[4096] = "";
+    text_of(results, false, text, sizeof text);
+    assert_non_null(strstr(text, "  image     a:1, 1 layer\n"
+                                 "  packages  dpkg, 2 packages; files: 1,234 as shipped"));
+    assert_non_null(strstr(text, "  image     b:1, 2 layers\n"
+                                 "  packages  the package database cannot be used: bad\\x01 line\n"
+                                 "  image     c:1, 3 layers\n"
+                                 "  packages  no lists; nothing to compare files with\n"
+                                 "  image     d:1, 4 layers\n"
+                                 "  coverage"));
+    km_results_free(results);
+    outcome.image_count = 1; /* one image is told by the sum */
+    results = results_of_one(NULL, 0, &outcome);
+    char single[4096] = "";
+    text_of(results, false, single, sizeof single);
+    assert_non_null(
+        strstr(single, "  image     a:1, 1 layer\n  packages  the package database cannot be used\n  coverage"));
+    km_results_free(results);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +274,7 @@ int main(void)
         cmocka_unit_test(json_unknown_sizes_are_null),
         cmocka_unit_test(text_never_rounds_up_to_everything),
         cmocka_unit_test(text_explains_what_is_above_the_threshold),
+        cmocka_unit_test(several_images_have_their_own_packages),
     };
     return KM_RUN_TESTS(tests);
 }
