@@ -31,9 +31,17 @@ static struct km_package_view *view_of(const uint8_t *data, size_t size, size_t 
     feed(db, "var/lib/dpkg/status.d/a", data, size, chunk, &err);
     feed(db, "var/lib/dpkg/info/a.list", (const uint8_t *)list, sizeof list - 1, chunk, &err);
     feed(db, "var/lib/dpkg/diversions", (const uint8_t *)diversions, sizeof diversions - 1, chunk, &err);
+    struct km_package_view *kept = km_package_db_view(db, &err);
+    KM_ASSERT(kept);
+    struct km_package_summary before, after;
+    km_package_view_summarize(kept, &before);
+    km_package_view_free(kept);
     struct km_package_view *view = km_package_db_finish(db, &err);
     km_package_db_free(db);
     KM_ASSERT(view);
+    km_package_view_summarize(view, &after); /* only the memory limit may make the first one unusable */
+    KM_ASSERT(before.usability == KM_PACKAGE_UNUSABLE || before.usability == after.usability);
+    KM_ASSERT(before.usability != KM_PACKAGE_USABLE || before.files == after.files);
     return view;
 }
 
