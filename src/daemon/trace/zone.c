@@ -82,8 +82,9 @@ static bool is_sensitive_by_end(struct km_bytes path)
     if (lies_in(path, "/proc") && path.length > sizeof mem - 1 &&
         memcmp(path.data + path.length - (sizeof mem - 1), mem, sizeof mem - 1) == 0)
         return true;
-    return lies_in(path, "/home") && (memmem(path.data, path.length, ssh, sizeof ssh - 1) ||
-                                      memmem(path.data, path.length, gnupg, sizeof gnupg - 1));
+    return path.data && lies_in(path, "/home") &&
+           (memmem(path.data, path.length, ssh, sizeof ssh - 1) ||
+            memmem(path.data, path.length, gnupg, sizeof gnupg - 1));
 }
 
 enum km_zone km_zone_of_path(struct km_bytes path)
