@@ -1,5 +1,6 @@
 /*
- * Seeded random numbers for training (SplitMix64, 64 bits of state that fit a register): the same seed and stream give the same numbers on every machine. Not for secrets.
+ * Seeded random numbers for training (SplitMix64): the same seed and stream give the same numbers on every machine. Not
+ * for secrets.
  * Plain data in the caller's storage; one owner at a time.
  */
 #ifndef KM_NN_SEEDED_H
