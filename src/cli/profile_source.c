@@ -127,5 +127,5 @@ enum km_code km_profile_source_quarantine(struct km_profile_source *source, cons
 {
     if (!source->store)
         return km_fail(err, KM_UNSUPPORTED, "a profile file has no quarantine; name a store");
-    return km_store_quarantine(source->store, profile, episode, assessment, km_clock_wall_ns(), NULL, err);
+    return km_store_quarantine(source->store, profile, episode, assessment, km_clock_wall_ns(), err);
 }

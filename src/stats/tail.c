@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 #define BODY_SHARE      0.90
-#define LEAST_EXCESSES  10
+#define LEAST_EXCESSES  ((size_t)10)
 #define LARGEST_SHAPE   0.9
 #define PEAKS_PER_BODY  8  /* peaks kept: window / this */
 #define REFIT_PER_BODY  16 /* values between two refits: window / this */

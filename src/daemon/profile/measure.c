@@ -3,7 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define NS_PER_S 1e9
+#define NOVELTY_COUNTS 100.0 /* one unknown window in a hundred is full novelty */
+#define NS_PER_S       1e9
 
 /* The weights and the quiet part were chosen on the development half of ADFA-LD (attack runs 1 to 3, every second
  * normal trace) and nowhere else. Outcomes, errors and rate do not occur there: theirs are cautious guesses. The short
@@ -207,8 +208,12 @@ void km_measure_episode(const struct km_reference *reference, const struct km_ep
     sequence_channels(reference, episode, out, &tally);
     out->nearest = km_nearest_find(reference->sets, episode->totals.set);
     set(out, KM_CHANNEL_SET, out->nearest.distance);
-    set(out, KM_CHANNEL_MISSING, out->nearest.missing);
-    set(out, KM_CHANNEL_VARIETY, variety_of(&episode->totals));
+    /* An episode of known windows alone is known behaviour in other proportions: what it lacks or how varied it is says
+     * something only as far as there is novelty. */
+    double novelty = NOVELTY_COUNTS * out->misses / out->calls;
+    novelty = novelty < 1 ? novelty : 1;
+    set(out, KM_CHANNEL_MISSING, novelty * out->nearest.missing);
+    set(out, KM_CHANNEL_VARIETY, novelty * variety_of(&episode->totals));
     if (tally.attr_calls > 0)
         set(out, KM_CHANNEL_ATTR, tally.attr_bits / tally.attr_calls);
     if (tally.outcomes > 0 && episode->complete)

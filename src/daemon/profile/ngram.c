@@ -325,9 +325,19 @@ static enum km_code count_attr(struct km_ngram *model, uint16_t packed, uint16_t
     return count_gram(model, attr_key(ATTR_CALL, packed, 0, 0), gram, add, err);
 }
 
-static enum km_code count_episode(struct km_ngram *model, const struct km_ngram_walk *before, const uint16_t *packed,
-                                  const uint8_t *attrs, size_t count, bool add, struct km_err *err)
+struct counted {
+    const struct km_ngram_walk *before;
+    const uint16_t *packed;
+    const uint8_t *attrs;
+    size_t count;
+};
+
+static enum km_code count_episode(struct km_ngram *model, const struct counted *episode, bool add, struct km_err *err)
 {
+    const struct km_ngram_walk *before = episode->before;
+    const uint16_t *packed = episode->packed;
+    const uint8_t *attrs = episode->attrs;
+    size_t count = episode->count;
     KM_ASSERT(count <= KM_EPISODE_MAX_CALLS);
     km_seen_clear(&model->seen);
     model->last_new = model->last_windows = 0;
@@ -351,13 +361,15 @@ static enum km_code count_episode(struct km_ngram *model, const struct km_ngram_
 enum km_code km_ngram_learn(struct km_ngram *model, const struct km_ngram_walk *before, const uint16_t *packed,
                             const uint8_t *attrs, size_t count, struct km_err *err)
 {
-    return count_episode(model, before, packed, attrs, count, true, err);
+    struct counted episode = {before, packed, attrs, count};
+    return count_episode(model, &episode, true, err);
 }
 
 enum km_code km_ngram_unlearn(struct km_ngram *model, const struct km_ngram_walk *before, const uint16_t *packed,
                               const uint8_t *attrs, size_t count, struct km_err *err)
 {
-    return count_episode(model, before, packed, attrs, count, false, err);
+    struct counted episode = {before, packed, attrs, count};
+    return count_episode(model, &episode, false, err);
 }
 
 enum km_code km_ngram_learn_windows(struct km_ngram *model, const unsigned long long *windows, size_t count,

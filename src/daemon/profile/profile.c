@@ -269,7 +269,7 @@ size_t km_profile_memory(const struct km_profile *profile)
     for (size_t i = 0; i < profile->entities.count; i++)
         bytes += strlen(profile->entities.items[i].text) + 1;
     for (size_t i = 0; i < profile->kept_count; i++)
-        bytes += profile->kept[i].count * (profile->kept[i].attrs ? 3 : 2);
+        bytes += (size_t)profile->kept[i].count * (profile->kept[i].attrs ? 3 : 2);
     for (int v = 0; v < KM_VIEWS; v++)
         bytes += profile->calibration[v].score_count * sizeof(double) * (KM_CHANNELS + 2);
     return bytes;

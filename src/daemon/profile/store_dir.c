@@ -17,7 +17,7 @@
 #define FOLDER_MODE  0750
 #define FILE_MODE    0640
 #define MAX_VERSIONS 100000
-#define MAX_NAME     (3 * KM_EVENT_MAX_NAME_BYTES)
+#define MAX_NAME     ((size_t)3 * KM_EVENT_MAX_NAME_BYTES)
 #define PATH_BYTES   4096
 #define MAX_ROLES    65536
 #define NS_PER_DAY   (86400 * KM_NS_PER_S)
@@ -250,7 +250,7 @@ static enum km_code list_versions(struct km_store *store, const char *unit, cons
         *out = km_calloc(count + 1, sizeof **out, SIZE_MAX, err);
         code = *out ? KM_OK : err->code;
     }
-    for (size_t i = 0; code == KM_OK && i < count; i++)
+    for (size_t i = 0; *out && names && i < count; i++)
         (*out)[(*out_count)++] = (unsigned)strtoul(names[i] + 1, NULL, 10);
     free_names(names, count);
     return code;
@@ -359,7 +359,7 @@ enum km_code km_store_save(struct km_store *store, const struct km_profile *prof
 static struct km_json *read_json(struct km_store *store, const char *path, struct km_err *err)
 {
     char *text KM_CLEANUP(km_cleanup_free) = NULL;
-    size_t length;
+    size_t length = 0;
     if (read_file(store, path, KM_QUARANTINE_MAX_BYTES, &text, &length, err) != KM_OK)
         return NULL;
     return km_json_parse(text, length, KM_QUARANTINE_MAX_BYTES, err);
@@ -389,7 +389,7 @@ static enum km_code entry_path(const char *unit, const char *role, const char *f
 
 enum km_code km_store_quarantine(struct km_store *store, const struct km_profile *profile,
                                  const struct km_episode *episode, const struct km_assessment *assessment,
-                                 int64_t wall_ns, char *out_id, struct km_err *err)
+                                 int64_t wall_ns, struct km_err *err)
 {
     const struct km_profile_identity *who = km_profile_get_identity(profile);
     char id[KM_STORE_ID_BYTES], path[PATH_BYTES], folder[PATH_BYTES];
@@ -418,10 +418,7 @@ enum km_code km_store_quarantine(struct km_store *store, const struct km_profile
             return km_fail(err, KM_LIMIT, "more than %d alarms of %s wait for a decision", KM_STORE_MAX_QUARANTINE,
                            who->unit);
     }
-    code = write_json(store, path, entry, err);
-    if (code == KM_OK && out_id)
-        memcpy(out_id, id, sizeof id);
-    return code;
+    return write_json(store, path, entry, err);
 }
 
 /* All entries of a folder of a role; unreadable ones are left out. */

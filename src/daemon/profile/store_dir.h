@@ -56,10 +56,10 @@ enum km_code km_store_save(struct km_store *store, const struct km_profile *prof
                            struct km_err *err) KM_MUST_USE;
 
 /* Puts an alarm into quarantine; the id is made from what was new in it, so the same novelty waits once and is counted.
- * out_id may be NULL. */
+ */
 enum km_code km_store_quarantine(struct km_store *store, const struct km_profile *profile,
                                  const struct km_episode *episode, const struct km_assessment *assessment,
-                                 int64_t wall_ns, char *out_id, struct km_err *err) KM_MUST_USE;
+                                 int64_t wall_ns, struct km_err *err) KM_MUST_USE;
 
 /* The waiting alarms of a role as a JSON array, oldest first; the caller frees it. NULL: KM_IO, KM_NOMEM. */
 struct km_json *km_store_waiting(struct km_store *store, const char *unit, const char *role,

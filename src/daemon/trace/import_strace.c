@@ -188,37 +188,37 @@ enum km_code km_import_strace_finish(struct km_import *import, struct km_err *er
     return code;
 }
 
-/* The n-th string in quotes, unescaped (octal, \n, \" and kin) into out. Returns its length. */
+/* The byte that an escape stands for; *c is at the backslash and moves to the escape's last character. */
+static char unescape(const char **c, const char *end)
+{
+    const char *at = *c + 1;
+    if (at >= end)
+        return '\\';
+    if (*at < '0' || *at > '7') {
+        *c = at;
+        return *at == 'n' ? '\n' : *at == 't' ? '\t' : *at;
+    }
+    unsigned v = 0;
+    for (int i = 0; i < 3 && at < end && *at >= '0' && *at <= '7'; i++)
+        v = v * 8 + (unsigned)(*at++ - '0');
+    *c = at - 1;
+    return (char)v;
+}
+
+/* The n-th string in quotes, unescaped, into out. Returns its length. */
 static size_t quoted(struct span args, unsigned index, char *out, size_t room)
 {
     size_t n = 0;
     bool inside = false, found = false;
     for (const char *c = args.at; c < args.end; c++) {
         if (*c == '"') {
-            if (inside && found)
+            if (found)
                 return n;
             inside = !inside;
             found = inside && index-- == 0;
             continue;
         }
-        if (!inside)
-            continue;
-        char byte = *c;
-        if (byte == '\\' && c + 1 < args.end) {
-            c++;
-            byte = *c;
-            if (byte >= '0' && byte <= '7') {
-                unsigned v = 0;
-                for (int i = 0; i < 3 && c < args.end && *c >= '0' && *c <= '7'; i++)
-                    v = v * 8 + (unsigned)(*c++ - '0');
-                c--;
-                byte = (char)v;
-            } else if (byte == 'n') {
-                byte = '\n';
-            } else if (byte == 't') {
-                byte = '\t';
-            }
-        }
+        char byte = inside && *c == '\\' ? unescape(&c, args.end) : *c;
         if (found && n < room)
             out[n++] = byte;
     }
