@@ -1,13 +1,17 @@
 #include "container/scan/hashlist.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/mem.h"
 
-#define MAX_TEXT_BYTES ((size_t)256 << 20)
+#define MAX_TEXT_BYTES ((size_t)64 << 20) /* of the names */
 
 struct row {
     uint8_t sha256[KM_SHA256_BYTES];
@@ -75,33 +79,73 @@ static enum km_code add_line(struct km_hashlist *list, const char *label, const 
     return code;
 }
 
+/* A list that is being read. */
+struct reading {
+    struct km_hashlist *list;
+    const char *label;
+    size_t line; /* the next one's number */
+};
+
+/* Complete lines of text, and with `last` also what is behind the final newline; *out_used: how far it got. */
+static enum km_code add_lines(struct reading *reading, const char *text, size_t length, bool last, size_t *out_used,
+                              struct km_err *err)
+{
+    size_t at = 0;
+    for (; at < length; reading->line++) {
+        const char *end = memchr(text + at, '\n', length - at);
+        if (!end && !last && length - at <= KM_HASHLIST_MAX_LINE_BYTES)
+            break;
+        size_t line_length = end ? (size_t)(end - (text + at)) : length - at;
+        if (add_line(reading->list, reading->label, text + at, line_length, err) != KM_OK)
+            return km_err_wrap(err, "%s:%zu", reading->label, reading->line);
+        at += line_length + 1;
+    }
+    *out_used = at < length ? at : length;
+    return KM_OK;
+}
+
 enum km_code km_hashlist_add_text(struct km_hashlist *list, const char *label, const char *text, size_t length,
                                   struct km_err *err)
 {
-    const char *own_label = km_arena_strndup(list->arena, label, strlen(label), err);
-    if (!own_label)
-        return err->code;
-    size_t line = 1;
-    for (size_t at = 0; at < length; line++) {
-        const char *end = memchr(text + at, '\n', length - at);
-        size_t line_length = end ? (size_t)(end - (text + at)) : length - at;
-        if (add_line(list, own_label, text + at, line_length, err) != KM_OK)
-            return km_err_wrap(err, "%s:%zu", label, line);
-        at += line_length + 1;
+    struct reading reading = {list, km_arena_strndup(list->arena, label, strlen(label), err), 1};
+    size_t used = 0;
+    return reading.label ? add_lines(&reading, text, length, true, &used, err) : err->code;
+}
+
+/* A long list is not held as text, too. */
+static enum km_code add_descriptor(struct reading *reading, int fd, const char *path, struct km_err *err)
+{
+    char block[(size_t)16 << 10];
+    size_t have = 0;
+    for (;;) {
+        ssize_t got = read(fd, block + have, sizeof block - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return km_fail_errno(err, errno, "cannot read %s", path);
+        have += (size_t)got;
+        size_t used = 0;
+        enum km_code code = add_lines(reading, block, have, got == 0, &used, err);
+        if (code != KM_OK || got == 0)
+            return code;
+        have -= used;
+        memmove(block, block + used, have);
     }
-    return KM_OK;
 }
 
 enum km_code km_hashlist_add_file(struct km_hashlist *list, const char *path, struct km_err *err)
 {
-    struct km_buf text;
-    km_buf_init(&text, MAX_TEXT_BYTES);
+    /* O_NONBLOCK: a FIFO must be refused, not waited for. */
+    int fd KM_CLEANUP(km_cleanup_close) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return km_fail_errno(err, errno, "cannot open %s", path);
+    if (!S_ISREG(status.st_mode))
+        return km_fail(err, KM_FORMAT, "%s is not a regular file", path);
     const char *slash = strrchr(path, '/');
-    enum km_code code = km_buf_append_file(&text, path, err);
-    if (code == KM_OK)
-        code = km_hashlist_add_text(list, slash ? slash + 1 : path, km_buf_text(&text), text.length, err);
-    km_buf_done(&text);
-    return code;
+    const char *name = slash ? slash + 1 : path;
+    struct reading reading = {list, km_arena_strndup(list->arena, name, strlen(name), err), 1};
+    return reading.label ? add_descriptor(&reading, fd, path, err) : err->code;
 }
 
 static int compare_rows(const void *a, const void *b)

@@ -1,6 +1,7 @@
 /*
  * Lists of SHA-256 hashes of files that must be found: one "<64 hex digits> [name]" a line, "#" starts a comment.
  *
+ * Memory: 48 bytes a hash, and at most 64 MB for all names. A file is read in pieces.
  * Lifecycle: km_hashlist_new, add files, km_hashlist_seal, then find from any thread; km_hashlist_free.
  */
 #ifndef KM_CONTAINER_SCAN_HASHLIST_H

@@ -2,7 +2,9 @@
 #include "../cm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "container/scan/hashlist.h"
 
@@ -67,6 +69,40 @@ static void files_that_cannot_be_read_are_named(void **state)
     km_hashlist_free(list);
 }
 
+/* Longer than any block that it could be read in, so that lines are cut; the last one has no newline. */
+static void long_files_are_read_to_the_last_line(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000 };
+    struct km_err err = KM_ERR_INIT;
+    char path[] = "/tmp/hashlist.XXXXXX";
+    int fd = mkstemp(path);
+    FILE *file = fdopen(fd, "w");
+    assert_non_null(file);
+    for (int i = 0; i < COUNT; i++)
+        fprintf(file, "%s%064x  name %d", i ? "\n" : "", (unsigned)i, i);
+    assert_int_equal(fclose(file), 0);
+    struct km_hashlist *list = km_hashlist_new(&err);
+    assert_ok(km_hashlist_add_file(list, path, &err), err);
+    km_hashlist_seal(list);
+    assert_int_equal(km_hashlist_count(list), COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint8_t hash[KM_SHA256_BYTES] = {[30] = (uint8_t)(i >> 8), [31] = (uint8_t)i};
+        char name[32];
+        struct km_hash_match match;
+        snprintf(name, sizeof name, "name %u", i);
+        assert_true(km_hashlist_find(list, hash, &match));
+        assert_string_equal(match.name, name);
+    }
+    km_hashlist_free(list);
+    assert_int_equal(truncate(path, 65 + 40), 0);
+    list = km_hashlist_new(&err);
+    assert_int_equal(km_hashlist_add_file(list, path, &err), KM_FORMAT);
+    assert_non_null(strstr(err.text, ":2: "));
+    km_hashlist_free(list);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void an_empty_list_finds_nothing(void **state)
 {
     (void)state;
@@ -84,7 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_comments_are_read), cmocka_unit_test(a_bad_line_is_named_and_refused),
         cmocka_unit_test(an_endless_line_is_refused),  cmocka_unit_test(files_that_cannot_be_read_are_named),
-        cmocka_unit_test(an_empty_list_finds_nothing),
+        cmocka_unit_test(an_empty_list_finds_nothing), cmocka_unit_test(long_files_are_read_to_the_last_line),
     };
     return KM_RUN_TESTS(tests);
 }
