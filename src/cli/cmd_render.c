@@ -465,6 +465,9 @@ static int run(const struct km_options *given, int operand_count, char **operand
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    struct sigaction present;
+    if (sigaction(SIGHUP, NULL, &present) == 0 && present.sa_handler != SIG_IGN) /* nohup stays in force */
+        (void)sigaction(SIGHUP, &action, NULL);
     if (code == KM_OK)
         code = open_input(options.file, &input, &err);
     if (code == KM_OK)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/newfile.h"
+#include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/progress.h"
 #include "cli/scan_targets.h"
@@ -106,6 +107,9 @@ static void catch_interrupts(void)
     sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    struct sigaction present;
+    if (sigaction(SIGHUP, NULL, &present) == 0 && present.sa_handler != SIG_IGN) /* nohup stays in force */
+        (void)sigaction(SIGHUP, &action, NULL);
 }
 
 static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
@@ -355,6 +359,14 @@ static enum km_code give_results(const struct scan *scan, struct km_err *err)
     return code;
 }
 
+/* The name may come from a list of images: it is escaped like any other hostile text. */
+static void print_failure(const char *target, const struct km_err *error)
+{
+    char name[1024];
+    km_text_escape(target, strlen(target), name, sizeof name);
+    fprintf(stderr, "komainu: scan: %s: %s\n", name, error->text);
+}
+
 static int run(const struct km_options *options, int operand_count, char **operands)
 {
     struct km_err err = KM_ERR_INIT;
@@ -373,7 +385,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     for (size_t i = 0; i < km_results_count(scan.results); i++) {
         const struct km_result *result = km_results_get(scan.results, i);
         if (result->outcome.error)
-            fprintf(stderr, "komainu: scan: %s: %s\n", result->target.name, result->outcome.error->text);
+            print_failure(result->target.name, result->outcome.error);
     }
     return exit_of_results(scan.results, km_options_text(options, "fail-on"));
 }

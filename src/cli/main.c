@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cmd.h"
 
@@ -18,6 +20,24 @@ static void print_usage(FILE *out)
     fprintf(out, "\n'komainu COMMAND --help' explains a command.\n");
 }
 
+/* What is opened later must not become a standard stream by its number: a message would land in a result's file.
+ * Opened the wrong way round, the stand-in fails as the closed descriptor would. */
+static void occupy_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest free number */
+}
+
+/* A full disk under stdout must not look like success. */
+static int end_output(const char *who, int status)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || status == KM_EXIT_ERROR)
+        return status;
+    fprintf(stderr, "komainu%s%s: cannot write to standard output\n", *who ? ": " : "", who);
+    return KM_EXIT_ERROR;
+}
+
 static int run_command(const struct km_cmd *cmd, int argc, char **argv)
 {
     struct km_err err = KM_ERR_INIT;
@@ -25,7 +45,7 @@ static int run_command(const struct km_cmd *cmd, int argc, char **argv)
     int first_operand = 0;
     enum km_code code = km_options_read(cmd, argc, argv, &options, &first_operand, &err);
     if (code == KM_CANCELLED)
-        return KM_EXIT_OK; /* --help */
+        return end_output(cmd->name, KM_EXIT_OK); /* --help */
     if (code != KM_OK) {
         fprintf(stderr, "komainu: %s: %s\n", cmd->name, err.text);
         return KM_EXIT_ERROR;
@@ -38,16 +58,12 @@ static int run_command(const struct km_cmd *cmd, int argc, char **argv)
         status = cmd->run(options, argc - first_operand, argv + first_operand);
     }
     km_options_free(options);
-    /* A full disk under stdout must not look like success. */
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status != KM_EXIT_ERROR) {
-        fprintf(stderr, "komainu: %s: cannot write to standard output\n", cmd->name);
-        status = KM_EXIT_ERROR;
-    }
-    return status;
+    return end_output(cmd->name, status);
 }
 
 int main(int argc, char **argv)
 {
+    occupy_standard_streams();
     /* Archive names are decoded by libraries that ask the locale; UTF-8 must not depend on the user's. */
     if (!setlocale(LC_CTYPE, "C.UTF-8"))
         (void)setlocale(LC_CTYPE, "");
@@ -58,7 +74,7 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
-        return KM_EXIT_OK;
+        return end_output("", KM_EXIT_OK);
     }
     const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
     for (size_t i = 0; km_commands[i]; i++)

@@ -15,6 +15,7 @@
 #define MAX_OPTIONS           48
 #define MAX_TEXTS             1024
 #define MAX_CONFIG_FILE_BYTES ((size_t)1 << 20)
+#define PLACE_BYTES           4200 /* a path and a line number */
 #define NO_PREFIX_CODE        1000 /* getopt's value of --no-<row> is this + row */
 #define COMMAND_LINE          "command line"
 #define ROW_CODE              2000 /* … and of --<row> this + row, so that no letter collides */
@@ -171,22 +172,21 @@ static enum km_code set_from_json(struct km_options *options, size_t i, const st
     return code;
 }
 
-/* Where a key stands: YAML values carry no line, so the text is searched; only for messages. */
-static unsigned line_of(const char *text, const char *key)
+/* "FILE:LINE" of a key, for messages. YAML values carry no line, so the text is searched; a key that was written with
+ * escapes is not found and gives "FILE". */
+static void place_of(const char *path, const char *text, const char *key, char *out, size_t out_bytes)
 {
     size_t length = strlen(key);
     unsigned line = 1;
-    for (const char *at = text; *at;) {
-        const char *start = at + strspn(at, " \t\"'");
-        if (strncmp(start, key, length) == 0 && strchr(":\"' \t", start[length]) && start[length] != '\0')
-            return line;
-        at += strcspn(at, "\n");
-        if (*at == '\n') {
-            at++;
-            line++;
+    for (const char *at = text; *at; at++) {
+        line += at > text && at[-1] == '\n';
+        bool begins = at == text || strchr(" \t\n\"'{,", at[-1]);
+        if (begins && strncmp(at, key, length) == 0 && at[length] != '\0' && strchr(":\"' \t", at[length])) {
+            snprintf(out, out_bytes, "%s:%u", path, line);
+            return;
         }
     }
-    return 0;
+    snprintf(out, out_bytes, "%s", path);
 }
 
 static const struct km_cmd *find_command(const char *name)
@@ -210,17 +210,20 @@ static enum km_code read_section(struct km_options *options, const char *path, c
                                  const struct km_json *members, struct km_err *err)
 {
     const struct km_cmd *cmd = find_command(section);
+    char place[PLACE_BYTES];
+    place_of(path, text, section, place, sizeof place);
     if (!cmd)
-        return km_fail(err, KM_FORMAT, "%s:%u: '%s' is no command of komainu", path, line_of(text, section), section);
+        return km_fail(err, KM_FORMAT, "%s: '%s' is no command of komainu", place, section);
     for (size_t i = 0; i < km_json_size(members); i++) {
         const char *key = km_json_key_at(members, i);
+        place_of(path, text, key, place, sizeof place);
         if (!find_configurable(cmd, key))
-            return km_fail(err, KM_FORMAT, "%s:%u: '%s' is no option of %s", path, line_of(text, key), key, section);
+            return km_fail(err, KM_FORMAT, "%s: '%s' is no option of %s", place, key, section);
         if (cmd != options->cmd)
             continue;
         enum km_code code = set_from_json(options, row_of(options, key), km_json_at(members, i), path, err);
         if (code != KM_OK)
-            return km_err_wrap(err, "%s:%u", path, line_of(text, key));
+            return km_err_wrap(err, "%s", place);
     }
     return KM_OK;
 }

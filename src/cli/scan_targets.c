@@ -62,7 +62,9 @@ static enum km_code add_rows(struct km_scan_items *items, const char *target, co
         if (row->reference && snprintf(spec, sizeof spec, "registry:%s", row->reference) < (int)sizeof spec)
             snprintf(name, sizeof name, "%s: %s (%s)", target, row->name, row->reference);
         else
-            km_fail(&problem, KM_FORMAT, "%s", row->error ? row->error : "the reference is too long");
+            km_fail(&problem, KM_FORMAT, "the reference is too long");
+        if (row->error) /* escaped when it was made */
+            snprintf(problem.text, sizeof problem.text, "%s", row->error);
         if (add_item(items, name, *spec ? spec : NULL, &problem, err) != KM_OK)
             return err->code;
     }

@@ -85,6 +85,12 @@ static void print_layer(const struct printer *printer, const struct km_result *r
         fprintf(printer->out, "      replaced by a later layer, %.19s; still in the image\n", subject->replaced_by);
 }
 
+/* An archive's member may be called "", or "..", which is no name within the file system. */
+static void print_path(const struct printer *printer, const char *path)
+{
+    print_escaped(printer, path && *path ? path : "(no name)");
+}
+
 static enum km_code print_evidence(const struct printer *printer, const struct km_finding *finding, struct km_err *err)
 {
     struct km_buf sentence;
@@ -132,7 +138,7 @@ static enum km_code print_finding(const struct printer *printer, const struct km
     bool noted = finding->verdict < KM_VERDICT_SUSPICIOUS;
     fprintf(printer->out, "\n  %s%-10s%s %.2f  ", noted ? "" : colour_of(printer, finding->verdict),
             noted ? "noted" : km_verdict_to_string(finding->verdict), noted ? "" : plain(printer), finding->score);
-    print_escaped(printer, finding->subject.path ? finding->subject.path : "");
+    print_path(printer, finding->subject.path);
     fputc('\n', printer->out);
     print_layer(printer, result, &finding->subject);
     if (finding->package) {
@@ -156,7 +162,7 @@ static void print_noted(const struct printer *printer, const struct km_result *r
     for (size_t i = first; i < result->finding_count && i < first + NOTED_SHOWN; i++) {
         const struct km_finding *finding = &result->findings[i];
         fprintf(printer->out, "    %.2f  ", finding->score);
-        print_escaped(printer, finding->subject.path ? finding->subject.path : "");
+        print_path(printer, finding->subject.path);
         for (size_t k = 0; k < finding->evidence_count; k++)
             fprintf(printer->out, "%s%s", k ? ", " : "  (", finding->evidence[k].id);
         fputs(finding->evidence_count ? ")\n" : "\n", printer->out);
@@ -168,7 +174,13 @@ static void print_noted(const struct printer *printer, const struct km_result *r
     }
 }
 
-static void print_integrity(const struct printer *printer, const struct km_integrity *integrity)
+static bool is_whole(const struct km_result *result)
+{
+    const struct km_coverage *coverage = &result->outcome.coverage;
+    return coverage->gaps == 0 && coverage->bytes_examined == coverage->bytes_total && !result->outcome.error;
+}
+
+static void print_integrity(const struct printer *printer, const struct km_integrity *integrity, bool whole)
 {
     static const char *const names[] = {" as shipped", " configuration", " without checksum", " changed", " unowned"};
     const uint64_t counts[] = {integrity->files_intact, integrity->files_configuration, integrity->files_unchecked,
@@ -178,7 +190,7 @@ static void print_integrity(const struct printer *printer, const struct km_integ
         if (integrity->detail)
             print_escaped(printer, integrity->detail);
         else
-            fputs("no package database in the image", printer->out);
+            fputs(whole ? "no package database in the image" : "no package database in what was read", printer->out);
         fputs("; nothing to compare files with\n", printer->out);
         return;
     }
@@ -222,10 +234,10 @@ static void print_images(const struct printer *printer, const struct km_result *
         if (!bare)
             print_image(printer, image);
         if (outcome->image_count > 1 && image->packages.database)
-            print_integrity(printer, &image->packages);
+            print_integrity(printer, &image->packages, is_whole(result));
     }
     if (outcome->image_count <= 1 && outcome->integrity)
-        print_integrity(printer, outcome->integrity);
+        print_integrity(printer, outcome->integrity, is_whole(result));
 }
 
 static void print_gap(const struct printer *printer, const struct km_gap *gap)
@@ -267,7 +279,7 @@ static void print_examined(const struct printer *printer, const struct km_covera
 static void print_coverage(const struct printer *printer, const struct km_result *result)
 {
     const struct km_coverage *coverage = &result->outcome.coverage;
-    bool whole = coverage->gaps == 0 && coverage->bytes_examined == coverage->bytes_total && !result->outcome.error;
+    bool whole = is_whole(result);
     fputs("  coverage  ", printer->out);
     if (coverage->files_total == 0 && !whole)
         fputs("nothing was examined", printer->out);

@@ -12,7 +12,8 @@
 #define MAX_LINKS           1000000
 #define MAX_LINK_TEXT_BYTES ((size_t)32 << 20)
 /* Zeros of a sparse file's holes that are hashed; what is larger keeps no hash, since hashing 8 GB of nothing that the
- * image does not even store is the attacker's gain. The hole itself counts as examined: it is known to be zero. */
+ * image does not even store is the attacker's gain. The hole itself counts as examined, for it is known to be zero;
+ * that the file was not looked up in the lists of hashes is a gap, or a hole would hide any file from them. */
 #define MAX_HASHED_HOLE_BYTES ((uint64_t)64 << 20)
 
 /* An open file. As many as the source nests; kept for reuse. */
@@ -27,6 +28,7 @@ struct open_file {
     uint64_t holes;
     unsigned depth;
     bool hashable;
+    char *path; /* kept while there are hashes to be found, for the gap of finish_record; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;
 };
@@ -43,6 +45,7 @@ struct km_examine {
     struct km_arena *link_texts;
     struct km_examine_link *links;
     size_t link_count, link_capacity;
+    uint64_t gaps;
 };
 
 static struct open_file *take_open_file(struct km_examine *examine, struct km_err *err)
@@ -76,6 +79,7 @@ static void free_list(struct open_file *file)
         struct open_file *next = file->next;
         km_digest_free(file->sha256);
         km_digest_free(file->md5);
+        free(file->path);
         free(file);
         file = next;
     }
@@ -153,6 +157,11 @@ static enum km_code begin(void *context, const struct km_entry *entry, void **ou
     file->next = examine->open;
     examine->open = file;
     *out_state = file;
+    if (examine->options->hashes && km_hashlist_count(examine->options->hashes) > 0) {
+        file->path = km_strndup(entry->path, strlen(entry->path), err);
+        if (!file->path)
+            return err->code;
+    }
     if (entry->depth == 0 && begin_picture(examine, entry, record, err) != KM_OK)
         return err->code;
     if (entry->depth == 0 && km_package_wants(entry->path) != KM_PACKAGE_FILE_NONE)
@@ -217,6 +226,17 @@ static enum km_code data(void *context, void *state, uint64_t offset, const void
     return KM_OK;
 }
 
+static enum km_code tell_unhashed(struct km_examine *examine, const struct open_file *file, struct km_err *err)
+{
+    const struct km_gap gap = {.reason = KM_GAP_LIMIT,
+                               .where = file->path,
+                               .offset = UINT64_MAX,
+                               .bytes = file->received,
+                               .detail = "holes too large to be hashed: not compared with the hash lists"};
+    examine->gaps++;
+    return examine->options->sink->gap(examine->options->sink->context, &gap, err);
+}
+
 static enum km_code finish_record(struct km_examine *examine, struct open_file *file, bool complete, struct km_err *err)
 {
     struct km_record *record = file->record;
@@ -224,6 +244,8 @@ static enum km_code finish_record(struct km_examine *examine, struct open_file *
     record->complete = complete && file->hashable;
     record->format = (uint8_t)km_fileformat_detect(file->head, file->head_bytes);
     record->is_eicar = complete && km_fileformat_is_eicar(file->head, file->head_bytes, file->received);
+    if (complete && file->path && file->holes > MAX_HASHED_HOLE_BYTES)
+        return tell_unhashed(examine, file, err);
     if (!record->complete)
         return KM_OK;
     uint8_t sha256[KM_SHA256_BYTES];
@@ -243,6 +265,8 @@ static void close_file(struct km_examine *examine, struct open_file *file)
             *at = file->next;
             break;
         }
+    free(file->path);
+    file->path = NULL;
     file->next = examine->unused;
     examine->unused = file;
 }
@@ -318,6 +342,11 @@ const struct km_entry_sink *km_examine_sink(const struct km_examine *examine)
 const struct km_records *km_examine_records(const struct km_examine *examine)
 {
     return examine->records;
+}
+
+uint64_t km_examine_gaps(const struct km_examine *examine)
+{
+    return examine->gaps;
 }
 
 struct km_package_db *km_examine_packages(struct km_examine *examine)

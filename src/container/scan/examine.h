@@ -31,6 +31,8 @@ void km_examine_free(struct km_examine *examine);
 const struct km_entry_sink *km_examine_sink(const struct km_examine *examine);
 
 const struct km_records *km_examine_records(const struct km_examine *examine);
+/* How many gaps it gave to the sink beside those of the source: files that could not be compared with the hashes. */
+uint64_t km_examine_gaps(const struct km_examine *examine);
 struct km_package_db *km_examine_packages(struct km_examine *examine);
 /* The database file with a record's package_file number, or NULL for 0. */
 struct km_package_file *km_examine_package_file(const struct km_examine *examine, uint32_t number);

@@ -77,7 +77,7 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
     if (code != KM_OK)
         return code;
     struct km_coverage coverage = *km_source_coverage(source);
-    coverage.gaps += judgement.gaps;
+    coverage.gaps += judgement.gaps + km_examine_gaps(examine);
     const struct km_outcome outcome = {
         .scheme = km_source_scheme(source),
         .verdict = overall_verdict(judgement.verdict, &coverage, &cause),

@@ -35,6 +35,7 @@ struct inflate {
     uint64_t produced;
     bool faulty;
     struct km_fault fault;
+    size_t zstd_wants; /* input for the rest of the header or block */
     union {
         z_stream gzip;
         ZSTD_DStream *zstd;
@@ -114,6 +115,7 @@ static enum step open_zstd(struct inflate *self)
     if (!self->decoder.zstd)
         return STEP_NOMEM;
     self->open = true;
+    self->zstd_wants = ZSTD_initDStream(self->decoder.zstd);
     (void)ZSTD_DCtx_setParameter(self->decoder.zstd, ZSTD_d_windowLogMax, window_log);
     return STEP_MORE;
 }
@@ -182,9 +184,10 @@ static enum step step_gzip(struct inflate *self, struct window *window)
     return result == Z_OK || result == Z_BUF_ERROR ? STEP_MORE : STEP_DAMAGED;
 }
 
+/* The library forgets what it put out in the call that fails, so each call gets one block at most. */
 static enum step step_zstd(struct inflate *self, struct window *window)
 {
-    ZSTD_inBuffer in = {window->in, window->in_left, 0};
+    ZSTD_inBuffer in = {window->in, self->zstd_wants < window->in_left ? self->zstd_wants : window->in_left, 0};
     ZSTD_outBuffer out = {window->out, window->out_left, 0};
     size_t result = ZSTD_decompressStream(self->decoder.zstd, &out, &in);
     window->in += in.pos;
@@ -202,6 +205,7 @@ static enum step step_zstd(struct inflate *self, struct window *window)
     }
     if (!charge(self, ZSTD_sizeof_DStream(self->decoder.zstd)))
         return STEP_LIMIT;
+    self->zstd_wants = result;
     return result == 0 ? STEP_MEMBER_END : STEP_MORE;
 }
 

@@ -168,6 +168,7 @@ static enum km_code read_member(struct km_members *members, struct km_piece *out
         return KM_OK;
     if ((result == ARCHIVE_OK || result == ARCHIVE_WARN) && length > 0) {
         *out = (struct km_piece){.offset = (uint64_t)offset, .bytes = bytes, .length = length};
+        unpack->broken = result == ARCHIVE_WARN; /* a wrong checksum or size comes with the last block */
         return KM_OK;
     }
     unpack->broken = true;
