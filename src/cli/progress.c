@@ -38,25 +38,36 @@ static void format_bar(const struct km_progress *progress, char *out)
     out[BAR_COLUMNS] = '\0';
 }
 
+/* The label gives way to the numbers: its end is what tells one target from the next. */
+static void format_label(const char *label, size_t room, char *out, size_t out_bytes)
+{
+    size_t length = strlen(label);
+    const char *end = label + (length > room ? length - room : 0);
+    while (((unsigned char)*end & 0xc0) == 0x80) /* not into a character */
+        end++;
+    snprintf(out, out_bytes, "%s%s", end, *end ? "  " : "");
+}
+
 size_t km_progress_format(const struct km_progress *progress, int64_t now_ns, unsigned columns, char *out,
                           size_t out_bytes)
 {
-    char done[32], total[32], rate[32], left[32], bar[BAR_COLUMNS + 1], line[512];
+    char done[32], total[32], rate[32], left[32], bar[BAR_COLUMNS + 1], numbers[192], label[512];
     double seconds = (double)(now_ns - progress->start_ns) / (double)KM_NS_PER_S;
     double per_second = seconds > 0 ? (double)progress->done / seconds : 0;
     km_text_format_bytes(progress->done, done, sizeof done);
     km_text_format_bytes((uint64_t)per_second, rate, sizeof rate);
     if (progress->total == UINT64_MAX) {
-        snprintf(line, sizeof line, "%s  %s  %s/s", progress->label, done, rate);
+        snprintf(numbers, sizeof numbers, "%s  %s/s", done, rate);
     } else {
         uint64_t rest = progress->total > progress->done ? progress->total - progress->done : 0;
         km_text_format_bytes(progress->total, total, sizeof total);
         km_text_format_seconds(per_second > 0 ? (double)rest / per_second : -1, left, sizeof left);
         format_bar(progress, bar);
-        snprintf(line, sizeof line, "%s  [%s]  %s of %s  %s/s  %s left", progress->label, bar, done, total, rate, left);
+        snprintf(numbers, sizeof numbers, "[%s]  %s of %s  %s/s  %s left", bar, done, total, rate, left);
     }
-    size_t width = columns > 1 ? columns - 1 : 1;
-    int length = snprintf(out, out_bytes, "%.*s", (int)width, line);
+    size_t width = columns > 1 ? columns - 1 : 1, needed = strlen(numbers) + 2;
+    format_label(progress->label, width > needed ? width - needed : 0, label, sizeof label);
+    int length = snprintf(out, out_bytes, "%s%.*s", label, (int)(width - strlen(label)), numbers);
     return length < 0 ? 0 : (size_t)length;
 }
 

@@ -11,13 +11,13 @@
 #include "base/err.h"
 
 struct km_progress {
-    char label[64];
+    char label[256];
     bool shown; /* standard error is a terminal and the user did not say no */
     int64_t start_ns, drawn_ns;
     uint64_t done, total;
 };
 
-/* label is escaped and cut. wanted: false never shows anything. */
+/* label is escaped, and cut at its start when the line is short. wanted: false never shows anything. */
 void km_progress_begin(struct km_progress *progress, const char *label, bool wanted);
 
 /* total may be UINT64_MAX (unknown) and may change. */

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "cli/progress.h"
 
+#define COLUMNS_MAX 200
+
 static const char *line_of(uint64_t done, uint64_t total, int64_t seconds, unsigned columns)
 {
     static char line[256];
@@ -44,13 +46,57 @@ static void a_narrow_terminal_cuts_the_line(void **state)
     assert_int_equal(strlen(line_of(500000000, 2000000000, 5, 0)), 1);
 }
 
+static void make(const char *label, uint64_t total, struct km_progress *out)
+{
+    km_progress_begin(out, label, false);
+    out->start_ns = 0;
+    out->done = 50000000;
+    out->total = total;
+}
+
+static void numbers_outlive_the_label(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label;
+        unsigned columns;
+        const char *line;
+    } rows[] = {
+        {"a.tar", 80, "a.tar  [############............]  50.0 MB of 100 MB  50.0 MB/s  1 s left"},
+        {"/images/from/yesterday/base.tar", 80,
+         "ay/base.tar  [############............]  50.0 MB of 100 MB  50.0 MB/s  1 s left"},
+        {"a.tar", 20, "[############......"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct km_progress progress;
+        char line[COLUMNS_MAX + 8];
+        make(rows[i].label, 100000000, &progress);
+        size_t length = km_progress_format(&progress, KM_NS_PER_S, rows[i].columns, line, sizeof line);
+        assert_int_equal(length, strlen(line));
+        assert_true(length < rows[i].columns);
+        assert_string_equal(line, rows[i].line);
+    }
+}
+
+static void a_label_is_not_cut_within_a_character(void **state)
+{
+    (void)state;
+    struct km_progress progress;
+    make("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e.tar", UINT64_MAX, &progress);
+    for (unsigned columns = 1; columns <= 60; columns++) {
+        char line[COLUMNS_MAX + 8];
+        size_t length = km_progress_format(&progress, KM_NS_PER_S, columns, line, sizeof line);
+        assert_true(length < columns || columns == 1);
+        assert_true(((unsigned char)line[0] & 0xc0) != 0x80);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_rate_and_remaining_time),
-        cmocka_unit_test(an_unknown_total_has_no_bar),
-        cmocka_unit_test(nothing_yet_is_no_division_by_zero),
-        cmocka_unit_test(a_narrow_terminal_cuts_the_line),
+        cmocka_unit_test(bytes_rate_and_remaining_time),      cmocka_unit_test(an_unknown_total_has_no_bar),
+        cmocka_unit_test(nothing_yet_is_no_division_by_zero), cmocka_unit_test(a_narrow_terminal_cuts_the_line),
+        cmocka_unit_test(numbers_outlive_the_label),          cmocka_unit_test(a_label_is_not_cut_within_a_character),
     };
     return KM_RUN_TESTS(tests);
 }
