@@ -20,8 +20,8 @@ static enum km_code read_source(struct km_source *source, struct km_examine *exa
         *err = *cause;
         return code;
     }
-    if (code == KM_CANCELLED)
-        *cause = (struct km_err)KM_ERR_INIT; /* a gap says so */
+    if (code == KM_OK || code == KM_CANCELLED) /* a gap says so; and what was overcome may have left its text */
+        *cause = (struct km_err)KM_ERR_INIT;
     return KM_OK;
 }
 

@@ -28,6 +28,22 @@ open('z.tar.zst', 'wb').write(b)
 P
 scan z.tar.zst | grep -E '^  malicious|damaged|exit'
 
+echo '--- a limit is a gap, and hides no finding behind an error'
+mkdir -p oci/blobs/sha256 && tar -cf layer.tar -C z a.com && python3 - <<'P'
+import hashlib, json
+def put(b):
+    d = hashlib.sha256(b).hexdigest()
+    open('oci/blobs/sha256/' + d, 'wb').write(b)
+    return {'digest': 'sha256:' + d, 'size': len(b)}
+config = put(json.dumps({'os': 'linux', 'architecture': 'amd64', 'rootfs': {'type': 'layers', 'diff_ids': []}}).encode())
+layer = put(open('layer.tar', 'rb').read()) | {'mediaType': 'application/vnd.oci.image.layer.v1.tar'}
+manifest = put(json.dumps({'schemaVersion': 2, 'config': config, 'layers': [layer] * 1025}).encode())
+manifest['mediaType'] = 'application/vnd.oci.image.manifest.v1+json'
+open('oci/index.json', 'w').write(json.dumps({'schemaVersion': 2, 'manifests': [manifest]}))
+open('oci/oci-layout', 'w').write('{"imageLayoutVersion": "1.0.0"}')
+P
+scan oci | grep -E 'malicious|limit|error|exit'
+
 echo '--- names that are none'
 python3 - <<'P'
 import io, tarfile
