@@ -173,7 +173,8 @@ static void read_fds(struct km_inventory *inventory, const struct km_process *pr
         if (length <= 0)
             continue;
         target[length] = '\0';
-        if (sscanf(target, "socket:[%llu]", &inode) == 1)
+        const char *number = target + strlen("socket:[");
+        if (strncmp(target, "socket:[", strlen("socket:[")) == 0 && km_inventory_read_number(&number, 10, &inode))
             take_listener(inventory, process->owner, inode);
     }
     (void)closedir(fds);
@@ -213,8 +214,12 @@ static const char *user_name(struct km_inventory *inventory, uint32_t uid, struc
     while (*line) {
         size_t length = strcspn(line, "\n");
         size_t name = strcspn(line, ":\n");
-        unsigned value;
-        if (name > 0 && name < length && sscanf(line + name, ":%*[^:\n]:%u:", &value) == 1 && value == uid)
+        /* name:password:uid: */
+        const char *at = name < length ? strchr(line + name + 1, ':') : NULL;
+        unsigned long long value;
+        if (at)
+            at++;
+        if (name > 0 && at && at < line + length && km_inventory_read_number(&at, 10, &value) && value == uid)
             return km_arena_strndup(inventory->arena, line, name, err);
         line += length + (line[length] == '\n');
     }

@@ -30,6 +30,9 @@ struct km_processes {
     size_t count, capacity;
 };
 
+/* Reads a number of the given base at *at, blanks before it skipped, and moves *at behind it. False without one. */
+bool km_inventory_read_number(const char **at, int base, unsigned long long *out);
+
 /* All processes below proc_root. KM_IO, KM_DENIED, KM_NOTFOUND, KM_NOMEM, KM_LIMIT. */
 enum km_code km_processes_read(const char *proc_root, struct km_arena *arena, struct km_processes *out,
                                struct km_err *err) KM_MUST_USE;

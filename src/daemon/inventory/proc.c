@@ -36,66 +36,95 @@ enum km_code km_inventory_read_text(const char *path, size_t max_bytes, char **o
         if (used > max_bytes)
             return km_fail(err, KM_LIMIT, "%s has more than %zu bytes", path, max_bytes);
     }
+    KM_ASSERT(text != NULL);
     text[used] = '\0';
     *out = km_steal(text);
     return KM_OK;
 }
 
-bool km_process_parse_stat(const char *text, struct km_process *out)
+bool km_inventory_read_number(const char **at, int base, unsigned long long *out)
 {
-    /* The name may hold spaces and ")": it ends at the last one. */
-    const char *open = strchr(text, '(');
-    const char *close = strrchr(text, ')');
-    if (!open || !close || close < open)
+    const char *text = *at + strspn(*at, " \t");
+    char *end;
+    if (!isxdigit((unsigned char)text[0]))
         return false;
-    size_t length = (size_t)(close - open - 1);
-    if (length >= sizeof out->comm)
-        length = sizeof out->comm - 1;
-    unsigned long parent;
-    unsigned long flags;
-    unsigned long long start;
-    long tty;
-    /* state ppid pgrp session tty tpgid flags 12 more, starttime */
-    if (sscanf(close + 1, " %*c %lu %*d %*d %ld %*d %lu %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &parent,
-               &tty, &flags, &start) != 4)
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, base);
+    if (errno != 0 || end == text)
         return false;
-    memcpy(out->comm, open + 1, length);
-    out->comm[length] = '\0';
-    out->parent = (uint32_t)parent;
-    out->kernel = (flags & PF_KTHREAD) != 0;
-    out->session = tty != 0;
-    out->start_ticks = start;
+    *at = end;
+    *out = value;
     return true;
 }
 
-static bool field(const char *text, const char *name, unsigned base, unsigned long long *out)
+/* Fields of /proc/PID/stat behind the name, from 0. */
+enum {
+    STAT_PARENT = 1,
+    STAT_TTY = 4,
+    STAT_FLAGS = 6,
+    STAT_START = 19,
+};
+
+bool km_process_parse_stat(const char *text, struct km_process *out)
+{
+    /* The name may hold spaces and ")": it ends at the last one. */
+    KM_ASSERT(text != NULL);
+    const char *open = strchr(text, '(');
+    const char *close = strrchr(text, ')');
+    unsigned long long wanted[STAT_START + 1];
+    if (!open || !close || close < open)
+        return false;
+    const char *at = close + 1;
+    for (int i = 0; i <= STAT_START; i++) {
+        at += strspn(at, " ");
+        if (*at == '\0' || *at == '\n')
+            return false;
+        const char *word = at;
+        at += strcspn(at, " \n");
+        bool used = i == STAT_PARENT || i == STAT_TTY || i == STAT_FLAGS || i == STAT_START;
+        if (used && !km_inventory_read_number(&word, 10, &wanted[i]))
+            return false;
+    }
+    size_t length = (size_t)(close - open - 1);
+    if (length >= sizeof out->comm)
+        length = sizeof out->comm - 1;
+    memcpy(out->comm, open + 1, length);
+    out->comm[length] = '\0';
+    out->parent = (uint32_t)wanted[STAT_PARENT];
+    out->session = wanted[STAT_TTY] != 0;
+    out->kernel = (wanted[STAT_FLAGS] & PF_KTHREAD) != 0;
+    out->start_ticks = wanted[STAT_START];
+    return true;
+}
+
+/* The value of the line that begins with `name`. The kernel escapes newlines in names, so that none can fake a line. */
+static const char *find_field(const char *text, const char *name)
 {
     size_t length = strlen(name);
-    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-        if (strncmp(line, name, length) != 0)
-            continue;
-        char *end;
-        errno = 0;
-        *out = strtoull(line + length, &end, (int)base);
-        return errno == 0 && end != line + length;
-    }
-    return false;
+    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (strncmp(line, name, length) == 0)
+            return line + length;
+    return NULL;
+}
+
+static unsigned long long number_field(const char *text, const char *name, int base)
+{
+    const char *at = find_field(text, name);
+    unsigned long long value;
+    return at && km_inventory_read_number(&at, base, &value) ? value : 0;
 }
 
 bool km_process_parse_status(const char *text, struct km_process *out)
 {
+    const char *at = find_field(text, "Uid:");
     unsigned long long uid;
-    unsigned long long value;
-    /* The second number of Uid: is the effective one; names of fields start a line, so that "Name:" cannot fake them:
-     * the kernel escapes newlines there. */
-    const char *line = strstr(text, "\nUid:");
-    if (!line || sscanf(line, "\nUid: %*u %llu", &uid) != 1)
+    /* The second number is the effective one. */
+    if (!at || !km_inventory_read_number(&at, 10, &uid) || !km_inventory_read_number(&at, 10, &uid))
         return false;
     out->uid = (uint32_t)uid;
-    if (field(text, "CapEff:", 16, &value))
-        out->capabilities = value;
-    out->no_new_privs = field(text, "NoNewPrivs:", 10, &value) && value != 0;
-    out->seccomp = field(text, "Seccomp:", 10, &value) && value != 0;
+    out->capabilities = number_field(text, "CapEff:", 16);
+    out->no_new_privs = number_field(text, "NoNewPrivs:", 10) != 0;
+    out->seccomp = number_field(text, "Seccomp:", 10) != 0;
     return true;
 }
 

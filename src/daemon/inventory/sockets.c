@@ -1,5 +1,4 @@
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,19 +19,42 @@ static enum km_code add(struct km_sockets *out, const struct km_socket *socket, 
     return code;
 }
 
-/* 32-bit words of the address as the kernel prints them: host order each. */
-static bool parse_address(const char *hex, bool six, uint8_t out[16])
+/* Cuts the line into words; the rest behind the last of `most` words goes to *out_rest. */
+static size_t split(char *line, char **words, size_t most, char **out_rest)
+{
+    size_t count = 0;
+    while (count < most) {
+        line += strspn(line, " ");
+        if (*line == '\0')
+            break;
+        words[count++] = line;
+        line += strcspn(line, " ");
+        if (*line == '\0')
+            break;
+        *line++ = '\0';
+    }
+    *out_rest = line + strspn(line, " ");
+    return count;
+}
+
+/* "ADDRESS:PORT": 32-bit words of the address as the kernel prints them, host order each. */
+static bool parse_end(const char *text, bool six, uint8_t address[16], unsigned long long *out_port)
 {
     size_t words = six ? 4 : 1;
-    if (strlen(hex) != words * 8)
+    if (strcspn(text, ":") != words * 8)
         return false;
     for (size_t i = 0; i < words; i++) {
-        unsigned word;
-        if (sscanf(hex + i * 8, "%8x", &word) != 1)
+        char digits[9];
+        const char *at = digits;
+        unsigned long long word;
+        (void)snprintf(digits, sizeof digits, "%.8s", text + i * 8);
+        if (!km_inventory_read_number(&at, 16, &word) || *at != '\0')
             return false;
-        memcpy(out + i * 4, &word, 4);
+        uint32_t low = (uint32_t)word;
+        memcpy(address + i * 4, &low, sizeof low);
     }
-    return true;
+    const char *port = text + words * 8 + 1;
+    return km_inventory_read_number(&port, 16, out_port) && *out_port <= UINT16_MAX;
 }
 
 static enum km_reach reach_of(const uint8_t *address, bool six)
@@ -50,20 +72,25 @@ static enum km_reach reach_of(const uint8_t *address, bool six)
     return memcmp(address, zero, 15) == 0 && address[15] == 1 ? KM_REACH_LOOPBACK : KM_REACH_ADDRESS;
 }
 
-static enum km_code parse_line(const char *line, bool six, bool udp, struct km_sockets *out, struct km_err *err)
+/* sl local remote st queues timer retransmissions uid timeout inode */
+static enum km_code parse_line(char *line, bool six, bool udp, struct km_sockets *out, struct km_err *err)
 {
-    char local[33];
-    char remote[33];
-    unsigned port;
-    unsigned remote_port;
-    unsigned state;
-    unsigned long long inode;
+    char *words[10];
+    char *rest;
     uint8_t address[16];
-    if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%4x %32[0-9A-Fa-f]:%4x %2x %*s %*s %*s %*u %*u %llu", local, &port, remote,
-               &remote_port, &state, &inode) != 6)
+    uint8_t peer[16];
+    unsigned long long port;
+    unsigned long long peer_port;
+    unsigned long long state;
+    unsigned long long inode;
+    if (split(line, words, 10, &rest) < 10)
         return KM_OK;
-    if (state != (udp ? UDP_UNCONNECTED : TCP_LISTEN) || remote_port != 0 || port == 0 ||
-        !parse_address(local, six, address))
+    const char *state_at = words[3];
+    const char *inode_at = words[9];
+    if (!parse_end(words[1], six, address, &port) || !parse_end(words[2], six, peer, &peer_port) ||
+        !km_inventory_read_number(&state_at, 16, &state) || !km_inventory_read_number(&inode_at, 10, &inode))
+        return KM_OK;
+    if (state != (udp ? UDP_UNCONNECTED : TCP_LISTEN) || peer_port != 0 || port == 0)
         return KM_OK;
     struct km_socket socket = {.inode = inode, .seen_by = SIZE_MAX};
     socket.listener.udp = udp;
@@ -90,6 +117,25 @@ enum km_code km_sockets_parse_inet(const char *text, bool six, bool udp, struct 
     return code;
 }
 
+/* Num RefCount Protocol Flags Type St Inode Path; flag 0x10000: it accepts connections */
+static enum km_code parse_unix_line(char *line, struct km_sockets *out, struct km_err *err)
+{
+    char *words[7];
+    char *path;
+    unsigned long long flags;
+    unsigned long long inode;
+    if (split(line, words, 7, &path) < 7)
+        return KM_OK;
+    const char *flags_at = words[3];
+    const char *inode_at = words[6];
+    if (!km_inventory_read_number(&flags_at, 16, &flags) || !km_inventory_read_number(&inode_at, 10, &inode) ||
+        !(flags & 0x10000))
+        return KM_OK;
+    struct km_socket socket = {.inode = inode, .seen_by = SIZE_MAX, .listener.reach = KM_REACH_UNIX};
+    (void)snprintf(socket.listener.address, sizeof socket.listener.address, "%.108s", path);
+    return add(out, &socket, err);
+}
+
 enum km_code km_sockets_parse_unix(const char *text, struct km_sockets *out, struct km_err *err)
 {
     enum km_code code = KM_OK;
@@ -97,17 +143,9 @@ enum km_code km_sockets_parse_unix(const char *text, struct km_sockets *out, str
     while (*text && code == KM_OK) {
         size_t length = strcspn(text, "\n");
         if (length < sizeof line) {
-            unsigned flags;
-            unsigned long long inode;
-            int at = 0;
             memcpy(line, text, length);
             line[length] = '\0';
-            /* Num RefCount Protocol Flags Type St Inode Path; 0x10000: it accepts connections */
-            if (sscanf(line, "%*[^:]: %*x %*x %x %*x %*x %llu %n", &flags, &inode, &at) == 2 && (flags & 0x10000)) {
-                struct km_socket socket = {.inode = inode, .seen_by = SIZE_MAX, .listener.reach = KM_REACH_UNIX};
-                (void)snprintf(socket.listener.address, sizeof socket.listener.address, "%.108s", at ? line + at : "");
-                code = add(out, &socket, err);
-            }
+            code = parse_unix_line(line, out, err);
         }
         text += length + (text[length] == '\n');
     }

@@ -9,6 +9,7 @@
 #define MAX_UNITS    4096
 #define TIMEOUT_USEC 5000000
 #define DESTINATION  "org.freedesktop.systemd1"
+#define INTERFACE    DESTINATION ".Service"
 
 static void bus_cleanup(sd_bus **bus)
 {
@@ -41,53 +42,57 @@ static enum km_code connect_bus(const char *address, sd_bus **out, struct km_err
     return result < 0 ? km_fail_errno(err, -result, "the bus of systemd") : KM_OK;
 }
 
-static char *property(sd_bus *bus, const char *path, const char *name, struct km_arena *arena, struct km_err *err)
+struct reader {
+    sd_bus *bus;
+    struct km_arena *arena;
+    struct km_units *out;
+};
+
+static const char *control_group(const struct reader *reader, const char *path, struct km_err *err)
 {
     char *text = NULL;
-    int result =
-        sd_bus_get_property_string(bus, DESTINATION, path, "org.freedesktop.systemd1.Service", name, NULL, &text);
-    char *copy = km_arena_strndup(arena, result >= 0 ? text : "", result >= 0 ? strlen(text) : 0, err);
+    int result = sd_bus_get_property_string(reader->bus, DESTINATION, path, INTERFACE, "ControlGroup", NULL, &text);
+    const char *copy = km_arena_strndup(reader->arena, result >= 0 ? text : "", result >= 0 ? strlen(text) : 0, err);
     free(text);
     return copy;
 }
 
-static enum km_code add_unit(sd_bus *bus, const char *name, const char *description, const char *path,
-                             struct km_arena *arena, struct km_units *out, struct km_err *err)
+static enum km_code add_unit(const struct reader *reader, const char *name, const char *description, const char *path,
+                             struct km_err *err)
 {
+    struct km_units *out = reader->out;
     struct km_unit unit = {0};
-    uint32_t pid = 0;
     enum km_code code = km_grow((void **)&out->rows, &out->capacity, out->count + 1, sizeof *out->rows, MAX_UNITS, err);
     if (code != KM_OK)
         return code;
-    if (sd_bus_get_property_trivial(bus, DESTINATION, path, "org.freedesktop.systemd1.Service", "MainPID", NULL, 'u',
-                                    &pid) >= 0)
-        unit.main_pid = pid;
-    unit.name = km_arena_strndup(arena, name, strlen(name), err);
-    unit.description = km_arena_strndup(arena, description, strlen(description), err);
-    unit.cgroup = property(bus, path, "ControlGroup", arena, err);
+    if (sd_bus_get_property_trivial(reader->bus, DESTINATION, path, INTERFACE, "MainPID", NULL, 'u', &unit.main_pid) <
+        0)
+        unit.main_pid = 0; /* it ended meanwhile */
+    unit.name = km_arena_strndup(reader->arena, name, strlen(name), err);
+    unit.description = km_arena_strndup(reader->arena, description, strlen(description), err);
+    unit.cgroup = control_group(reader, path, err);
     if (!unit.name || !unit.description || !unit.cgroup)
         return err->code;
     out->rows[out->count++] = unit;
     return KM_OK;
 }
 
-static enum km_code read_reply(sd_bus *bus, sd_bus_message *reply, struct km_arena *arena, struct km_units *out,
-                               struct km_err *err)
+static enum km_code read_reply(const struct reader *reader, sd_bus_message *reply, struct km_err *err)
 {
     const char *name;
     const char *description;
-    const char *sub;
+    const char *active;
     const char *path;
     int result = sd_bus_message_enter_container(reply, 'a', "(ssssssouso)");
     while (result >= 0) {
-        result = sd_bus_message_read(reply, "(ssssssouso)", &name, &description, NULL, NULL, &sub, NULL, &path, NULL,
+        result = sd_bus_message_read(reply, "(ssssssouso)", &name, &description, NULL, &active, NULL, NULL, &path, NULL,
                                      NULL, NULL);
         if (result <= 0)
             break;
         size_t length = strlen(name);
-        if (length < 8 || strcmp(name + length - 8, ".service") != 0 || strcmp(sub, "running") != 0)
+        if (length < 8 || strcmp(name + length - 8, ".service") != 0 || strcmp(active, "inactive") == 0)
             continue;
-        enum km_code code = add_unit(bus, name, description, path, arena, out, err);
+        enum km_code code = add_unit(reader, name, description, path, err);
         if (code != KM_OK)
             return code;
     }
@@ -105,7 +110,8 @@ enum km_code km_units_read(const char *bus_address, struct km_arena *arena, stru
                                     "ListUnits", NULL, &reply, NULL);
     if (result < 0)
         return km_fail_errno(err, -result, "asking systemd for its units");
-    return read_reply(bus, reply, arena, out, err);
+    const struct reader reader = {bus, arena, out};
+    return read_reply(&reader, reply, err);
 }
 
 #else

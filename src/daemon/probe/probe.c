@@ -21,9 +21,8 @@
  * opened by a thread, hence thread-local. */
 static _Thread_local char last_warning[256];
 
-static int keep_warning(enum libbpf_print_level level, const char *format, va_list args) KM_PRINTF(2, 0);
-
-static int keep_warning(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int keep_warning(enum libbpf_print_level level, const char *format,
+                                                              va_list args)
 {
     if (level == LIBBPF_WARN && !last_warning[0]) {
         (void)vsnprintf(last_warning, sizeof last_warning, format, args);

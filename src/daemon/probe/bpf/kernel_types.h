@@ -143,6 +143,7 @@ struct syscall_trace_exit {
 
 #pragma clang attribute pop
 
+#define KM_PF_EXITING 0x00000004U
 #define KM_PF_KTHREAD 0x00200000U
 #define KM_TS_COMPAT  0x0002U /* thread_info.status: a 32-bit call on x86-64 */
 

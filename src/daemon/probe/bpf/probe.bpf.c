@@ -36,12 +36,13 @@ static __always_inline struct km_probe_thread *add_thread(struct task_struct *ta
         COUNT(daemon, storage_failed, 1);
         return 0;
     }
+    if (thread->daemon == 0) /* not added by a fork meanwhile */
+        __sync_fetch_and_add(&daemon_threads[daemon], 1);
     __builtin_memset(thread, 0, sizeof *thread);
     thread->daemon = daemon;
     thread->depth = depth > KM_PROBE_MAX_DEPTH ? KM_PROBE_MAX_DEPTH : depth;
     thread->stale = 1;
     thread->parent_tid = task->real_parent->pid;
-    __sync_fetch_and_add(&daemon_threads[daemon], 1);
     if (task->pid == task->tgid)
         bpf_map_update_elem(&processes, &tgid, &daemon, BPF_ANY);
     return thread;
@@ -581,7 +582,8 @@ int enrol(struct bpf_iter__task *context)
     struct km_probe_thread *thread;
     __u32 daemon, depth = 0;
 
-    if (!task || (task->flags & KM_PF_KTHREAD))
+    /* A zombie's exit was seen already, and would not be counted again. */
+    if (!task || (task->flags & (KM_PF_KTHREAD | KM_PF_EXITING)))
         return 0;
     thread = bpf_task_storage_get(&threads, task, 0, 0);
     if (thread) {
