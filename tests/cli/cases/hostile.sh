@@ -26,7 +26,7 @@ b = bytearray(open('z.tar.zst', 'rb').read())
 b[-100] ^= 0xff
 open('z.tar.zst', 'wb').write(b)
 P
-scan z.tar.zst | grep -E '^  malicious|damaged|exit'
+scan z.tar.zst | grep -E '^  malicious|damaged|exit' | sed 's/at byte [0-9]*/at byte N/' # mtimes move it
 
 echo '--- a limit is a gap, and hides no finding behind an error'
 mkdir -p oci/blobs/sha256 && tar -cf layer.tar -C z a.com && python3 - <<'P'
