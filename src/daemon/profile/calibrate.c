@@ -32,7 +32,11 @@ enum km_code km_calibration_fit(struct km_calibration *calibration, const struct
     struct km_calibration fresh = {0};
     double *values KM_CLEANUP(km_cleanup_free) = km_calloc(count + 1, sizeof *values, SIZE_MAX, err);
     fresh.scores = km_calloc(count + 1, sizeof *fresh.scores, SIZE_MAX, err);
-    enum km_code code = values && fresh.scores ? KM_OK : err->code;
+    if (!values || !fresh.scores) {
+        km_calibration_done(&fresh);
+        return err->code;
+    }
+    enum km_code code = KM_OK;
     for (int c = 0; c < KM_CHANNELS && code == KM_OK; c++) {
         size_t n = 0;
         for (size_t i = 0; i < count; i++)

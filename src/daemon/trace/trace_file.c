@@ -237,7 +237,7 @@ static enum km_code end_with(struct km_trace_reader *r, size_t cut, struct km_er
 static enum km_code next_block(struct km_trace_reader *r, struct km_err *err)
 {
     uint8_t head[BLOCK_HEAD_BYTES], sum[CHECKSUM_BYTES];
-    size_t n, payload_bytes, got;
+    size_t n = 0, got = 0, payload_bytes;
     r->block_offset = r->offset;
     enum km_code code = read_some(r, head, sizeof head, &n, err);
     if (code != KM_OK)
