@@ -10,6 +10,8 @@
 #define BODY_SHARE      0.90
 #define LEAST_EXCESSES  ((size_t)10)
 #define LARGEST_SHAPE   0.9
+#define HEAVY_SHAPE     0.5 /* infinite variance */
+#define LEAST_VALUES    ((size_t)30)
 #define PEAKS_PER_BODY  8  /* peaks kept: window / this */
 #define REFIT_PER_BODY  16 /* values between two refits: window / this */
 #define SMALLEST_WINDOW 16
@@ -109,6 +111,18 @@ void km_tail_done(struct km_tail *tail)
     *tail = (struct km_tail){0};
 }
 
+/* Where ties leave no tail to fit, values beyond the largest still differ: the largest of n exponential values lies
+ * about ln(n + 1) scales above their bulk, which gives a scale, and a heavy tail of that scale keeps it cautious. */
+static double beyond_largest(const struct km_tail *tail, double x)
+{
+    double largest = tail->sorted[tail->count - 1];
+    double scale = (largest - tail->sorted[tail->count / 2]) / log((double)tail->count + 1);
+    if (tail->count < LEAST_VALUES || x <= largest || !(scale > 0))
+        return 1;
+    struct km_gpd heavy = {HEAVY_SHAPE, scale};
+    return km_gpd_p(&heavy, x - largest);
+}
+
 double km_tail_p(const struct km_tail *tail, double x)
 {
     if (tail->count == 0)
@@ -117,6 +131,8 @@ double km_tail_p(const struct km_tail *tail, double x)
     double p = (n - (double)rank_of(tail->sorted, tail->count, x) + 1) / (n + 1);
     if (x > tail->threshold && tail->gpd.scale > 0)
         p = tail->exceed_share * km_gpd_p(&tail->gpd, x - tail->threshold);
+    else
+        p *= beyond_largest(tail, x);
     return p < KM_TAIL_LEAST_P ? KM_TAIL_LEAST_P : p;
 }
 

@@ -43,7 +43,8 @@ struct km_tail {
 enum km_code km_tail_init(struct km_tail *tail, const double *values, size_t count, struct km_err *err) KM_MUST_USE;
 void km_tail_done(struct km_tail *tail);
 
-/* P(X >= x): never 0 (KM_TAIL_LEAST_P), 1 for an empty sample. Non-increasing in x. */
+/* P(X >= x): never 0 (KM_TAIL_LEAST_P), 1 for an empty sample. Non-increasing in x. Where ties left no tail to fit, 30
+ * values or more still say, cautiously, how far beyond the largest x is. */
 double km_tail_p(const struct km_tail *tail, double x);
 
 /* A value that the share p of the population exceeds, 0 < p < 1. 0 for an empty sample. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "close.h"
 #include "stats/random.h"
 #include "stats/tail.h"
 
@@ -88,6 +89,27 @@ static void p_falls_and_meets_the_sample(void **state)
     km_tail_done(&tail);
 }
 
+/* Most of a deployed view's values are the same: no tail can be fitted, and yet 20 is stranger than 2. */
+static void ties_without_a_tail_still_rank_what_is_beyond(void **state)
+{
+    (void)state;
+    double values[200];
+    for (int i = 0; i < 200; i++)
+        values[i] = i < 197 ? 1 : 1 + 0.1 * (i - 196);
+    struct km_err err = KM_ERR_INIT;
+    struct km_tail tail;
+    assert_ok(km_tail_init(&tail, values, 200, &err), err);
+    assert_true(tail.gpd.scale == 0);
+    assert_close(km_tail_p(&tail, 1.3), 2.0 / 201, 1e-12);
+    /* scale 0.3 / ln 201, shape 1/2: (1 + (2 - 1.3) / (2 * scale))^-2 / 201, by hand */
+    assert_close(km_tail_p(&tail, 2), 1.0 / 201 / 51.65568657559148, 1e-12);
+    assert_true(km_tail_p(&tail, 20) < km_tail_p(&tail, 2) / 100);
+    km_tail_done(&tail);
+    assert_ok(km_tail_init(&tail, values, 29, &err), err); /* all equal, and few: nothing to scale by */
+    assert_close(km_tail_p(&tail, 50), 1.0 / 30, 1e-12);
+    km_tail_done(&tail);
+}
+
 static void empty_and_not_finite_samples(void **state)
 {
     (void)state;
@@ -150,6 +172,7 @@ int main(void)
         cmocka_unit_test(few_or_equal_excesses_give_no_tail),
         cmocka_unit_test(a_bounded_tail_never_says_impossible),
         cmocka_unit_test(p_falls_and_meets_the_sample),
+        cmocka_unit_test(ties_without_a_tail_still_rank_what_is_beyond),
         cmocka_unit_test(empty_and_not_finite_samples),
         cmocka_unit_test(spot_limits),
         cmocka_unit_test(spot_holds_the_rate_while_the_stream_drifts),
