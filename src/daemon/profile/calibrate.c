@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/profile/profile_internal.h"
+#include "stats/leastsquares.h"
 
 void km_calibration_done(struct km_calibration *calibration)
 {
@@ -70,7 +71,7 @@ static enum km_code measure_deployed(void *context, const struct km_episode *epi
     (void)err;
     struct deployed *deployed = context;
     const struct km_profile *p = deployed->profile;
-    struct km_reference reference = {p->ngram, &p->sets, &p->known, &p->unknown};
+    struct km_reference reference = {p->ngram, &p->sets, &p->known, &p->unknown, &p->foretold};
     km_measure_episode(&reference, episode, &deployed->measure);
     return KM_OK;
 }
@@ -83,16 +84,41 @@ static void sum_spread(struct km_bits_spread *sum, const struct km_bits_spread *
     sum->calls += one->calls;
 }
 
+/* What the full view of the kept episodes teaches about what the deployed one has to fill in. */
+struct filling {
+    struct km_bits_spread known, unknown;
+    struct km_least_squares bits; /* of known calls, by KNOWN_BITS_TERMS */
+};
+#define KNOWN_BITS_TERMS 3
+
+static void add_to_filling(struct filling *filling, const struct km_measure *measure)
+{
+    sum_spread(&filling->known, &measure->known);
+    sum_spread(&filling->unknown, &measure->unknown);
+    if (measure->known.calls > 0)
+        km_least_squares_add(&filling->bits, (double[]){1, measure->variety, measure->nearest.distance},
+                             KNOWN_BITS_TERMS, measure->known.sum / measure->known.calls);
+}
+
+static void use_filling(struct km_profile *profile, const struct filling *filling)
+{
+    profile->known = filling->known;
+    profile->unknown = filling->unknown;
+    double b[KNOWN_BITS_TERMS];
+    km_least_squares_solve(&filling->bits, KNOWN_BITS_TERMS, b);
+    profile->foretold = (struct km_known_bits){.base = b[0], .per_variety = b[1], .per_distance = b[2]};
+}
+
 /* Each kept episode is taken out of the model, measured, and put back. */
 static enum km_code measure_left_out(struct km_profile *profile, enum km_view view, struct km_calibration_row *rows,
-                                     struct km_bits_spread *spreads, struct km_err *err)
+                                     struct filling *filling, struct km_err *err)
 {
     struct deployed deployed = {.profile = profile};
     struct km_episode_sink sink = {&deployed, measure_deployed};
     struct km_deployer *deployer KM_CLEANUP(km_deployer_cleanup) = km_deployer_new(profile, &sink, false, err);
     if (!deployer)
         return err->code;
-    struct km_reference reference = {profile->ngram, &profile->sets, NULL, NULL};
+    struct km_reference reference = {profile->ngram, &profile->sets, NULL, NULL, NULL};
     struct km_measure *measure = &deployed.measure;
     enum km_code code = KM_OK;
     for (size_t i = 0; i < profile->kept_count && code == KM_OK; i++) {
@@ -115,8 +141,7 @@ static enum km_code measure_left_out(struct km_profile *profile, enum km_view vi
         code = code == KM_OK ? back : code;
         memcpy(rows[i].value, measure->value, sizeof rows[i].value);
         memcpy(rows[i].present, measure->present, sizeof rows[i].present);
-        sum_spread(&spreads[0], &measure->known);
-        sum_spread(&spreads[1], &measure->unknown);
+        add_to_filling(filling, measure);
     }
     return code;
 }
@@ -129,15 +154,13 @@ enum km_code km_profile_calibrate(struct km_profile *profile, struct km_err *err
         return err->code;
     enum km_code code = KM_OK;
     for (int v = 0; v < KM_VIEWS && code == KM_OK; v++) {
-        struct km_bits_spread spreads[2] = {{{0}, 0, 0}, {{0}, 0, 0}};
+        struct filling filling = {0};
         memset(rows, 0, profile->kept_count * sizeof *rows);
-        code = measure_left_out(profile, (enum km_view)v, rows, spreads, err);
+        code = measure_left_out(profile, (enum km_view)v, rows, &filling, err);
         if (code == KM_OK)
             code = km_calibration_fit(&profile->calibration[v], rows, profile->kept_count, err);
-        if (code == KM_OK && v == KM_VIEW_FULL) { /* what the deployed view fills in */
-            profile->known = spreads[0];
-            profile->unknown = spreads[1];
-        }
+        if (code == KM_OK && v == KM_VIEW_FULL)
+            use_filling(profile, &filling);
     }
     return code;
 }

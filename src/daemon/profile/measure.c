@@ -149,6 +149,23 @@ static void set(struct km_measure *m, enum km_channel channel, double value)
     m->present[channel] = true;
 }
 
+static double variety_of(const struct km_thread_state *totals)
+{
+    unsigned ones = 0;
+    for (int i = 0; i < KM_PAIR_SKETCH_WORDS; i++)
+        ones += km_bits_count(totals->pairs[i]);
+    /* Linear counting: how many different pairs hit so many of 512 bits. */
+    double size = 64.0 * KM_PAIR_SKETCH_WORDS, empty = size - ones;
+    double pairs = empty > 0 ? size * log(size / empty) : size * log(size);
+    return log(1 + pairs) / log(1.0 + totals->calls);
+}
+
+static double foretell(const struct km_known_bits *known, const struct km_measure *m)
+{
+    double bits = known->base + known->per_variety * m->variety + known->per_distance * m->nearest.distance;
+    return bits > 0 ? bits : 0;
+}
+
 /* Bits of known and unknown windows are weighted to the counts that the kernel gave; in a full stream those are the
  * counts of what was walked over, and the result is exact. */
 static void sequence_channels(const struct km_reference *reference, const struct km_episode *episode,
@@ -159,7 +176,10 @@ static void sequence_channels(const struct km_reference *reference, const struct
     const struct km_bits_spread *u = m->unknown.calls > 0 ? &m->unknown : reference->unknown;
     if (!episode->complete && reference->known && reference->known->calls > 0)
         k = reference->known;
-    double k_mean = k ? spread_mean(k, NULL) : 0, u_mean = u ? spread_mean(u, NULL) : 0;
+    double k_mean = k ? spread_mean(k, NULL) : 0;
+    if (!episode->complete && reference->foretold)
+        k_mean = foretell(reference->foretold, m);
+    double u_mean = u ? spread_mean(u, NULL) : 0;
     static const struct km_bits_spread nothing;
     set(m, KM_CHANNEL_MEAN, (known * k_mean + unknown * u_mean) / m->calls);
     set(m, KM_CHANNEL_UPPER, upper_of(k ? k : &nothing, known, u ? u : &nothing, unknown));
@@ -180,17 +200,6 @@ static void sequence_channels(const struct km_reference *reference, const struct
     set(m, KM_CHANNEL_UNSEEN, share * unknown / m->calls);
 }
 
-static double variety_of(const struct km_thread_state *totals)
-{
-    unsigned ones = 0;
-    for (int i = 0; i < KM_PAIR_SKETCH_WORDS; i++)
-        ones += km_bits_count(totals->pairs[i]);
-    /* Linear counting: how many different pairs hit so many of 512 bits. */
-    double size = 64.0 * KM_PAIR_SKETCH_WORDS, empty = size - ones;
-    double pairs = empty > 0 ? size * log(size / empty) : size * log(size);
-    return log(1 + pairs) / log(1.0 + totals->calls);
-}
-
 void km_measure_episode(const struct km_reference *reference, const struct km_episode *episode, struct km_measure *out)
 {
     memset(out, 0, sizeof *out);
@@ -205,15 +214,16 @@ void km_measure_episode(const struct km_reference *reference, const struct km_ep
     out->nearest = (struct km_nearest_result){1, SIZE_MAX, 0};
     if (out->calls == 0)
         return; /* landmarks alone */
-    sequence_channels(reference, episode, out, &tally);
     out->nearest = km_nearest_find(reference->sets, episode->totals.set);
+    out->variety = variety_of(&episode->totals);
+    sequence_channels(reference, episode, out, &tally);
     set(out, KM_CHANNEL_SET, out->nearest.distance);
     /* An episode of known windows alone is known behaviour in other proportions: what it lacks or how varied it is says
      * something only as far as there is novelty. */
     double novelty = NOVELTY_COUNTS * out->misses / out->calls;
     novelty = novelty < 1 ? novelty : 1;
     set(out, KM_CHANNEL_MISSING, novelty * out->nearest.missing);
-    set(out, KM_CHANNEL_VARIETY, novelty * variety_of(&episode->totals));
+    set(out, KM_CHANNEL_VARIETY, novelty * out->variety);
     if (tally.attr_calls > 0)
         set(out, KM_CHANNEL_ATTR, tally.attr_bits / tally.attr_calls);
     if (tally.outcomes > 0 && episode->complete)

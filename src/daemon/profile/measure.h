@@ -43,12 +43,20 @@ struct km_bits_spread {
     double calls;
 };
 
+/* Bits a call of what the kernel keeps to itself, foretold from what it tells of an episode. */
+struct km_known_bits {
+    double base;
+    double per_variety;  /* km_measure.variety */
+    double per_distance; /* Jaccard distance of the call set to the nearest known one */
+};
+
 /* What a measurement compares with; all borrowed. */
 struct km_reference {
     const struct km_ngram *ngram;
     const struct km_nearest *sets;
     const struct km_bits_spread *known;   /* of calls that ended a known window */
     const struct km_bits_spread *unknown; /* of the others */
+    const struct km_known_bits *foretold; /* NULL: the average of `known` */
 };
 
 struct km_measure {
@@ -56,6 +64,7 @@ struct km_measure {
     bool present[KM_CHANNELS]; /* false: the episode says nothing about it */
     struct km_bits_spread known, unknown;
     unsigned calls, misses;
+    double variety; /* log(different pairs) / log(calls) */
     struct km_nearest_result nearest;
 };
 

@@ -310,7 +310,8 @@ static void score_entities(const struct km_profile *profile, const struct km_epi
 void km_profile_score(const struct km_profile *profile, const struct km_episode *episode, struct km_assessment *out)
 {
     *out = (struct km_assessment){.view = episode->complete ? KM_VIEW_FULL : KM_VIEW_DEPLOYED};
-    struct km_reference reference = {profile->ngram, &profile->sets, &profile->known, &profile->unknown};
+    struct km_reference reference = {profile->ngram, &profile->sets, &profile->known, &profile->unknown,
+                                     &profile->foretold};
     km_measure_episode(&reference, episode, &out->measure);
     const struct km_calibration *calibration = &profile->calibration[out->view];
     out->score = km_calibration_terms(calibration, out->measure.value, out->measure.present, out->term);

@@ -149,6 +149,17 @@ static enum km_code save_calibration(const struct km_profile *p, struct km_buf *
     return code;
 }
 
+static enum km_code save_averages(const struct km_profile *p, struct km_buf *out, struct km_err *err)
+{
+    enum km_code code = save_spread(&p->known, out, err);
+    if (code == KM_OK)
+        code = save_spread(&p->unknown, out, err);
+    const double foretold[] = {p->foretold.base, p->foretold.per_variety, p->foretold.per_distance};
+    for (size_t i = 0; i < sizeof foretold / sizeof foretold[0] && code == KM_OK; i++)
+        code = add_double(out, foretold[i], err);
+    return code;
+}
+
 static enum km_code save_section(const struct km_profile *p, enum section id, const char *note, struct km_buf *out,
                                  struct km_err *err)
 {
@@ -161,10 +172,8 @@ static enum km_code save_section(const struct km_profile *p, enum section id, co
         return save_sets(p, out, err);
     case SECTION_ENTITIES:
         return save_entities(p, out, err);
-    case SECTION_SPREADS: {
-        enum km_code code = save_spread(&p->known, out, err);
-        return code == KM_OK ? save_spread(&p->unknown, out, err) : code;
-    }
+    case SECTION_SPREADS:
+        return save_averages(p, out, err);
     case SECTION_KEPT:
         return save_kept(p, out, err);
     case SECTION_CALIBRATION:
@@ -416,6 +425,16 @@ static enum km_code load_view(struct km_calibration *calibration, struct in *in,
     return in->bad ? broken("calibration", err) : km_tail_init(&calibration->score, calibration->scores, count, err);
 }
 
+static bool load_averages(struct km_profile *p, struct in *in)
+{
+    if (!load_spread(&p->known, in) || !load_spread(&p->unknown, in))
+        return false;
+    p->foretold.base = take_double(in);
+    p->foretold.per_variety = take_double(in);
+    p->foretold.per_distance = take_double(in);
+    return !in->bad;
+}
+
 static enum km_code load_section(struct km_profile *p, unsigned id, struct in *in, char *note, struct km_err *err)
 {
     enum km_code code = KM_OK;
@@ -436,7 +455,7 @@ static enum km_code load_section(struct km_profile *p, unsigned id, struct in *i
     case SECTION_ENTITIES:
         return load_entities(p, in, err);
     case SECTION_SPREADS:
-        return load_spread(&p->known, in) && load_spread(&p->unknown, in) ? KM_OK : broken("averages", err);
+        return load_averages(p, in) ? KM_OK : broken("averages", err);
     case SECTION_KEPT:
         return load_kept(p, in, err);
     case SECTION_CALIBRATION:

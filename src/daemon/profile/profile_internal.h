@@ -28,6 +28,7 @@ struct km_profile {
     struct km_nearest sets;
     struct km_entity_set entities;
     struct km_bits_spread known, unknown;
+    struct km_known_bits foretold;
     struct km_kept *kept;
     size_t kept_count, kept_capacity, kept_calls;
     uint64_t offered; /* complete episodes that were candidates to be kept */
