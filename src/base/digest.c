@@ -15,7 +15,9 @@ struct km_digest *km_digest_new(enum km_digest_kind kind, struct km_err *err)
         km_fail(err, KM_NOMEM, "out of memory (digest)");
         return NULL;
     }
-    const char *name = kind == KM_DIGEST_MD5 ? "MD5" : "SHA256";
+    static const char *const names[] = {
+        [KM_DIGEST_SHA256] = "SHA256", [KM_DIGEST_MD5] = "MD5", [KM_DIGEST_SHA1] = "SHA1"};
+    const char *name = names[kind];
     digest->context = EVP_MD_CTX_new();
     digest->algorithm = EVP_MD_fetch(NULL, name, NULL);
     if (!digest->context || !digest->algorithm || !EVP_DigestInit_ex2(digest->context, digest->algorithm, NULL)) {

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -272,6 +273,30 @@ void km_json_append(struct km_json *array, struct km_json *child)
 void km_json_set_string(struct km_json *object, const char *key, const char *text)
 {
     km_json_set(object, key, text ? km_json_new_string(text) : km_json_new_null());
+}
+
+void km_json_set_escaped(struct km_json *object, const char *key, const char *text)
+{
+    if (!text) {
+        km_json_set(object, key, km_json_new_null());
+        return;
+    }
+    char small[1024];
+    size_t length = strlen(text), room = KM_TEXT_ESCAPED_MAX(length);
+    char *escaped = room <= sizeof small ? small : malloc(room);
+    KM_ASSERT(escaped != NULL);
+    km_text_escape(text, length, escaped, room);
+    km_json_set_string(object, key, escaped);
+    if (escaped != small)
+        free(escaped);
+}
+
+void km_json_set_count(struct km_json *object, const char *key, uint64_t count)
+{
+    if (count == UINT64_MAX)
+        km_json_set(object, key, km_json_new_null());
+    else
+        km_json_set_integer(object, key, count > INT64_MAX ? INT64_MAX : (int64_t)count);
 }
 
 void km_json_set_integer(struct km_json *object, const char *key, int64_t number)

@@ -83,6 +83,9 @@ struct km_json *km_json_new_null(void);
 void km_json_set(struct km_json *object, const char *key, struct km_json *child);
 void km_json_append(struct km_json *array, struct km_json *child);
 void km_json_set_string(struct km_json *object, const char *key, const char *text); /* NULL text sets null */
+/* Text whose bytes an enemy chose: always escaped (km_text_escape), so that two readers agree. NULL sets null. */
+void km_json_set_escaped(struct km_json *object, const char *key, const char *text);
+void km_json_set_count(struct km_json *object, const char *key, uint64_t count); /* UINT64_MAX, unknown: null */
 void km_json_set_integer(struct km_json *object, const char *key, int64_t number);
 void km_json_set_real(struct km_json *object, const char *key, double number);
 void km_json_set_bool(struct km_json *object, const char *key, bool truth);

@@ -5,33 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/text.h"
 #include "finding/decision.h"
-
-/* Paths and names are bytes that an enemy chose: what is not plain UTF-8 is escaped, so that two readers agree. */
-static void set_hostile(struct km_json *object, const char *key, const char *text)
-{
-    char small[1024];
-    if (!text) {
-        km_json_set_string(object, key, NULL);
-        return;
-    }
-    size_t length = strlen(text), room = KM_TEXT_ESCAPED_MAX(length);
-    char *escaped = room <= sizeof small ? small : malloc(room);
-    KM_ASSERT(escaped != NULL);
-    km_text_escape(text, length, escaped, room);
-    km_json_set_string(object, key, escaped);
-    if (escaped != small)
-        free(escaped);
-}
-
-static void set_count(struct km_json *object, const char *key, uint64_t count)
-{
-    if (count == UINT64_MAX)
-        km_json_set_string(object, key, NULL); /* unknown */
-    else
-        km_json_set_integer(object, key, count > INT64_MAX ? INT64_MAX : (int64_t)count);
-}
 
 static struct km_json *new_evidence(const struct km_evidence *evidence)
 {
@@ -41,7 +15,7 @@ static struct km_json *new_evidence(const struct km_evidence *evidence)
     for (size_t i = 0; i < evidence->arg_count; i++) {
         const struct km_arg *arg = &evidence->args[i];
         if (arg->type == KM_ARG_TEXT)
-            set_hostile(args, arg->name, arg->text);
+            km_json_set_escaped(args, arg->name, arg->text);
         else if (arg->type == KM_ARG_INTEGER)
             km_json_set_integer(args, arg->name, arg->integer);
         else
@@ -57,18 +31,18 @@ static struct km_json *new_evidence(const struct km_evidence *evidence)
 static struct km_json *new_subject(const struct km_subject *subject)
 {
     struct km_json *object = km_json_new_object();
-    set_hostile(object, "image", subject->image);
-    set_hostile(object, "path", subject->path);
-    set_hostile(object, "layer", subject->layer);
+    km_json_set_escaped(object, "image", subject->image);
+    km_json_set_escaped(object, "path", subject->path);
+    km_json_set_escaped(object, "layer", subject->layer);
     if (subject->layer_index >= 0)
         km_json_set_integer(object, "layer_index", subject->layer_index);
     else
         km_json_set_string(object, "layer_index", NULL);
-    set_hostile(object, "layer_history", subject->layer_history);
-    set_hostile(object, "deleted_by", subject->deleted_by);
-    set_hostile(object, "replaced_by", subject->replaced_by);
+    km_json_set_escaped(object, "layer_history", subject->layer_history);
+    km_json_set_escaped(object, "deleted_by", subject->deleted_by);
+    km_json_set_escaped(object, "replaced_by", subject->replaced_by);
     km_json_set_string(object, "sha256", subject->sha256);
-    set_count(object, "size", subject->size_bytes);
+    km_json_set_count(object, "size", subject->size_bytes);
     return object;
 }
 
@@ -80,8 +54,8 @@ static struct km_json *new_decision(const struct km_decision *decision)
     char until[KM_CLOCK_UTC_BYTES];
     km_clock_format_utc(decision->until_wall_ns, until);
     km_json_set_string(object, "kind", km_decision_kind_to_string(decision->kind));
-    set_hostile(object, "who", decision->who);
-    set_hostile(object, "note", decision->note);
+    km_json_set_escaped(object, "who", decision->who);
+    km_json_set_escaped(object, "note", decision->note);
     km_json_set_string(object, "until", decision->until_wall_ns == INT64_MAX ? NULL : until);
     return object;
 }
@@ -102,7 +76,7 @@ static struct km_json *new_finding(const struct km_finding *finding)
         km_json_append(ranges, range);
     }
     km_json_set(object, "ranges", ranges);
-    set_hostile(object, "package", finding->package);
+    km_json_set_escaped(object, "package", finding->package);
     km_json_set(object, "decision", new_decision(finding->decision));
     struct km_json *evidence = km_json_new_array();
     for (size_t i = 0; i < finding->evidence_count; i++)
@@ -116,11 +90,11 @@ static struct km_json *new_gap(const struct km_gap *gap)
     struct km_json *object = km_json_new_object();
     km_json_set_string(object, "reason", km_gap_reason_to_string(gap->reason));
     km_json_set_bool(object, "opaque", km_gap_is_opaque(gap->reason));
-    set_hostile(object, "where", gap->where);
-    set_hostile(object, "layer", gap->layer);
-    set_count(object, "offset", gap->offset);
-    set_count(object, "bytes", gap->bytes);
-    set_hostile(object, "detail", gap->detail);
+    km_json_set_escaped(object, "where", gap->where);
+    km_json_set_escaped(object, "layer", gap->layer);
+    km_json_set_count(object, "offset", gap->offset);
+    km_json_set_count(object, "bytes", gap->bytes);
+    km_json_set_escaped(object, "detail", gap->detail);
     return object;
 }
 
@@ -128,16 +102,16 @@ static struct km_json *new_coverage(const struct km_result *result)
 {
     const struct km_coverage *coverage = &result->outcome.coverage;
     struct km_json *object = km_json_new_object();
-    set_count(object, "bytes_total", coverage->bytes_total);
-    set_count(object, "bytes_examined", coverage->bytes_examined);
-    set_count(object, "bytes_opaque", coverage->bytes_opaque);
-    set_count(object, "files_total", coverage->files_total);
-    set_count(object, "files_examined", coverage->files_examined);
+    km_json_set_count(object, "bytes_total", coverage->bytes_total);
+    km_json_set_count(object, "bytes_examined", coverage->bytes_examined);
+    km_json_set_count(object, "bytes_opaque", coverage->bytes_opaque);
+    km_json_set_count(object, "files_total", coverage->files_total);
+    km_json_set_count(object, "files_examined", coverage->files_examined);
     struct km_json *gaps = km_json_new_array();
     for (size_t i = 0; i < result->gap_count; i++)
         km_json_append(gaps, new_gap(&result->gaps[i]));
     km_json_set(object, "gaps", gaps);
-    set_count(object, "gaps_omitted", result->gaps_omitted);
+    km_json_set_count(object, "gaps_omitted", result->gaps_omitted);
     return object;
 }
 
@@ -147,30 +121,30 @@ static struct km_json *new_integrity(const struct km_integrity *integrity)
         return km_json_new_null();
     struct km_json *object = km_json_new_object();
     km_json_set_string(object, "database", integrity->database);
-    set_hostile(object, "detail", integrity->detail);
-    set_count(object, "packages", integrity->packages);
-    set_count(object, "files_intact", integrity->files_intact);
-    set_count(object, "files_unchecked", integrity->files_unchecked);
-    set_count(object, "files_configuration", integrity->files_configuration);
-    set_count(object, "files_changed", integrity->files_changed);
-    set_count(object, "files_unowned", integrity->files_unowned);
-    set_count(object, "executables_unowned", integrity->executables_unowned);
+    km_json_set_escaped(object, "detail", integrity->detail);
+    km_json_set_count(object, "packages", integrity->packages);
+    km_json_set_count(object, "files_intact", integrity->files_intact);
+    km_json_set_count(object, "files_unchecked", integrity->files_unchecked);
+    km_json_set_count(object, "files_configuration", integrity->files_configuration);
+    km_json_set_count(object, "files_changed", integrity->files_changed);
+    km_json_set_count(object, "files_unowned", integrity->files_unowned);
+    km_json_set_count(object, "executables_unowned", integrity->executables_unowned);
     return object;
 }
 
 static struct km_json *new_target(const struct km_result *result)
 {
     struct km_json *object = km_json_new_object();
-    set_hostile(object, "name", result->target.name);
+    km_json_set_escaped(object, "name", result->target.name);
     km_json_set_string(object, "scheme", result->target.scheme);
     struct km_json *images = km_json_new_array();
     for (size_t i = 0; i < result->outcome.image_count; i++) {
         const struct km_image_info *info = &result->outcome.images[i];
         struct km_json *image = km_json_new_object();
-        set_hostile(image, "name", info->name);
-        set_hostile(image, "digest", info->digest);
-        set_hostile(image, "platform", info->platform);
-        set_count(image, "layers", info->layers);
+        km_json_set_escaped(image, "name", info->name);
+        km_json_set_escaped(image, "digest", info->digest);
+        km_json_set_escaped(image, "platform", info->platform);
+        km_json_set_count(image, "layers", info->layers);
         km_json_set(image, "packages", new_integrity(info->packages.database ? &info->packages : NULL));
         km_json_append(images, image);
     }
@@ -203,7 +177,7 @@ static struct km_json *new_result(const struct km_result *result)
     for (size_t i = 0; i < result->finding_count; i++)
         km_json_append(findings, new_finding(&result->findings[i]));
     km_json_set(object, "findings", findings);
-    set_count(object, "findings_omitted", outcome->findings_omitted);
+    km_json_set_count(object, "findings_omitted", outcome->findings_omitted);
     struct km_json *versions = km_json_new_object();
     km_json_set_string(versions, "komainu", outcome->versions.komainu);
     km_json_set_string(versions, "rules", outcome->versions.rules);
