@@ -17,6 +17,7 @@
 #include "container/imaging/picture.h"
 #include "container/scan/hashlist.h"
 #include "container/scan/scan.h"
+#include "desk/report/report.h"
 #include "finding/decision.h"
 #include "finding/json_output.h"
 #include "finding/result.h"
@@ -29,7 +30,7 @@ static const struct km_option rows[] = {
     {.name = "format",
      .letter = 'f',
      .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
+     .choices = "text|json|sarif|stix|junit|ecs",
      .fallback = "text",
      .help = "what to print on standard output"},
     {.name = "output",
@@ -37,7 +38,7 @@ static const struct km_option rows[] = {
      .type = KM_OPTION_TEXTS,
      .argument = "FORMAT=FILE",
      .only_flag = true,
-     .help = "write the result to a file, too: text=FILE or json=FILE"},
+     .help = "write the result to a file, too, in any of these formats: json=FILE"},
     {.name = "fail-on",
      .type = KM_OPTION_CHOICE,
      .choices = "suspicious|malicious|never",
@@ -142,11 +143,14 @@ static int exit_of_results(const struct km_results *results, const char *fail_on
     return KM_EXIT_OK;
 }
 
-static enum km_code print_json(const struct km_results *results, bool as_list, FILE *out, struct km_err *err)
+/* json and the formats of other tools: `report` is NULL for json. */
+static enum km_code print_document(const struct km_results *results, const struct km_report_format *report,
+                                   bool as_list, FILE *out, struct km_err *err)
 {
     struct km_buf document;
     km_buf_init(&document, MAX_DOCUMENT_BYTES);
-    enum km_code code = km_json_output_format(results, as_list, &document, err);
+    enum km_code code = report ? report->write(results, km_clock_wall_ns(), &document, err)
+                               : km_json_output_format(results, as_list, &document, err);
     if (code == KM_OK &&
         (fwrite(km_buf_text(&document), 1, document.length, out) != document.length || fflush(out) != 0))
         code = km_fail_errno(err, errno, "cannot write the results");
@@ -164,27 +168,43 @@ static enum km_code print_text(const struct km_results *results, bool all, FILE 
     return km_text_output_print(results, &options, out, err);
 }
 
+struct output {
+    bool is_text;
+    const struct km_report_format *report; /* NULL: text or json */
+    const char *path;
+};
+
+static bool read_format(const char *name, size_t length, struct output *out)
+{
+    out->is_text = length == 4 && strncmp(name, "text", length) == 0;
+    out->report = km_report_find_format(name, length);
+    return out->is_text || out->report || (length == 4 && strncmp(name, "json", length) == 0);
+}
+
 /* "json=FILE": the format before the first "=". */
-static enum km_code split_output(const char *text, bool *out_json, const char **out_path, struct km_err *err)
+static enum km_code split_output(const char *text, struct output *out, struct km_err *err)
 {
     const char *equals = strchr(text, '=');
-    size_t length = equals ? (size_t)(equals - text) : 0;
-    bool is_json = length == 4 && strncmp(text, "json", 4) == 0;
-    bool is_text = length == 4 && strncmp(text, "text", 4) == 0;
-    if ((!is_json && !is_text) || equals[1] == '\0')
-        return km_fail(err, KM_FORMAT, "--output wants text=FILE or json=FILE, not '%s'", text);
-    *out_json = is_json;
-    *out_path = equals + 1;
+    if (!equals || equals[1] == '\0' || !read_format(text, (size_t)(equals - text), out))
+        return km_fail(err, KM_FORMAT,
+                       "--output wants FORMAT=FILE with text, json, sarif, stix, junit or ecs, not '%s'", text);
+    out->path = equals + 1;
     return KM_OK;
+}
+
+static enum km_code print_results(const struct km_results *results, const struct km_options *options, bool as_list,
+                                  const struct output *output, FILE *stream, struct km_err *err)
+{
+    return output->is_text ? print_text(results, km_options_flag(options, "all"), stream, err)
+                           : print_document(results, output->report, as_list, stream, err);
 }
 
 static enum km_code write_output(const struct km_results *results, const struct km_options *options, bool as_list,
                                  const char *text, struct km_err *err)
 {
-    bool json = false;
-    const char *path = NULL;
-    enum km_code code = split_output(text, &json, &path, err);
-    struct km_newfile *file KM_CLEANUP(km_newfile_cleanup) = code == KM_OK ? km_newfile_open(path, err) : NULL;
+    struct output output = {0};
+    enum km_code code = split_output(text, &output, err);
+    struct km_newfile *file KM_CLEANUP(km_newfile_cleanup) = code == KM_OK ? km_newfile_open(output.path, err) : NULL;
     if (!file)
         return err->code;
     char *memory = NULL;
@@ -192,8 +212,7 @@ static enum km_code write_output(const struct km_results *results, const struct 
     FILE *stream = open_memstream(&memory, &length);
     if (!stream)
         return km_fail(err, KM_NOMEM, "out of memory (results)");
-    code = json ? print_json(results, as_list, stream, err)
-                : print_text(results, km_options_flag(options, "all"), stream, err);
+    code = print_results(results, options, as_list, &output, stream, err);
     if (fclose(stream) != 0 && code == KM_OK)
         code = km_fail(err, KM_NOMEM, "out of memory (results)");
     if (code == KM_OK)
@@ -251,9 +270,8 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     if (operand_count == 0)
         return km_fail(err, KM_FORMAT, "no TARGET given; see --help");
     for (size_t i = 0; i < km_options_texts(options, "output", &texts); i++) {
-        bool json;
-        const char *path;
-        if (split_output(texts[i], &json, &path, err) != KM_OK)
+        struct output output;
+        if (split_output(texts[i], &output, err) != KM_OK)
             return err->code;
     }
     scan->hashes = km_hashlist_new(err);
@@ -350,9 +368,10 @@ static enum km_code give_results(const struct scan *scan, struct km_err *err)
 {
     const struct km_options *options = scan->options;
     bool as_list = scan->items.count > 1 || scan->items.from_list;
-    bool json = strcmp(km_options_text(options, "format"), "json") == 0;
-    enum km_code code = json ? print_json(scan->results, as_list, stdout, err)
-                             : print_text(scan->results, km_options_flag(options, "all"), stdout, err);
+    const char *format = km_options_text(options, "format");
+    struct output output = {0};
+    (void)read_format(format, strlen(format), &output); /* the option's choices are the same */
+    enum km_code code = print_results(scan->results, options, as_list, &output, stdout, err);
     const char *const *texts;
     for (size_t i = 0; code == KM_OK && i < km_options_texts(options, "output", &texts); i++)
         code = write_output(scan->results, options, as_list, texts[i], err);
