@@ -10,7 +10,7 @@
  *   category file_delete           UNLINK
  *   category file_rename           RENAME
  *   category network_connection    CONNECT (Initiated: true), ACCEPT (Initiated: false); no UNIX sockets
- *   service auditd                 each one, as records of type SYSCALL, EXECVE, PATH, SOCKADDR
+ *   service auditd                 each one, as records of type SYSCALL, EXECVE, PATH
  *   product komainu, category daemon   each one, with its Action and Outcome (docs/formats/rules.md)
  *
  * A program that did not start and a file that was not changed are no process_creation, file_event, file_delete or
@@ -58,11 +58,11 @@ KM_DEFINE_CLEANUP(struct km_rules, km_rules_cleanup, km_rules_free);
 /* ---- loading ---- */
 
 enum km_rule_level { /* as Sigma orders them; a rule without one is MEDIUM */
-    KM_RULE_INFORMATIONAL = 0,
-    KM_RULE_LOW = 1,
-    KM_RULE_MEDIUM = 2,
-    KM_RULE_HIGH = 3,
-    KM_RULE_CRITICAL = 4,
+                     KM_RULE_INFORMATIONAL = 0,
+                     KM_RULE_LOW = 1,
+                     KM_RULE_MEDIUM = 2,
+                     KM_RULE_HIGH = 3,
+                     KM_RULE_CRITICAL = 4,
 };
 
 /* "informational" … "critical". Static storage. */
@@ -116,9 +116,9 @@ struct km_rules_listener { /* may be NULL where it is asked for */
 enum km_code km_rules_load_file(struct km_rules *rules, int fd, const char *name,
                                 const struct km_rules_listener *listener, struct km_err *err) KM_MUST_USE;
 
-/* Loads all *.yml and *.yaml below a folder, in the order of their paths' bytes. dirfd stays the caller's. Symbolic
- * links, names that begin with a dot and files that are not regular are left alone. A folder below that cannot be read
- * is a refusal. KM_IO, KM_DENIED (the folder itself), KM_NOMEM, KM_LIMIT. */
+/* Loads all *.yml and *.yaml below a folder, each level in the order of its names' bytes. dirfd stays the caller's.
+ * Symbolic links, names that begin with a dot and files that are not regular are left alone. A folder below that cannot
+ * be read is a refusal. KM_IO, KM_DENIED (the folder itself), KM_NOMEM, KM_LIMIT. */
 enum km_code km_rules_load_folder(struct km_rules *rules, int dirfd, const char *name,
                                   const struct km_rules_listener *listener, struct km_err *err) KM_MUST_USE;
 
@@ -152,12 +152,12 @@ struct km_rule_process {
     struct km_bytes role;
     uint32_t pid; /* 0: the event's tgid */
     uint32_t parent_pid;
-    uint32_t uid; /* KM_RULES_NO_UID = not known */
+    uint32_t uid; /* the effective one; KM_RULES_NO_UID = not known */
 };
 
 /* A value of the rule that the event met. */
 struct km_rule_hit {
-    const char *field;     /* "CommandLine"; "" for a keyword */
+    const char *field;     /* "CommandLine"; for a keyword, where it was found */
     const char *pattern;   /* as the rule writes it, with modifiers: "endswith /bash" */
     struct km_bytes value; /* the field's, raw bytes */
 };
@@ -175,11 +175,10 @@ struct km_rules_matcher {
     enum km_code (*match)(void *context, const struct km_rule_match *match, struct km_err *err);
 };
 
-/* Calls matcher->match for each rule that fires on a landmark, in the order of loading, once per rule. Events of other
- * kinds match nothing. Allocates nothing. Fails with the callback's code, which ends it. */
-enum km_code km_rules_match(struct km_rules *rules, const struct km_rule_process *process,
-                            const struct km_event *event, const struct km_rules_matcher *matcher,
-                            struct km_err *err) KM_MUST_USE;
+/* Calls matcher->match for each rule that fires on a landmark, once per rule, by log source and then in the order of
+ * loading. Events of other kinds match nothing. Fails with the callback's code only, which ends it. */
+enum km_code km_rules_match(struct km_rules *rules, const struct km_rule_process *process, const struct km_event *event,
+                            const struct km_rules_matcher *matcher, struct km_err *err) KM_MUST_USE;
 
 /* Whether any loaded rule looks at events like this one: when not, its process need not be described. */
 bool km_rules_wants(const struct km_rules *rules, const struct km_event *event);
