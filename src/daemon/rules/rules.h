@@ -139,7 +139,8 @@ enum km_code km_rules_digest(const struct km_rules *rules, char *out, struct km_
 /* ---- matching ---- */
 
 /* The process that acts. For EXEC and MEMFD_EXEC: the started program, as it is after the call; its parent is what
- * started it (the program before the call, or the process that forked). Texts are raw bytes; empty = not known. */
+ * started it (the program before the call, or the process that forked). For IDENTITY: user and uid as they were before
+ * the call. Texts are raw bytes; empty = not known. */
 struct km_rule_process {
     struct km_bytes image;            /* absolute path; for EXEC empty means the landmark's path */
     struct km_bytes arguments;        /* separated by NUL, as /proc/PID/cmdline holds them */
