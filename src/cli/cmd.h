@@ -31,6 +31,7 @@ extern const struct km_cmd km_cmd_completion;
 extern const struct km_cmd km_cmd_config;
 extern const struct km_cmd km_cmd_profile;
 extern const struct km_cmd km_cmd_replay;
+extern const struct km_cmd km_cmd_rules;
 extern const struct km_cmd km_cmd_daemons;
 extern const struct km_cmd km_cmd_scan;
 extern const struct km_cmd km_cmd_render;

@@ -103,7 +103,7 @@ static const struct {
     {"SourceHostname", NETWORK, "the probe sees addresses, not names"},
     {"Protocol", NETWORK, "the probe does not tell it"},
     {"key", AUDITD, "it is set by the audit rules of a host"},
-    {"LogonId", SIGMA, "it is known on Windows only"},
+    {"LogonId", SIGMA, "it is not taken"},
     {"OriginalFileName", SIGMA, "it is known on Windows only"},
     {"IntegrityLevel", SIGMA, "it is known on Windows only"},
     {"Hashes", SIGMA, "programs are not hashed when they start"},
