@@ -402,7 +402,7 @@ static enum km_code compile_condition(struct compiler *c, const struct km_json *
     size_t count = list ? km_json_size(value) : 1;
     struct km_rule_program program = {.selections = c->out->selections, .selection_count = c->out->selection_count};
     if (!value || count == 0)
-        return km_fail(c->err, KM_FORMAT, "the detection has no condition");
+        return fail_at(c, "detection", km_fail(c->err, KM_FORMAT, "the detection has no condition"));
     program.steps = km_calloc(KM_RULE_MAX_STEPS, sizeof *program.steps, SIZE_MAX, c->err);
     if (!program.steps)
         return c->err->code;
