@@ -244,7 +244,7 @@ static void addresses_table(void **state)
     static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3};
     static const struct {
         const uint8_t *bytes;
-        unsigned family;
+        size_t family;
         const char *item;
         bool fires;
     } rows[] = {
@@ -296,7 +296,7 @@ static void landmarks_reach_their_sources(void **state)
         const char *logsource, *item;
         enum km_landmark_kind kind;
         uint32_t flags;
-        uint8_t outcome;
+        size_t outcome;
         const char *path;
         bool fires;
     } rows[] = {
@@ -334,7 +334,7 @@ static void landmarks_reach_their_sources(void **state)
         char detection[256];
         struct km_event event = landmark(rows[i].kind, rows[i].path);
         event.landmark.flags = rows[i].flags;
-        event.landmark.outcome = rows[i].outcome;
+        event.landmark.outcome = (uint8_t)rows[i].outcome;
         event.landmark.value = 04755;
         (void)snprintf(detection, sizeof detection, "  s:\n    %s\n  condition: s\n", rows[i].item);
         if (fires(rows[i].logsource, detection, &process, &event) != rows[i].fires)
@@ -474,7 +474,7 @@ static void long_values_are_cut_and_counted(void **state)
     (void)state;
     static char line[300000];
     memset(line, 'x', sizeof line);
-    memcpy(line + sizeof line - 6, "needle", 6);
+    memcpy(line + sizeof line - 6, "needle", 6); /* NOLINT(bugprone-not-null-terminated-result) */
     struct km_err err = KM_ERR_INIT;
     struct km_rules *rules KM_CLEANUP(km_rules_cleanup) = km_rules_new(&err);
     static const char text[] = "title: Cut\nlogsource: " PROCESS "\ndetection:\n  s:\n"

@@ -296,7 +296,7 @@ static void a_folder_is_walked_in_order(void **state)
     write_rule(dir, "aa/z.yml", "z");
     for (unsigned i = 0; i < KM_RULES_MAX_DEPTH; i++) { /* one level too many */
         assert_int_equal(mkdirat(dir, deep, 0700), 0);
-        strcat(deep, "/d");
+        memcpy(deep + strlen(deep), "/d", 3);
     }
     struct told told = {0};
     struct km_rules_listener listener = {&told, note_report};
