@@ -12,6 +12,7 @@
 #define RELEASE_FACTOR 0.1
 #define LARGEST_RATE   0.5
 #define LEAST_RATE     1e-9
+#define QUIET_NS       UINT64_C(500000000) /* so long a thread may keep an unfinished episode to itself */
 #define SEED           0x6b6f6d61696e75ULL
 
 struct role {
@@ -193,6 +194,16 @@ void km_watch_free(struct km_watch *watch)
     free(watch);
 }
 
+static enum km_code use_profile(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    watch->profiles[watch->profile_count++] = role->profile;
+    const struct km_episode_rule *rule = km_profile_get_rule(role->profile);
+    km_assembler_set_rule(watch->assembler, role->index, rule);
+    if (watch->deploy)
+        km_deploy_set_rule(watch->deploy, role->index, rule);
+    return role->learning ? KM_OK : seed_spots(role, err);
+}
+
 static enum km_code prepare_role(struct km_watch *watch, struct role *role, struct km_err *err)
 {
     static const struct km_episode_rule life = {.escalate_misses = 12, .escalate_calls = 512};
@@ -205,38 +216,64 @@ static enum km_code prepare_role(struct km_watch *watch, struct role *role, stru
     } else if (watch->config.find) {
         role->profile = watch->config.find(watch->config.context, &role->identity);
     }
-    if (!role->profile)
-        return KM_OK;
-    watch->profiles[watch->profile_count++] = role->profile;
-    rule = km_profile_get_rule(role->profile);
-    km_assembler_set_rule(watch->assembler, role->index, rule);
-    if (watch->deploy)
-        km_deploy_set_rule(watch->deploy, role->index, rule);
-    if (role->learning)
-        return KM_OK;
-    role->release = km_release_compare(km_profile_get_identity(role->profile), &role->identity);
-    if (role->release == KM_RELEASE_UPGRADE)
-        role->release_left = KM_WATCH_RELEASE_EPISODES;
-    return seed_spots(role, err);
+    return role->profile ? use_profile(watch, role, err) : KM_OK;
 }
 
-/* A role index means one role for the length of a stream; a second introduction changes nothing. */
+bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_watch_role *out)
+{
+    const struct role *role = index < KM_WINDOW_MAX_ROLES ? watch->roles[index] : NULL;
+    if (!role)
+        return false;
+    *out = (struct km_watch_role){.index = index,
+                                  .identity = &role->identity,
+                                  .profile = role->profile,
+                                  .release = role->release,
+                                  .learning = role->learning};
+    return true;
+}
+
+/* The program that runs is compared with the one that was learned, at each introduction. */
+static enum km_code tell_role(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    if (role->profile && !role->learning) {
+        enum km_release before = role->release;
+        role->release = km_release_compare(km_profile_get_identity(role->profile), &role->identity);
+        if (role->release == KM_RELEASE_UPGRADE && before != KM_RELEASE_UPGRADE)
+            role->release_left = KM_WATCH_RELEASE_EPISODES;
+    }
+    struct km_watch_role told;
+    (void)km_watch_find_role(watch, role->index, &told);
+    return watch->config.appeared ? watch->config.appeared(watch->config.context, &told, err) : KM_OK;
+}
+
+/* A role index means one role for the length of a stream; introduced again, its program is another one. */
 static enum km_code take_role(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
-    if (event->role >= KM_WINDOW_MAX_ROLES || watch->roles[event->role])
+    if (event->role >= KM_WINDOW_MAX_ROLES)
         return KM_OK;
-    struct role *role = km_calloc(1, sizeof *role, SIZE_MAX, err);
+    struct role *role = watch->roles[event->role];
+    if (role) {
+        /* A process that was over before it could be looked at says nothing about its program. */
+        if (event->role_info.build_id_length == 0)
+            return KM_OK;
+        km_profile_identity_from_event(&role->identity, &event->role_info);
+        return tell_role(watch, role, err);
+    }
+    role = km_calloc(1, sizeof *role, SIZE_MAX, err);
     if (!role)
         return err->code;
     watch->roles[event->role] = role;
     role->index = event->role;
     km_profile_identity_from_event(&role->identity, &event->role_info);
-    return prepare_role(watch, role, err);
+    enum km_code code = prepare_role(watch, role, err);
+    return code == KM_OK ? tell_role(watch, role, err) : code;
 }
 
 static enum km_code end_learning(struct km_watch *watch, struct km_err *err)
 {
-    enum km_code code = KM_OK;
+    enum km_code code = km_assembler_flush(watch->assembler, UINT64_MAX, true, err);
+    if (code == KM_OK && watch->config.learned)
+        code = watch->config.learned(watch->config.context, watch, err);
     watch->learning = false;
     for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
         struct role *role = watch->roles[i];
@@ -250,6 +287,26 @@ static enum km_code end_learning(struct km_watch *watch, struct km_err *err)
     return code;
 }
 
+static bool is_learned_out(const struct km_watch *watch, uint64_t now_ns)
+{
+    return watch->learning && watch->started && watch->config.learn_ns > 0 && now_ns > watch->first_ns &&
+           now_ns - watch->first_ns >= watch->config.learn_ns;
+}
+
+enum km_code km_watch_time(struct km_watch *watch, uint64_t now_ns, struct km_err *err)
+{
+    if (is_learned_out(watch, now_ns))
+        return end_learning(watch, err);
+    if (watch->learning || now_ns < QUIET_NS)
+        return KM_OK;
+    return km_assembler_flush(watch->assembler, now_ns - QUIET_NS, false, err);
+}
+
+bool km_watch_is_learning(const struct km_watch *watch)
+{
+    return watch->learning;
+}
+
 enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     watch->stats.events++;
@@ -258,8 +315,7 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
         watch->started = true;
         watch->first_ns = event->time_ns;
     }
-    if (watch->learning && watch->config.learn_ns > 0 && event->time_ns > watch->first_ns &&
-        event->time_ns - watch->first_ns >= watch->config.learn_ns)
+    if (is_learned_out(watch, event->time_ns))
         code = end_learning(watch, err);
     if (code == KM_OK && event->kind == KM_EVENT_ROLE)
         code = take_role(watch, event, err);
@@ -269,6 +325,8 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
         if (role)
             role->lost += event->loss.events;
     }
+    if (code == KM_OK && event->kind == KM_EVENT_RATE)
+        code = km_watch_time(watch, event->time_ns, err);
     if (code != KM_OK)
         return code;
     return watch->deploy && !watch->learning ? km_deploy_event(watch->deploy, event, err)

@@ -38,11 +38,27 @@ struct km_watch_result {
     enum km_release release;
 };
 
+/* What is known of a role when it appears, and when its program changes. */
+struct km_watch_role {
+    uint16_t index;
+    const struct km_profile_identity *identity;
+    struct km_profile *profile; /* NULL: none */
+    enum km_release release;
+    bool learning;
+};
+
+struct km_watch;
+
 struct km_watch_config {
     void *context;
     /* The profile of a role, which the watch owns then; NULL: none (when learning: a new one is made). */
     struct km_profile *(*find)(void *context, const struct km_profile_identity *identity);
     enum km_code (*judged)(void *context, const struct km_watch_result *result, struct km_err *err);
+    /* A role appeared, or comes from another program than before. May be NULL. */
+    enum km_code (*appeared)(void *context, const struct km_watch_role *role, struct km_err *err);
+    /* Learning is over; the profiles hold all, and are calibrated next, which may take a second: the moment to tell the
+     * kernel what is known. May be NULL. */
+    enum km_code (*learned)(void *context, struct km_watch *watch, struct km_err *err);
     double budget_per_day; /* 0: KM_WATCH_DEFAULT_BUDGET */
     double rate;           /* a fixed share of episodes instead of the budget; 0: none */
     bool deployed;         /* simulate the three feeds */
@@ -52,8 +68,6 @@ struct km_watch_config {
     const struct km_episode_rule *rule; /* for roles without a profile; NULL: an episode is a thread's life */
 };
 
-struct km_watch;
-
 /* The config is copied. NULL: KM_NOMEM. */
 struct km_watch *km_watch_new(const struct km_watch_config *config, struct km_err *err) KM_MUST_USE;
 void km_watch_free(struct km_watch *watch);
@@ -61,8 +75,17 @@ KM_DEFINE_CLEANUP(struct km_watch, km_watch_cleanup, km_watch_free);
 
 enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 
+/* Says what time it is by the events' clock, where events are rare: learning ends in time, and what quiet threads have
+ * told of an unfinished episode is judged. */
+enum km_code km_watch_time(struct km_watch *watch, uint64_t now_ns, struct km_err *err) KM_MUST_USE;
+
+bool km_watch_is_learning(const struct km_watch *watch);
+
 /* Ends open episodes; calibrates what was learned. */
 enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err) KM_MUST_USE;
+
+/* A role by its index: false when it did not appear. Its pointers are borrowed until it changes. */
+bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_watch_role *out);
 
 /* Profile of the i-th role, in the order in which roles appeared; NULL beyond the last. Borrowed. */
 struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i);
