@@ -289,6 +289,17 @@ bool km_profile_knows_landmark(const struct km_profile *profile, const struct km
     return km_entity_find(&profile->entities, line) != NULL;
 }
 
+bool km_profile_knows_start(const struct km_profile *profile)
+{
+    for (size_t i = 0; i < profile->entities.count; i++) {
+        const struct km_entity *entity = &profile->entities.items[i];
+        struct km_event_landmark landmark = {.kind = entity->kind, .path = {entity->text, strlen(entity->text)}};
+        if (km_entity_is_start(&landmark))
+            return true;
+    }
+    return false;
+}
+
 static void score_entities(const struct km_profile *profile, const struct km_episode *episode,
                            struct km_assessment *out)
 {
@@ -303,6 +314,8 @@ static void score_entities(const struct km_profile *profile, const struct km_epi
             continue;
         out->entity_term += km_entity_surprise(&profile->entities, episode->landmarks[i].kind, profile->episodes);
         out->entities_new++;
+        enum km_gravity gravity = km_entity_gravity(&episode->landmarks[i]);
+        out->gravity = gravity > out->gravity ? gravity : out->gravity;
         n++;
     }
 }

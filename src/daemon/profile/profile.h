@@ -72,8 +72,9 @@ struct km_assessment {
     double term[KM_CHANNELS]; /* weight * -ln p; 0 when the channel is not present or not calibrated */
     double entity_term;       /* sum over the entities never seen */
     unsigned entities_new;
-    double score; /* sum of the terms */
-    double p;     /* share of normal episodes with such a score or a higher one, by the calibration */
+    enum km_gravity gravity; /* of the gravest among them */
+    double score;            /* sum of the terms */
+    double p;                /* share of normal episodes with such a score or a higher one, by the calibration */
     enum km_view view;
 };
 
@@ -97,6 +98,9 @@ size_t km_profile_memory(const struct km_profile *profile);
 /* Whether the probe keeps this window, this landmark to itself. */
 bool km_profile_knows_window(const struct km_profile *profile, unsigned long long window, unsigned space);
 bool km_profile_knows_landmark(const struct km_profile *profile, const struct km_event_landmark *landmark);
+
+/* Whether a start of its program was learned. */
+bool km_profile_knows_start(const struct km_profile *profile);
 
 /* Turns complete episodes into what a deployment would have let through of them. */
 struct km_deployer;

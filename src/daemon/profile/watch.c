@@ -13,6 +13,8 @@
 #define LARGEST_RATE   0.5
 #define LEAST_RATE     1e-9
 #define QUIET_NS       UINT64_C(500000000) /* so long a thread may keep an unfinished episode to itself */
+#define TAIL_STEP      10.0 /* the scale beyond the history is read between its last value and ten times as many */
+#define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
 struct role {
@@ -21,12 +23,22 @@ struct role {
     struct km_profile *profile;
     struct km_spot *spot[KM_VIEWS];
     uint64_t episodes, first_ns, release_left, lost;
+    uint64_t known_ns; /* from then on the kernel keeps the known windows */
     enum km_release release;
     bool learning;
 };
 
+/* A process that starts, or a child of one. */
+struct start {
+    uint32_t tgid;
+    uint64_t until_ns;
+    bool excused;
+};
+
 struct km_watch {
     struct km_watch_config config;
+    struct start starts[STARTS];
+    size_t next_start;
     struct km_assembler *assembler;
     struct km_deploy *deploy;
     struct role *roles[KM_WINDOW_MAX_ROLES]; /* by index */
@@ -112,6 +124,94 @@ static enum km_code seed_spots(struct role *role, struct km_err *err)
     return KM_OK;
 }
 
+/* ---- starts ---- */
+
+static struct start *find_start(struct km_watch *watch, uint32_t tgid, uint64_t now_ns)
+{
+    for (size_t i = 0; i < STARTS; i++)
+        if (watch->starts[i].tgid == tgid && watch->starts[i].until_ns > now_ns)
+            return &watch->starts[i];
+    return NULL;
+}
+
+static void add_start(struct km_watch *watch, uint32_t tgid, uint64_t until_ns, bool excused)
+{
+    struct start *start = find_start(watch, tgid, 0);
+    if (!start)
+        start = &watch->starts[watch->next_start++ % STARTS];
+    *start = (struct start){tgid, until_ns, excused};
+}
+
+static void note_start(struct km_watch *watch, const struct km_event *event)
+{
+    if (event->kind == KM_EVENT_LANDMARK && km_entity_is_start(&event->landmark)) {
+        const struct role *role = role_of(watch, event->role);
+        bool excused = role && role->profile && !role->learning && !km_profile_knows_start(role->profile);
+        if (!find_start(watch, event->tgid, event->time_ns))
+            add_start(watch, event->tgid, event->time_ns + KM_WATCH_START_NS, excused);
+    } else if (event->kind == KM_EVENT_THREAD && event->tid == event->tgid && event->thread.parent_tid != 0) {
+        const struct start *parent = find_start(watch, event->thread.parent_tid, event->time_ns);
+        if (parent)
+            add_start(watch, event->tgid, parent->until_ns, parent->excused);
+    }
+}
+
+static bool is_excused(struct km_watch *watch, const struct km_episode *episode)
+{
+    const struct start *start = find_start(watch, episode->tgid, episode->begin_ns);
+    return start && start->excused;
+}
+
+/* ---- judging ---- */
+
+static double threshold_of(struct km_spot *spot, double rate)
+{
+    double fitted = km_spot_threshold(spot, rate), reach = 1.0 / SPOT_WINDOW;
+    if (rate >= reach)
+        return fitted;
+    double outer = km_spot_threshold(spot, reach), inner = km_spot_threshold(spot, TAIL_STEP * reach);
+    double scale = (outer - inner) / log(TAIL_STEP);
+    double beyond = outer + (scale > 1 ? scale : 1) * log(reach / rate);
+    return beyond < fitted ? beyond : fitted;
+}
+
+/* Before the kernel knew the role's windows it took each for unknown. */
+static void forgive_misses(const struct role *role, struct km_episode *episode)
+{
+    if (episode->complete || role->known_ns == 0 || episode->begin_ns >= role->known_ns)
+        return;
+    for (size_t i = 0; i < episode->window_count; i++)
+        if (!km_profile_knows_window(role->profile, episode->windows[i].window, episode->windows[i].space))
+            return;
+    episode->totals.misses = 0;
+    episode->peak_misses = 0;
+}
+
+static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, struct km_watch_result *result)
+{
+    const struct km_assessment *a = result->assessment;
+    bool alarm = a->score > result->threshold || a->gravity != KM_GRAVITY_SLIGHT;
+    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM && is_excused(watch, episode);
+    return alarm && !result->excused;
+}
+
+static void assess(struct km_watch *watch, struct role *role, const struct km_episode *whole,
+                   struct km_watch_result *result, struct km_assessment *assessment)
+{
+    struct km_episode episode = *whole;
+    forgive_misses(role, &episode);
+    km_profile_score(role->profile, &episode, assessment);
+    struct km_spot *spot = role->spot[assessment->view];
+    result->threshold = threshold_of(spot, rate_of(watch, role, episode.end_ns));
+    result->alarm = is_alarm(watch, &episode, result);
+    if (!result->alarm && !result->excused)
+        km_spot_add(spot, assessment->score);
+    struct km_maturity maturity;
+    km_profile_get_maturity(role->profile, &maturity);
+    double seen = (double)role->episodes, lost = (double)role->lost;
+    result->confidence = maturity.confidence * (seen + 1) / (seen + lost + 1);
+}
+
 static enum km_code judge(struct km_watch *watch, struct role *role, const struct km_episode *episode,
                           struct km_err *err)
 {
@@ -123,18 +223,8 @@ static enum km_code judge(struct km_watch *watch, struct role *role, const struc
                                      .assessment = &assessment,
                                      .threshold = INFINITY,
                                      .release = role->release};
-    if (role->profile) {
-        km_profile_score(role->profile, episode, &assessment);
-        struct km_spot *spot = role->spot[assessment.view];
-        result.threshold = km_spot_threshold(spot, rate_of(watch, role, episode->end_ns));
-        result.alarm = assessment.score > result.threshold;
-        if (!result.alarm)
-            km_spot_add(spot, assessment.score);
-        struct km_maturity maturity;
-        km_profile_get_maturity(role->profile, &maturity);
-        double seen = (double)role->episodes, lost = (double)role->lost;
-        result.confidence = maturity.confidence * (seen + 1) / (seen + lost + 1);
-    }
+    if (role->profile)
+        assess(watch, role, episode, &result, &assessment);
     if (role->episodes++ == 0)
         role->first_ns = episode->begin_ns;
     role->release_left -= role->release_left > 0;
@@ -307,6 +397,14 @@ bool km_watch_is_learning(const struct km_watch *watch)
     return watch->learning;
 }
 
+static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
+{
+    struct role *role = role_of(watch, event->role);
+    if (role && event->rate.calls == 0 && event->rate.episodes == 0)
+        role->known_ns = event->time_ns;
+    return km_watch_time(watch, event->time_ns, err);
+}
+
 enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     watch->stats.events++;
@@ -326,7 +424,8 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
             role->lost += event->loss.events;
     }
     if (code == KM_OK && event->kind == KM_EVENT_RATE)
-        code = km_watch_time(watch, event->time_ns, err);
+        code = take_rate(watch, event, err);
+    note_start(watch, event);
     if (code != KM_OK)
         return code;
     return watch->deploy && !watch->learning ? km_deploy_event(watch->deploy, event, err)

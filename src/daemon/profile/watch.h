@@ -5,7 +5,12 @@
  *
  * Threshold: a budget of alarms a day and role, divided by the role's episodes a day, is the share of episodes that may
  * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Alarms do not
- * enter that history. During a release window the budget is a tenth.
+ * enter that history. During a release window the budget is a tenth. Beyond what the history reaches the tail is taken
+ * to be exponential, as scores are sums of -ln p: a fitted power tail put the threshold of a young profile out of
+ * reach.
+ *
+ * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs.
  */
 #ifndef KM_PROFILE_WATCH_H
 #define KM_PROFILE_WATCH_H
@@ -16,6 +21,7 @@
 #define KM_WATCH_DEFAULT_BUDGET   3.0  /* alarms a day and role */
 #define KM_WATCH_DEFAULT_RATE     0.01 /* of episodes, when the events carry no times */
 #define KM_WATCH_RELEASE_EPISODES 1000 /* a release window lasts so many */
+#define KM_WATCH_START_NS         UINT64_C(10000000000)
 
 /* How the running program relates to the one that the profile was learned from. */
 enum km_release {
@@ -34,6 +40,7 @@ struct km_watch_result {
     const struct km_assessment *assessment;
     double threshold;
     bool alarm;
+    bool excused;      /* its process starts, and no start was learned */
     double confidence; /* of the profile, lowered by lost events */
     enum km_release release;
 };
@@ -73,6 +80,8 @@ struct km_watch *km_watch_new(const struct km_watch_config *config, struct km_er
 void km_watch_free(struct km_watch *watch);
 KM_DEFINE_CLEANUP(struct km_watch, km_watch_cleanup, km_watch_free);
 
+/* A RATE event of a role without counts says that from its time on the recorder keeps the role's known windows to
+ * itself; what it told of earlier episodes says nothing. */
 enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 
 /* Says what time it is by the events' clock, where events are rare: learning ends in time, and what quiet threads have
