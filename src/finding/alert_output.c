@@ -14,19 +14,9 @@
 #define NAME_BYTES    1024
 #define SHOWN_DETAILS 12 /* pieces of evidence in the text */
 
-/* What explains the most: prose begins with it. */
-static const struct km_evidence *strongest_of(const struct km_finding *finding)
-{
-    const struct km_evidence *best = NULL;
-    for (size_t i = 0; i < finding->evidence_count; i++)
-        if (!best || finding->evidence[i].weight > best->weight)
-            best = &finding->evidence[i];
-    return best;
-}
-
 static const char *advice_of(const struct km_finding *finding)
 {
-    const struct km_evidence *best = strongest_of(finding);
+    const struct km_evidence *best = km_evidence_first(finding);
     return best ? km_evidence_advice(best->id) : NULL;
 }
 
@@ -41,7 +31,7 @@ static enum km_code append_escaped(struct km_buf *out, const char *text, struct 
 static enum km_code append_sentence(const struct km_alert *alert, struct km_buf *out, struct km_err *err)
 {
     const struct km_subject *subject = &alert->finding->subject;
-    const struct km_evidence *best = strongest_of(alert->finding);
+    const struct km_evidence *best = km_evidence_first(alert->finding);
     enum km_code code = append_escaped(out, subject->daemon ? subject->daemon : "?", err);
     if (code == KM_OK && subject->role && *subject->role) {
         code = km_buf_append_text(out, " (", err);
@@ -164,7 +154,7 @@ static enum km_code append_head(const struct km_alert *alert, bool colour, struc
 enum km_code km_alert_format_text(const struct km_alert *alert, bool colour, struct km_buf *out, struct km_err *err)
 {
     const struct km_finding *finding = alert->finding;
-    const struct km_evidence *best = strongest_of(finding);
+    const struct km_evidence *best = km_evidence_first(finding);
     enum km_code code = append_head(alert, colour, out, err);
     size_t shown = 0;
     for (size_t i = 0; i < finding->evidence_count && code == KM_OK && shown < SHOWN_DETAILS; i++) {

@@ -168,6 +168,33 @@ const char *km_evidence_advice(const char *id)
     return row < sizeof sentences / sizeof sentences[0] ? sentences[row].advice : NULL;
 }
 
+int km_evidence_rank(const char *id)
+{
+    static const char *const acts[] = {"first.", "rule.", "program."};
+    static const char doubt[] = "confidence.";
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
+        if (strncmp(id, acts[i], strlen(acts[i])) == 0)
+            return 2;
+    if (strncmp(id, doubt, strlen(doubt)) == 0)
+        return 0;
+    return strcmp(id, KM_EVIDENCE_CALL) != 0 && strcmp(id, KM_EVIDENCE_NEAREST) != 0;
+}
+
+const struct km_evidence *km_evidence_first(const struct km_finding *finding)
+{
+    const struct km_evidence *best = NULL;
+    int best_rank = -1;
+    for (size_t i = 0; i < finding->evidence_count; i++) {
+        const struct km_evidence *evidence = &finding->evidence[i];
+        int rank = km_evidence_rank(evidence->id);
+        if (!best || rank > best_rank || (rank == best_rank && evidence->weight > best->weight)) {
+            best = evidence;
+            best_rank = rank;
+        }
+    }
+    return best;
+}
+
 static struct km_arg *add(struct km_evidence *evidence, const char *name, enum km_arg_type type)
 {
     KM_ASSERT(evidence->arg_count < KM_EVIDENCE_MAX_ARGS);

@@ -58,6 +58,14 @@
  * that nothing is hidden. Argument text is escaped. KM_NOMEM, KM_LIMIT. */
 enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_buf *out, struct km_err *err) KM_MUST_USE;
 
+/* How well a sentence about this evidence tells what happened, beside its weight: 2 an act or a rule, 1 anything else
+ * with a weight of its own, 0 a detail or a doubt. A finding's first sentence is made from the weightiest of the best.
+ */
+int km_evidence_rank(const char *id);
+
+/* The evidence to begin with, or NULL when there is none. */
+const struct km_evidence *km_evidence_first(const struct km_finding *finding);
+
 /* What a person should do about evidence with this id: one sentence, or NULL. Static storage. */
 const char *km_evidence_advice(const char *id);
 

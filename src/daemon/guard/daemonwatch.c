@@ -87,35 +87,6 @@ static void note_profile(struct km_guarded *daemon, const struct km_profile *pro
         daemon->confidence = maturity.confidence;
 }
 
-/* A program started from a known role is one incident with its start. */
-static enum km_code raise_new_role(struct km_guarded *daemon, const struct km_watch_role *role, struct km_err *err)
-{
-    struct km_guard *guard = daemon->guard;
-    struct km_draft *draft = &guard->draft;
-    const struct km_process *process = guard->role_tgid ? km_proctable_find(guard->processes, guard->role_tgid) : NULL;
-    struct km_watch_role starter;
-    km_draft_begin(draft, daemon->name, role->identity->role, process);
-    double weight = log(((double)daemon->learned_episodes + daemon->learned_roles + 2) / (daemon->learned_roles + 1.0));
-    struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_NEW_ROLE, weight);
-    if (evidence) {
-        km_evidence_add_text(evidence, "role", role->identity->role);
-        km_evidence_add_text(evidence, "program", role->identity->exe);
-        km_evidence_add_integer(evidence, "episodes", (int64_t)daemon->learned_episodes);
-    }
-    if (process && process->started_by != KM_PROCESS_UNKNOWN_ROLE &&
-        km_watch_find_role(daemon->watch, process->started_by, &starter)) {
-        (void)snprintf(draft->role, sizeof draft->role, "%s", starter.identity->role);
-        (void)snprintf(draft->key, sizeof draft->key, "%s", process->started_as);
-    } else {
-        (void)snprintf(draft->key, sizeof draft->key, "%s %s", KM_EVIDENCE_NEW_ROLE, role->identity->role);
-    }
-    draft->finding.package = role->identity->package[0] ? role->identity->package : NULL;
-    draft->finding.confidence = daemon->confidence;
-    draft->finding.score = 1 - exp(-weight);
-    km_draft_doubts(draft, NULL, daemon->lost);
-    return km_guard_raise(guard, daemon, guard->now_ns, err);
-}
-
 static enum km_code raise_changed(struct km_guarded *daemon, const struct km_watch_role *role, struct km_err *err)
 {
     struct km_guard *guard = daemon->guard;
@@ -145,7 +116,7 @@ static enum km_code appeared(void *context, const struct km_watch_role *role, st
         return KM_OK;
     if (!role->profile) {
         if (daemon->profiled || daemon->stored_mature)
-            return raise_new_role(daemon, role, err);
+            return km_guarded_new_role(daemon, role->index, daemon->guard->role_tgid, err);
         if (!daemon->unprofiled_said)
             km_guard_say(daemon->guard, "%s: nothing is known of it; learn it with --learn", daemon->name);
         daemon->unprofiled_said = true;
@@ -184,7 +155,12 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
 {
     struct km_guarded *daemon = context;
     struct km_guard *guard = daemon->guard;
-    if (!result->alarm)
+    if (result->excused && daemon->excused_tgid != result->episode->tgid) {
+        daemon->excused_tgid = result->episode->tgid;
+        km_guard_say(guard, "%s: it starts, and no start of it was learned: only foreign programs are alerts for %u s",
+                     daemon->name, (unsigned)(KM_WATCH_START_NS / UINT64_C(1000000000)));
+    }
+    if (!result->alarm && !result->excused)
         return KM_OK;
     if (guard->config.store) {
         struct km_err failed = KM_ERR_INIT;
@@ -196,6 +172,8 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
                          failed.text);
         }
     }
+    if (!result->alarm)
+        return KM_OK;
     struct km_draft *draft = &guard->draft;
     km_draft_begin(draft, daemon->name, result->identity->role,
                    km_proctable_find(guard->processes, result->episode->tgid));
@@ -307,6 +285,8 @@ enum km_code km_guarded_event(struct km_guarded *daemon, const struct km_event *
     }
     if (event->kind == KM_EVENT_LANDMARK)
         code = tell_landmark(daemon, event, err);
+    if (code == KM_OK)
+        code = km_guarded_lineage(daemon, event, err);
     if (code == KM_OK)
         code = tick ? km_watch_time(daemon->watch, event->time_ns, err) : km_watch_event(daemon->watch, event, err);
     if (daemon->learning && !km_watch_is_learning(daemon->watch)) {

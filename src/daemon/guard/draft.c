@@ -234,13 +234,10 @@ void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, u
 
 void km_draft_end(struct km_draft *draft)
 {
-    const struct km_evidence *best = NULL;
     draft->surprise = 0;
-    for (size_t i = 0; i < draft->finding.evidence_count; i++) {
+    for (size_t i = 0; i < draft->finding.evidence_count; i++)
         draft->surprise += draft->evidence[i].weight;
-        if (!best || draft->evidence[i].weight > best->weight)
-            best = &draft->evidence[i];
-    }
+    const struct km_evidence *best = km_evidence_first(&draft->finding);
     if (draft->key[0] || !best)
         return;
     const char *call = "";

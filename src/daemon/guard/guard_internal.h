@@ -11,6 +11,15 @@
 #include "daemon/profile/seen.h"
 #include "daemon/profile/watch.h"
 
+#define KM_GUARD_PENDING 32
+
+/* A kind of thread that was never learned, and whose process may be about to start a program: the better news. */
+struct km_pending_role {
+    uint32_t tgid; /* 0: free */
+    uint16_t role;
+    uint64_t time_ns;
+};
+
 struct km_guarded {
     struct km_guard *guard;
     char name[KM_EVENT_MAX_NAME_BYTES]; /* escaped: as profiles are stored */
@@ -21,6 +30,8 @@ struct km_guarded {
     uint64_t learned_episodes; /* of all its profiles */
     unsigned learned_roles;
     double confidence; /* of its best profile */
+    uint32_t excused_tgid;
+    struct km_pending_role pending[KM_GUARD_PENDING];
     uint64_t events, alarms, alerts, suppressed, lost;
 };
 
@@ -47,6 +58,14 @@ KM_PRINTF(2, 3) void km_guard_say(struct km_guard *guard, const char *format, ..
 enum km_code km_guarded_open(struct km_guarded *daemon, struct km_err *err) KM_MUST_USE;
 enum km_code km_guarded_event(struct km_guarded *daemon, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 enum km_code km_guarded_finish(struct km_guarded *daemon, struct km_err *err) KM_MUST_USE;
+
+/* lineage.c: what threads do that no profile knows, told with the act that they come from. */
+enum km_code km_guarded_lineage(struct km_guarded *daemon, const struct km_event *event,
+                                struct km_err *err) KM_MUST_USE;
+enum km_code km_guarded_new_role(struct km_guarded *daemon, uint16_t role, uint32_t tgid,
+                                 struct km_err *err) KM_MUST_USE;
+/* The nearest role of a process and its ancestors that has a profile: false, and *out untouched, when there is none. */
+bool km_guarded_origin(struct km_guarded *daemon, uint32_t tgid, struct km_watch_role *out);
 
 /* raise.c: the guard's draft becomes an alert, an entry of the digest, or nothing (a benign decision). */
 enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, uint64_t time_ns,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #define SLOTS      (2 * KM_PROCTABLE_MAX)
+#define TIDS       8192 /* thread to process, direct mapped */
 #define PATH_BYTES 4096
 #define STAT_BYTES 2048
 
@@ -17,6 +18,9 @@ struct km_proctable {
     size_t count;
     uint16_t slots[SLOTS]; /* open addressing: row + 1 */
     uint64_t clock;
+    struct {
+        uint32_t tid, tgid;
+    } tids[TIDS];
 };
 
 struct km_proctable *km_proctable_new(const char *proc_root, struct km_err *err)
@@ -79,8 +83,10 @@ static struct km_process *obtain(struct km_proctable *p, uint32_t tgid, int *out
     if (*out_new) {
         size_t row = take_row(p);
         slot = slot_of(p, tgid); /* taking a row may have moved slots */
-        p->rows[row] =
-            (struct km_process){.tgid = tgid, .uid = KM_PROCESS_UNKNOWN_UID, .started_by = KM_PROCESS_UNKNOWN_ROLE};
+        p->rows[row] = (struct km_process){.tgid = tgid,
+                                           .uid = KM_PROCESS_UNKNOWN_UID,
+                                           .role = KM_PROCESS_UNKNOWN_ROLE,
+                                           .cause_role = KM_PROCESS_UNKNOWN_ROLE};
         p->slots[slot] = (uint16_t)(row + 1);
     }
     struct km_process *process = &p->rows[p->slots[slot] - 1];
@@ -145,10 +151,40 @@ static void take_exec(struct km_proctable *p, const struct km_event *event)
     if (event->landmark.outcome == KM_OUTCOME_DENIED || event->landmark.outcome == KM_OUTCOME_ERROR)
         return;
     struct km_process *process = obtain(p, event->tgid, &is_new);
-    process->started_by = event->role;
-    km_entity_format(&event->landmark, process->started_as);
     (void)copy_bytes(event->landmark.path, process->image, sizeof process->image);
     process->argument_bytes = copy_bytes(event->landmark.path2, process->arguments, sizeof process->arguments);
+}
+
+/* The parent is told by the thread that forked. */
+static uint32_t process_of(const struct km_proctable *p, uint32_t tid)
+{
+    size_t i = tid & (TIDS - 1);
+    return p->tids[i].tid == tid ? p->tids[i].tgid : tid;
+}
+
+static void note_thread(struct km_proctable *p, uint32_t tid, uint32_t tgid)
+{
+    size_t i = tid & (TIDS - 1);
+    p->tids[i].tid = tid;
+    p->tids[i].tgid = tgid;
+}
+
+static void inherit_cause(const struct km_proctable *p, struct km_process *process)
+{
+    uint16_t row = process->parent ? p->slots[slot_of(p, process->parent)] : 0;
+    const struct km_process *parent = row ? &p->rows[row - 1] : NULL;
+    if (!parent || !parent->cause[0])
+        return;
+    memcpy(process->cause, parent->cause, sizeof process->cause);
+    process->cause_role = parent->cause_role;
+}
+
+void km_proctable_set_cause(struct km_proctable *p, uint32_t tgid, const char *line, uint16_t role)
+{
+    int is_new;
+    struct km_process *process = obtain(p, tgid, &is_new);
+    (void)snprintf(process->cause, sizeof process->cause, "%s", line);
+    process->cause_role = role;
 }
 
 void km_proctable_event(struct km_proctable *p, const struct km_event *event)
@@ -160,18 +196,25 @@ void km_proctable_event(struct km_proctable *p, const struct km_event *event)
         (event->landmark.kind == KM_LANDMARK_EXEC || event->landmark.kind == KM_LANDMARK_MEMFD_EXEC)) {
         take_exec(p, event);
     } else if (event->kind == KM_EVENT_THREAD) {
+        note_thread(p, event->tid, event->tgid);
         struct km_process *process = obtain(p, event->tgid, &is_new);
         if (process->ended) { /* the number was given again */
             uint32_t tgid = process->tgid;
-            *process =
-                (struct km_process){.tgid = tgid, .uid = KM_PROCESS_UNKNOWN_UID, .started_by = KM_PROCESS_UNKNOWN_ROLE};
+            *process = (struct km_process){.tgid = tgid,
+                                           .uid = KM_PROCESS_UNKNOWN_UID,
+                                           .role = KM_PROCESS_UNKNOWN_ROLE,
+                                           .cause_role = KM_PROCESS_UNKNOWN_ROLE};
             process->touched = ++p->clock;
             is_new = 1;
         }
         process->uid = event->thread.uid;
         if (event->tid == event->tgid && event->thread.parent_tid != 0)
-            process->parent = event->thread.parent_tid;
+            process->parent = process_of(p, event->thread.parent_tid);
+        if (event->tid == event->tgid)
+            process->role = event->role;
         (void)copy_bytes(event->thread.comm, process->comm, sizeof process->comm);
+        if (!process->cause[0])
+            inherit_cause(p, process);
         if (is_new)
             look_up(p, process);
     } else if (event->kind == KM_EVENT_END && event->tid == event->tgid) {

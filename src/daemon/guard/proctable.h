@@ -25,14 +25,15 @@ struct km_process {
     uint32_t tgid; /* 0: free */
     uint32_t parent;
     uint32_t uid;
-    uint16_t started_by;                   /* the role that its program was started from; KM_PROCESS_UNKNOWN_ROLE */
-    char started_as[KM_ENTITY_TEXT_BYTES]; /* the entity line of that */
-    char image[KM_PROCESS_TEXT_BYTES];     /* "" = not known */
+    uint16_t role;       /* of its main thread, latest; KM_PROCESS_UNKNOWN_ROLE */
+    uint16_t cause_role; /* of the known thread that all began with */
+    bool ended;
+    char cause[KM_ENTITY_TEXT_BYTES];  /* the strange act that this process comes from: an entity's line; "" = none */
+    char image[KM_PROCESS_TEXT_BYTES]; /* "" = not known */
     size_t argument_bytes;
     char arguments[KM_PROCESS_TEXT_BYTES]; /* NULs between */
     char comm[KM_PROCESS_COMM_BYTES];
     uint64_t touched;
-    bool ended;
 };
 
 struct km_proctable;
@@ -47,6 +48,9 @@ void km_proctable_event(struct km_proctable *processes, const struct km_event *e
 
 /* The process, looked up when it is new. Never NULL for tgid > 0; borrowed until the next call. */
 const struct km_process *km_proctable_find(struct km_proctable *processes, uint32_t tgid);
+
+/* Whatever a process's children do from now on comes from this act of a thread of `role`. */
+void km_proctable_set_cause(struct km_proctable *processes, uint32_t tgid, const char *line, uint16_t role);
 
 /* The arguments with spaces between, raw. out_bytes >= 1. */
 void km_process_command(const struct km_process *process, char *out, size_t out_bytes);

@@ -35,13 +35,15 @@ enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, u
                                         .key = draft->key,
                                         .time_ns = finding->time_wall_ns,
                                         .strength = draft->surprise * finding->confidence};
-    struct km_incident_answer answer;
+    struct km_incident_answer answer = {0};
     enum km_code code = km_incidents_add(guard->incidents, &report, &answer, err);
-    if (code != KM_OK || !answer.show || !guard->config.alerts.alert)
+    bool update = !answer.is_new && answer.incident && answer.incident->shown && answer.grew;
+    if (code != KM_OK || (!answer.show && !update) || !guard->config.alerts.alert)
         return code;
-    daemon->alerts++;
+    daemon->alerts += answer.show;
     struct km_alert alert = {.finding = finding,
                              .incident = answer.incident,
+                             .update = update,
                              .surprise = draft->surprise,
                              .host = guard->config.host,
                              .versions = guard->config.versions};
