@@ -15,6 +15,7 @@
 #include "cli/cmd.h"
 #include "cli/guard_output.h"
 #include "cli/profile_source.h"
+#include "cli/rules_source.h"
 #include "daemon/guard/live.h"
 
 #define POLL_MS     100
@@ -38,6 +39,9 @@ struct run {
     struct km_guard_output *output;
     struct km_store *store;
     struct km_decision_list *decisions;
+    struct km_rules *rules;
+    char rules_digest[KM_RULES_DIGEST_BYTES];
+    size_t rules_refused;
     struct km_live *live;
     struct km_live_target targets[MAX_TARGETS];
     size_t target_count;
@@ -53,6 +57,7 @@ static void run_done(struct run *run)
     km_live_close(run->live);
     km_store_close(run->store);
     km_decision_list_free(run->decisions);
+    km_rules_free(run->rules);
     km_guard_output_free(run->output);
     if (run->record_fd >= 0)
         (void)close(run->record_fd);
@@ -118,6 +123,29 @@ static enum km_code read_decisions(struct run *run, struct km_err *err)
     return KM_OK;
 }
 
+static void count_refused(void *context, const struct km_rule_report *report)
+{
+    struct run *run = context;
+    run->rules_refused += report->outcome == KM_RULE_REFUSED;
+}
+
+static enum km_code load_rules(struct run *run, struct km_err *err)
+{
+    const char *const *paths;
+    size_t count = km_options_texts(run->options, "rules", &paths);
+    const struct km_rules_listener listener = {run, count_refused};
+    if (!km_options_flag(run->options, "use-rules"))
+        return KM_OK;
+    run->rules = km_rules_source_load(paths, count, &listener, err);
+    if (!run->rules)
+        return err->code;
+    char line[LINE_BYTES];
+    (void)snprintf(line, sizeof line, "%zu rules%s", km_rules_count(run->rules),
+                   run->rules_refused ? ", some are refused: 'komainu rules check' says why" : "");
+    km_guard_output_say(run->output, line);
+    return km_rules_digest(run->rules, run->rules_digest, err);
+}
+
 static enum km_code open_outputs(struct run *run, struct km_err *err)
 {
     run->output = km_guard_output_new(km_options_text(run->options, "format"), err);
@@ -176,7 +204,8 @@ static enum km_code open_live(struct run *run, struct km_err *err)
                   .incidents = {.per_daemon = (unsigned)km_options_integer(run->options, "budget"),
                                 .per_host = (unsigned)km_options_integer(run->options, "host-budget")},
                   .host = run->host,
-                  .versions = {.komainu = KM_VERSION}},
+                  .rules = run->rules,
+                  .versions = {.komainu = KM_VERSION, .rules = run->rules ? run->rules_digest : NULL}},
         .probe = {.hide_arguments = km_options_flag(run->options, "hide-arguments")},
         .targets = run->targets,
         .target_count = run->target_count,
@@ -276,6 +305,8 @@ int km_guard_run(const struct km_options *options, const struct km_guard_times *
         code = open_store(&run, &err);
     if (code == KM_OK)
         code = read_decisions(&run, &err);
+    if (code == KM_OK)
+        code = load_rules(&run, &err);
     if (code == KM_OK)
         code = open_live(&run, &err);
     if (code == KM_OK) {

@@ -285,6 +285,8 @@ enum km_code km_guarded_event(struct km_guarded *daemon, const struct km_event *
     }
     if (event->kind == KM_EVENT_LANDMARK)
         code = tell_landmark(daemon, event, err);
+    if (code == KM_OK && event->kind == KM_EVENT_LANDMARK)
+        code = km_guarded_rules(daemon, event, err);
     if (code == KM_OK)
         code = km_guarded_lineage(daemon, event, err);
     if (code == KM_OK)

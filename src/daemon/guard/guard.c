@@ -169,7 +169,9 @@ bool km_guard_get_status(const struct km_guard *guard, size_t i, struct km_guard
                                     .alarms = daemon->alarms,
                                     .alerts = daemon->alerts,
                                     .suppressed = daemon->suppressed,
-                                    .lost = daemon->lost};
+                                    .lost = daemon->lost,
+                                    .rules_fired = daemon->rules_fired,
+                                    .rules_learned = daemon->rules_learned};
     if (daemon->learning && daemon->first_ns > 0 && guard->config.learn_ns > 0) {
         double share = (double)(guard->now_ns - daemon->first_ns) / (double)guard->config.learn_ns;
         out->learned_share = share < 1 ? share : 1;

@@ -8,7 +8,9 @@
  * another role without counts says that the kernel now knows that role's profile.
  *
  * A daemon with a mature stored profile is compared at once; one without is learned when learn_ns says so, and else
- * only the rules apply. Nothing is learned after that: what is new goes to the store's quarantine.
+ * only the rules apply. Rules judge all landmarks, also while learning; a match of an act that the profile learned is
+ * counted and not told, unless the rule is critical. Nothing is learned after that: what is new goes to the store's
+ * quarantine.
  *
  * Bounds: KM_GUARD_MAX_DAEMONS; KM_PROCTABLE_MAX processes are described, the longest untouched is forgotten. Not
  * thread-safe.
@@ -19,6 +21,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "daemon/profile/store_dir.h"
+#include "daemon/rules/rules.h"
 #include "daemon/trace/event.h"
 #include "finding/alert.h"
 #include "finding/decision.h"
@@ -43,6 +46,7 @@ struct km_guard_config {
     void *say_context;
     void (*say)(void *context, const char *line); /* one line for people, escaped; NULL: nobody listens */
     struct km_store *store;                       /* borrowed; NULL: profiles are neither read nor written */
+    struct km_rules *rules;                       /* borrowed; NULL: none */
     struct km_decisions decisions;                /* find NULL: none */
     uint64_t learn_ns;                            /* 0: nothing is learned */
     bool relearn;                                 /* also where a mature profile exists */
@@ -78,6 +82,7 @@ struct km_guard_status {
     bool learning, profiled, mature;
     double learned_share; /* of the time to learn, while learning */
     uint64_t events, episodes, alarms, alerts, suppressed, lost;
+    uint64_t rules_fired, rules_learned; /* of these: on learned acts, which is not told */
 };
 
 /* i below KM_GUARD_MAX_DAEMONS; false beyond the last. The name is borrowed. */

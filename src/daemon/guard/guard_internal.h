@@ -32,7 +32,7 @@ struct km_guarded {
     double confidence; /* of its best profile */
     uint32_t excused_tgid;
     struct km_pending_role pending[KM_GUARD_PENDING];
-    uint64_t events, alarms, alerts, suppressed, lost;
+    uint64_t events, alarms, alerts, suppressed, lost, rules_fired, rules_learned;
 };
 
 struct km_guard {
@@ -66,6 +66,9 @@ enum km_code km_guarded_new_role(struct km_guarded *daemon, uint16_t role, uint3
                                  struct km_err *err) KM_MUST_USE;
 /* The nearest role of a process and its ancestors that has a profile: false, and *out untouched, when there is none. */
 bool km_guarded_origin(struct km_guarded *daemon, uint32_t tgid, struct km_watch_role *out);
+
+/* rulewatch.c: what the rules say of a landmark. */
+enum km_code km_guarded_rules(struct km_guarded *daemon, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 
 /* raise.c: the guard's draft becomes an alert, an entry of the digest, or nothing (a benign decision). */
 enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, uint64_t time_ns,

@@ -151,6 +151,11 @@ static void take_exec(struct km_proctable *p, const struct km_event *event)
     if (event->landmark.outcome == KM_OUTCOME_DENIED || event->landmark.outcome == KM_OUTCOME_ERROR)
         return;
     struct km_process *process = obtain(p, event->tgid, &is_new);
+    uint16_t row = process->parent ? p->slots[slot_of(p, process->parent)] : 0;
+    const struct km_process *starter = process->starts++ == 0 && row ? &p->rows[row - 1] : process;
+    memmove(process->before, starter->image, sizeof process->before);
+    memmove(process->before_arguments, starter->arguments, sizeof process->before_arguments);
+    process->before_bytes = starter->argument_bytes;
     (void)copy_bytes(event->landmark.path, process->image, sizeof process->image);
     process->argument_bytes = copy_bytes(event->landmark.path2, process->arguments, sizeof process->arguments);
 }
@@ -224,6 +229,17 @@ void km_proctable_event(struct km_proctable *p, const struct km_event *event)
             p->rows[p->slots[slot] - 1].ended = true;
         }
     }
+}
+
+void km_proctable_directory(const struct km_proctable *p, uint32_t tgid, char *out)
+{
+    char path[PATH_BYTES];
+    out[0] = '\0';
+    if (!p->proc_root)
+        return;
+    (void)snprintf(path, sizeof path, "%s/%u/cwd", p->proc_root, tgid);
+    ssize_t length = readlink(path, out, KM_PROCESS_TEXT_BYTES - 1);
+    out[length > 0 ? length : 0] = '\0';
 }
 
 const struct km_process *km_proctable_find(struct km_proctable *p, uint32_t tgid)

@@ -33,6 +33,11 @@ struct km_process {
     size_t argument_bytes;
     char arguments[KM_PROCESS_TEXT_BYTES]; /* NULs between */
     char comm[KM_PROCESS_COMM_BYTES];
+    unsigned starts; /* programs that it started by itself */
+    char
+        before[KM_PROCESS_TEXT_BYTES]; /* the program that started the one that runs: its own before, or its parent's */
+    size_t before_bytes;
+    char before_arguments[KM_PROCESS_TEXT_BYTES];
     uint64_t touched;
 };
 
@@ -51,6 +56,9 @@ const struct km_process *km_proctable_find(struct km_proctable *processes, uint3
 
 /* Whatever a process's children do from now on comes from this act of a thread of `role`. */
 void km_proctable_set_cause(struct km_proctable *processes, uint32_t tgid, const char *line, uint16_t role);
+
+/* Its current directory, as /proc has it now; "" when that cannot be read. out holds KM_PROCESS_TEXT_BYTES. */
+void km_proctable_directory(const struct km_proctable *processes, uint32_t tgid, char *out);
 
 /* The arguments with spaces between, raw. out_bytes >= 1. */
 void km_process_command(const struct km_process *process, char *out, size_t out_bytes);
