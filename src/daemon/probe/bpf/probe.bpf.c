@@ -317,11 +317,14 @@ static __always_inline void call_exit(struct task_struct *task, struct km_probe_
                                       long number, long value)
 {
     __u32 folded = km_call_fold(space, number) & (KM_CALL_NUMBERS - 1);
+    __u32 class = call_class[space][folded];
 
     if (thread->pending)
         landmark_exit(task, thread, km_probe_outcome(value));
-    else if (value >= 0 && call_class[space][folded] == KM_PROBE_CALL_ACCEPT)
+    else if (value >= 0 && class == KM_PROBE_CALL_ACCEPT)
         accept_exit(task, thread, value, folded | space << KM_WINDOW_CALL_BITS);
+    if (thread->open_directory && value >= 0 && opens_file(class))
+        link_exit(task, thread, value, folded | space << KM_WINDOW_CALL_BITS);
 }
 
 /* The exits of single calls, attached once for each call that can be a landmark. */

@@ -67,6 +67,7 @@ enum km_probe_class {
     KM_PROBE_CALL_CLONE = 38,    /* flags first */
     KM_PROBE_CALL_CLONE3 = 39,   /* struct clone_args */
     KM_PROBE_CALL_WAIT = 40,     /* nothing to see; ends an episode */
+    KM_PROBE_CALL_CHDIR = 41,    /* path: told as the opening of a directory */
 };
 
 /* Places, by hash of their first directory, their zone, whole path, or last name. Flags of one entry are or-ed. */
@@ -140,7 +141,8 @@ struct km_probe_call {
 };
 #define KM_PROBE_CALL_NUMBER(call) ((call)&0x1ff)
 #define KM_PROBE_CALL_SPACE(call)  ((call) >> 9 & 3)
-#define KM_PROBE_CALL_OPEN_FLAG    0x8000 /* in km_probe_thread.open_call: there is one */
+#define KM_PROBE_CALL_OPEN_FLAG    0x8000    /* in km_probe_thread.open_call: there is one */
+#define KM_PROBE_CHDIR_FLAGS       012200000 /* O_PATH, O_DIRECTORY, O_CLOEXEC: what stands for chdir */
 
 struct km_probe_calls_record {
     struct km_probe_header header; /* time of the first call */
@@ -189,6 +191,10 @@ struct km_probe_thread {
     __u8 padding;
     __u32 parent_tid;
     struct km_probe_call batch[KM_PROBE_BATCH_CALLS];
+    __u64 open_path;      /* pointer to the path of the open that was entered */
+    __u64 open_directory; /* hash of its last directory's name; 0 = none */
+    __u64 same_directory; /* such a hash, and the directory that was found to bear that name */
+    __u64 same_entry;
 };
 
 /* One per daemon and CPU. Nothing is dropped without a count here. */
@@ -239,7 +245,7 @@ KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_landmark_record, address) == 
 KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_landmark_record, text) == 184, "landmark text");
 KM_PROBE_ASSERT(sizeof(struct km_probe_landmark_record) == 184 + KM_PROBE_TEXT_BYTES, "landmark record");
 KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_thread, open_call) == 176, "thread call");
-KM_PROBE_ASSERT(sizeof(struct km_probe_thread) == 256, "thread");
+KM_PROBE_ASSERT(sizeof(struct km_probe_thread) == 288, "thread");
 KM_PROBE_ASSERT(sizeof(struct km_probe_counters) == 72, "counters");
 KM_PROBE_ASSERT(KM_PROBE_MAX_ROLES == KM_WINDOW_MAX_ROLES, "role bits of the key");
 
