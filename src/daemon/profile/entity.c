@@ -15,8 +15,9 @@
 #define FAMILY_INET     2
 #define FAMILY_INET6    10
 #define FAMILY_NETLINK  16
-#define EPHEMERAL_PORT  32768 /* above it a peer's port says nothing */
-#define OPEN_FOR_WRITE  3     /* O_ACCMODE */
+#define EPHEMERAL_PORT  32768     /* above it a peer's port says nothing */
+#define OPEN_FOR_WRITE  3         /* O_ACCMODE */
+#define OPEN_DIRECTORY  010200000 /* O_PATH | O_DIRECTORY: what chdir is told as */
 #define PROTECT_WRITE   2
 
 static const char *const kind_names[KM_LANDMARK_KINDS] = {
@@ -160,6 +161,25 @@ static void format_address(const struct km_address *a, bool with_port, char *out
         (void)snprintf(out, room, "%s %u", family, a->family);
 }
 
+static void format_open(const struct km_event_landmark *l, char *out, size_t room)
+{
+    char first[KM_ENTITY_TEXT_BYTES / 2 - 24], second[KM_ENTITY_TEXT_BYTES / 2 - 24];
+    /* A sensitive file is named; of others the directory counts. */
+    bool directory = (l->flags & OPEN_DIRECTORY) == OPEN_DIRECTORY;
+    bool whole = l->zone == KM_ZONE_SENSITIVE || directory;
+    km_entity_template(whole ? l->path : directory_of(l->path), first, sizeof first);
+    if (l->path2.length > 0) {
+        km_entity_template(directory_of(l->path2), second, sizeof second);
+        (void)snprintf(out, room, "link %s to %s", first, second);
+        return;
+    }
+    (void)snprintf(out, room, "%s %s",
+                   directory                          ? "directory"
+                   : (l->flags & OPEN_FOR_WRITE) != 0 ? "write"
+                                                      : "read",
+                   first);
+}
+
 /* What follows the kind. */
 static void format_detail(const struct km_event_landmark *l, char *out, size_t room)
 {
@@ -173,9 +193,7 @@ static void format_detail(const struct km_event_landmark *l, char *out, size_t r
         km_entity_template(l->path, out, room);
         return;
     case KM_LANDMARK_OPEN:
-        /* A sensitive file is named; of others the directory counts. */
-        km_entity_template(l->zone == KM_ZONE_SENSITIVE ? l->path : directory_of(l->path), first, sizeof first);
-        (void)snprintf(out, room, "%s %s", (l->flags & OPEN_FOR_WRITE) != 0 ? "write" : "read", first);
+        format_open(l, out, room);
         return;
     case KM_LANDMARK_CONNECT:
     case KM_LANDMARK_BIND:
@@ -312,7 +330,8 @@ static bool is_private_place(unsigned zone)
 static enum km_gravity gravity_of_open(const struct km_event_landmark *l)
 {
     bool writes = (l->flags & OPEN_FOR_WRITE) != 0;
-    if (is_private_place(l->zone) || (writes && l->zone == KM_ZONE_SYSTEM))
+    bool enters = (l->flags & OPEN_DIRECTORY) == OPEN_DIRECTORY;
+    if (l->path2.length > 0 || is_private_place(l->zone) || ((writes || enters) && l->zone == KM_ZONE_SYSTEM))
         return KM_GRAVITY_GRAVE;
     return KM_GRAVITY_SLIGHT;
 }

@@ -259,6 +259,14 @@ void km_profile_get_maturity(const struct km_profile *profile, struct km_maturit
     };
 }
 
+uint64_t km_profile_learned_ns(const struct km_profile *profile)
+{
+    double sum = 0;
+    for (size_t i = 0; i < profile->kept_count; i++)
+        sum += (double)profile->kept[i].duration_ns;
+    return profile->kept_count > 0 ? (uint64_t)(sum / (double)profile->kept_count * (double)profile->episodes) : 0;
+}
+
 size_t km_profile_memory(const struct km_profile *profile)
 {
     struct km_ngram_stats stats;

@@ -80,8 +80,8 @@ struct km_assessment {
 
 void km_profile_score(const struct km_profile *profile, const struct km_episode *episode, struct km_assessment *out);
 
-/* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Borrowed until the next
- * calibration. */
+/* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Deployed: of those that would
+ * have left the kernel. Borrowed until the next calibration. */
 const double *km_profile_get_scores(const struct km_profile *profile, enum km_view view, size_t *out_count);
 
 struct km_maturity {
@@ -91,6 +91,10 @@ struct km_maturity {
     bool mature;       /* at least 50 episodes, novelty below 2 % */
 };
 void km_profile_get_maturity(const struct km_profile *profile, struct km_maturity *out);
+
+/* The time that the learned episodes took, as far as the kept ones let estimate it: the sum over threads. 0: the events
+ * carried no times. */
+uint64_t km_profile_learned_ns(const struct km_profile *profile);
 
 /* Bytes of memory held. */
 size_t km_profile_memory(const struct km_profile *profile);

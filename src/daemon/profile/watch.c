@@ -22,6 +22,9 @@ struct role {
     struct km_profile_identity identity;
     struct km_profile *profile;
     struct km_spot *spot[KM_VIEWS];
+    double learned[KM_VIEWS]; /* episodes of the profile that such a view would have shown */
+    double learned_ns;        /* the time they took */
+    uint64_t judged[KM_VIEWS];
     uint64_t episodes, first_ns, release_left, lost;
     uint64_t known_ns; /* from then on the kernel keeps the known windows */
     enum km_release release;
@@ -90,34 +93,46 @@ static void role_free(struct role *role)
     free(role);
 }
 
+/* For how long this role has been observed, learning included. 0: the events carry no times. */
+static double span_of(const struct role *role, uint64_t now_ns)
+{
+    double live = now_ns > role->first_ns && role->episodes > 0 ? (double)(now_ns - role->first_ns) : 0;
+    double span = role->learned_ns + live;
+    return span > 0 && span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span;
+}
+
 /* The share of this role's episodes that may be alarms now. */
-static double rate_of(const struct km_watch *watch, const struct role *role, uint64_t now_ns)
+static double rate_of(const struct km_watch *watch, const struct role *role, enum km_view view, uint64_t now_ns)
 {
     double rate = watch->config.rate;
     if (rate == 0) {
         double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
-        uint64_t span = now_ns > role->first_ns ? now_ns - role->first_ns : 0;
-        if (span == 0)
-            rate = KM_WATCH_DEFAULT_RATE;
-        else
-            rate = budget * (double)(span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span) /
-                   (NS_PER_DAY * (double)(role->episodes + 1));
+        double span = span_of(role, now_ns);
+        double episodes = role->learned[view] + (double)role->judged[view] + 1;
+        rate = span > 0 ? budget * span / (NS_PER_DAY * episodes) : KM_WATCH_DEFAULT_RATE;
     }
     if (role->release_left > 0)
         rate *= RELEASE_FACTOR;
     return rate < LEAST_RATE ? LEAST_RATE : rate > LARGEST_RATE ? LARGEST_RATE : rate;
 }
 
-/* The history that thresholds start from: the calibration's scores. */
+/* The history that thresholds start from: the calibration's scores. It turns over as slowly as they were learned, or
+ * the quiet minute after a restart would be all that a busy role remembers at the next one. */
 static enum km_code seed_spots(struct role *role, struct km_err *err)
 {
+    struct km_maturity maturity;
+    km_profile_get_maturity(role->profile, &maturity);
+    size_t all, count;
+    role->learned_ns = (double)km_profile_learned_ns(role->profile);
+    (void)km_profile_get_scores(role->profile, KM_VIEW_FULL, &all);
     for (int v = 0; v < KM_VIEWS; v++) {
+        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
+        role->learned[v] = (double)maturity.episodes * (all > 0 ? (double)count / (double)all : 1);
         km_spot_free(role->spot[v]);
-        role->spot[v] = km_spot_new(SPOT_WINDOW, 1, err);
+        role->spot[v] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[v] / SPOT_WINDOW), err);
         if (!role->spot[v])
             return err->code;
-        size_t count;
-        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
+        km_spot_set_unit(role->spot[v], 1);
         for (size_t i = 0; i < count; i++)
             km_spot_add(role->spot[v], scores[i]);
     }
@@ -202,7 +217,8 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     forgive_misses(role, &episode);
     km_profile_score(role->profile, &episode, assessment);
     struct km_spot *spot = role->spot[assessment->view];
-    result->threshold = threshold_of(spot, rate_of(watch, role, episode.end_ns));
+    result->threshold = threshold_of(spot, rate_of(watch, role, assessment->view, episode.end_ns));
+    role->judged[assessment->view]++;
     result->alarm = is_alarm(watch, &episode, result);
     if (!result->alarm && !result->excused)
         km_spot_add(spot, assessment->score);
