@@ -33,6 +33,7 @@ extern const struct km_cmd km_cmd_profile;
 extern const struct km_cmd km_cmd_replay;
 extern const struct km_cmd km_cmd_rules;
 extern const struct km_cmd km_cmd_daemons;
+extern const struct km_cmd km_cmd_guard;
 extern const struct km_cmd km_cmd_scan;
 extern const struct km_cmd km_cmd_render;
 extern const struct km_cmd km_cmd_version;

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "finding/decision.h"
 
-static struct km_json *new_evidence(const struct km_evidence *evidence)
+struct km_json *km_json_output_evidence(const struct km_evidence *evidence)
 {
     struct km_json *object = km_json_new_object();
     km_json_set_string(object, "id", evidence->id);
@@ -46,7 +46,7 @@ static struct km_json *new_subject(const struct km_subject *subject)
     return object;
 }
 
-static struct km_json *new_decision(const struct km_decision *decision)
+struct km_json *km_json_output_decision(const struct km_decision *decision)
 {
     if (!decision)
         return km_json_new_null();
@@ -77,10 +77,10 @@ static struct km_json *new_finding(const struct km_finding *finding)
     }
     km_json_set(object, "ranges", ranges);
     km_json_set_escaped(object, "package", finding->package);
-    km_json_set(object, "decision", new_decision(finding->decision));
+    km_json_set(object, "decision", km_json_output_decision(finding->decision));
     struct km_json *evidence = km_json_new_array();
     for (size_t i = 0; i < finding->evidence_count; i++)
-        km_json_append(evidence, new_evidence(&finding->evidence[i]));
+        km_json_append(evidence, km_json_output_evidence(&finding->evidence[i]));
     km_json_set(object, "evidence", evidence);
     return object;
 }

@@ -73,6 +73,15 @@ static size_t rank_of(const double *sorted, size_t count, double x)
     return low;
 }
 
+/* The index of the 90th percentile, or of what leaves ten values above it while that is not below the median. */
+static size_t tail_begin(size_t n)
+{
+    size_t begin = (size_t)(BODY_SHARE * (double)n);
+    if (n - begin <= LEAST_EXCESSES && n > 2 * LEAST_EXCESSES)
+        begin = n - LEAST_EXCESSES - 1;
+    return begin;
+}
+
 enum km_code km_tail_init(struct km_tail *tail, const double *values, size_t count, struct km_err *err)
 {
     if (count > KM_TAIL_MAX_VALUES)
@@ -88,7 +97,7 @@ enum km_code km_tail_init(struct km_tail *tail, const double *values, size_t cou
     *tail = (struct km_tail){.sorted = sorted, .count = n};
     if (n == 0)
         return KM_OK;
-    tail->threshold = sorted[(size_t)(BODY_SHARE * (double)n)];
+    tail->threshold = sorted[tail_begin(n)];
     size_t above = n;
     while (above > 0 && sorted[above - 1] > tail->threshold)
         above--;
@@ -111,26 +120,30 @@ void km_tail_done(struct km_tail *tail)
     *tail = (struct km_tail){0};
 }
 
+static double largest_of(const struct km_tail *tail)
+{
+    return tail->count > 0 ? tail->sorted[tail->count - 1] : 0;
+}
+
 /* Where ties leave no tail to fit, values beyond the largest still differ: the largest of n exponential values lies
  * about ln(n + 1) scales above their bulk, which gives a scale, and a heavy tail of that scale keeps it cautious. */
 static double beyond_largest(const struct km_tail *tail, double x)
 {
-    double largest = tail->sorted[tail->count - 1];
-    double scale = (largest - tail->sorted[tail->count / 2]) / log((double)tail->count + 1);
-    if (tail->count < LEAST_VALUES || x <= largest || !(scale > 0))
+    if (tail->count < LEAST_VALUES || x <= largest_of(tail))
         return 1;
+    double scale = (largest_of(tail) - tail->sorted[tail->count / 2]) / log((double)tail->count + 1);
     struct km_gpd heavy = {HEAVY_SHAPE, scale};
-    return km_gpd_p(&heavy, x - largest);
+    return scale > 0 ? km_gpd_p(&heavy, x - largest_of(tail)) : 1;
 }
 
 double km_tail_p(const struct km_tail *tail, double x)
 {
-    if (tail->count == 0)
-        return 1;
     double n = (double)tail->count;
-    double p = (n - (double)rank_of(tail->sorted, tail->count, x) + 1) / (n + 1);
+    double p = tail->count > 0 ? (n - (double)rank_of(tail->sorted, tail->count, x) + 1) / (n + 1) : 1;
     if (x > tail->threshold && tail->gpd.scale > 0)
         p = tail->exceed_share * km_gpd_p(&tail->gpd, x - tail->threshold);
+    else if (tail->unit > 0 && x > largest_of(tail))
+        p = exp((largest_of(tail) - x) / tail->unit) / (n + 1);
     else
         p *= beyond_largest(tail, x);
     return p < KM_TAIL_LEAST_P ? KM_TAIL_LEAST_P : p;
@@ -138,10 +151,12 @@ double km_tail_p(const struct km_tail *tail, double x)
 
 double km_tail_quantile(const struct km_tail *tail, double p)
 {
-    if (tail->count == 0)
-        return 0;
     if (p < tail->exceed_share && tail->gpd.scale > 0)
         return tail->threshold + km_gpd_quantile(&tail->gpd, p / tail->exceed_share);
+    if (tail->unit > 0 && p * ((double)tail->count + 1) < 1)
+        return largest_of(tail) - tail->unit * log(p * ((double)tail->count + 1));
+    if (tail->count == 0)
+        return 0;
     size_t rank = (size_t)((1 - p) * (double)tail->count);
     return tail->sorted[rank < tail->count ? rank : tail->count - 1];
 }
@@ -191,6 +206,11 @@ void km_spot_free(struct km_spot *spot)
     free(spot);
 }
 
+void km_spot_set_unit(struct km_spot *spot, double unit)
+{
+    spot->tail.unit = unit;
+}
+
 /* The body gives the threshold. With a stride above 1 the peaks, which no stride thins out, give the tail's shape and
  * share; with a stride of 1 the body holds them already. */
 static void refit(struct km_spot *spot)
@@ -201,6 +221,7 @@ static void refit(struct km_spot *spot)
     struct km_tail tail;
     if (km_tail_init(&tail, spot->body, spot->body_count, &err) != KM_OK)
         return; /* out of memory: the former estimate stands */
+    tail.unit = spot->tail.unit;
     km_tail_done(&spot->tail);
     spot->tail = tail;
     if (spot->stride == 1 || spot->peak_count < LEAST_EXCESSES)
@@ -252,7 +273,7 @@ void km_spot_add(struct km_spot *spot, double value)
 
 double km_spot_threshold(struct km_spot *spot, double rate)
 {
-    if (spot->body_count == 0)
+    if (spot->body_count == 0 && spot->tail.unit == 0)
         return INFINITY;
     make_current(spot);
     return km_tail_quantile(&spot->tail, rate);
@@ -260,7 +281,7 @@ double km_spot_threshold(struct km_spot *spot, double rate)
 
 double km_spot_p(struct km_spot *spot, double x)
 {
-    if (spot->body_count == 0)
+    if (spot->body_count == 0 && spot->tail.unit == 0)
         return 1;
     make_current(spot);
     return km_tail_p(&spot->tail, x);

@@ -36,6 +36,8 @@ struct km_tail {
     double threshold;    /* the tail begins above it */
     double exceed_share; /* of the sample above it */
     struct km_gpd gpd;
+    double unit; /* set by the caller, 0 at first: while no tail could be fitted, values beyond the largest are taken to
+                    be an e-fold rarer for each unit (1 for a sum of -ln p); 0: as rare as the largest */
 };
 
 /* Copies the sample. Values that are not finite are left out. An empty sample is valid: nothing is rare to it.
@@ -47,7 +49,7 @@ void km_tail_done(struct km_tail *tail);
  * values or more still say, cautiously, how far beyond the largest x is. */
 double km_tail_p(const struct km_tail *tail, double x);
 
-/* A value that the share p of the population exceeds, 0 < p < 1. 0 for an empty sample. */
+/* A value that the share p of the population exceeds, 0 < p < 1. 0 for an empty sample without a unit. */
 double km_tail_quantile(const struct km_tail *tail, double p);
 
 struct km_spot;
@@ -57,9 +59,12 @@ struct km_spot;
 struct km_spot *km_spot_new(size_t window, size_t stride, struct km_err *err) KM_MUST_USE;
 void km_spot_free(struct km_spot *spot);
 
+/* The unit of km_tail, for values that are a sum of -ln p. */
+void km_spot_set_unit(struct km_spot *spot, double unit);
+
 void km_spot_add(struct km_spot *spot, double value);
 
-/* The threshold that the share `rate` of values exceeds; +infinity before the first value. */
+/* The threshold that the share `rate` of values exceeds; +infinity before the first value of a spot without a unit. */
 double km_spot_threshold(struct km_spot *spot, double rate);
 
 /* P(X >= x) by the same estimate. */

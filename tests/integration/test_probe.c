@@ -494,8 +494,51 @@ static void landmarks_carry_what_happened(void **state)
     (void)rmdir(workdir);
 }
 
+static char outside[] = "/tmp/komainu-probe-XXXXXX";
+
+static void do_links(void)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/link", outside);
+    if (symlink("/etc/passwd", path) != 0)
+        return;
+    (void)open(path, O_RDONLY | O_CLOEXEC);
+    (void)unlink(path);
+}
+
+static void do_directory(void)
+{
+    if (chdir("/usr/share") != 0)
+        return;
+    (void)open("/usr/share/../share/doc", O_RDONLY | O_CLOEXEC); /* by its own name */
+}
+
+static void links_and_directories_are_told(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    assert_non_null(mkdtemp(outside));
+    subject_start(&subject);
+    (void)guard_pid(probe, subject.pid, KM_PROBE_GUARD);
+    subject_do(&subject, do_links);
+    poll_once(probe);
+    assert_int_equal(heard.landmarks[KM_LANDMARK_OPEN], 2); /* the folder is new, and the link leads elsewhere */
+    assert_string_equal(heard.path2[KM_LANDMARK_OPEN], "etc/passwd");
+    assert_memory_equal(heard.last[KM_LANDMARK_OPEN].path.data, outside, strlen(outside));
+    subject_do(&subject, do_directory);
+    poll_once(probe);
+    assert_int_equal(heard.landmarks[KM_LANDMARK_OPEN], 4);
+    assert_string_equal(heard.path2[KM_LANDMARK_OPEN], "");
+    subject_stop(&subject);
+    km_probe_close(probe);
+    (void)rmdir(outside);
+}
+
 static void do_entities(void)
 {
+    do_links();
+    do_directory();
     do_network();
     do_unix_connect();
     (void)open("/etc/komainu-nonexistent/passwd", O_WRONLY | O_CLOEXEC);
@@ -890,6 +933,7 @@ int main(void)
         cmocka_unit_test(filter_tells_each_unknown_window_once),
         cmocka_unit_test(misses_escalate_to_a_full_stream),
         cmocka_unit_test(landmarks_carry_what_happened),
+        cmocka_unit_test(links_and_directories_are_told),
         cmocka_unit_test(keys_of_landmarks_are_the_kernels),
         cmocka_unit_test(compat_calls_have_their_own_numbers),
         cmocka_unit_test(children_and_threads_are_followed),

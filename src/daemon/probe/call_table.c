@@ -35,6 +35,7 @@ static bool wants_outcome(__u8 class)
     case KM_PROBE_CALL_OPENAT:
     case KM_PROBE_CALL_OPENAT2:
     case KM_PROBE_CALL_CREAT:
+    case KM_PROBE_CALL_CHDIR:
     case KM_PROBE_CALL_CONNECT:
     case KM_PROBE_CALL_BIND:
     case KM_PROBE_CALL_LISTEN:

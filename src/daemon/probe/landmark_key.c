@@ -14,9 +14,15 @@ static __u64 path_key(unsigned role, const struct km_event_landmark *landmark)
 {
     struct km_probe_path path;
     km_places_scan(landmark->path.data, landmark->path.length, &path);
+    if (landmark->kind == KM_LANDMARK_OPEN && landmark->path2.length > 0) {
+        struct km_probe_path real;
+        km_places_scan(landmark->path2.data, landmark->path2.length, &real);
+        return km_probe_entity(role, landmark->kind, km_probe_link_detail(path.directory, real.directory));
+    }
     unsigned places = km_places_of(landmark->path.data, landmark->path.length);
     unsigned writes = landmark->kind != KM_LANDMARK_OPEN || (landmark->flags & O_WRITES);
-    unsigned told = (places & KM_PROBE_PLACE_SENSITIVE) || (writes && (places & KM_PROBE_PLACE_SYSTEM));
+    unsigned told = (places & KM_PROBE_PLACE_SENSITIVE) || (writes && (places & KM_PROBE_PLACE_SYSTEM)) ||
+                    (landmark->kind == KM_LANDMARK_OPEN && landmark->flags == KM_PROBE_CHDIR_FLAGS);
     return km_probe_entity(role, landmark->kind, (told || path.climbs ? path.whole : path.zone) + writes);
 }
 

@@ -47,10 +47,10 @@ enum km_code km_calibration_fit(struct km_calibration *calibration, const struct
     }
     double term[KM_CHANNELS];
     for (size_t i = 0; i < count && code == KM_OK; i++)
-        fresh.scores[i] = km_calibration_terms(&fresh, rows[i].value, rows[i].present, term);
-    fresh.score_count = count;
+        if (rows[i].told)
+            fresh.scores[fresh.score_count++] = km_calibration_terms(&fresh, rows[i].value, rows[i].present, term);
     if (code == KM_OK)
-        code = km_tail_init(&fresh.score, fresh.scores, count, err);
+        code = km_tail_init(&fresh.score, fresh.scores, fresh.score_count, err);
     if (code != KM_OK) {
         km_calibration_done(&fresh);
         return code;
@@ -141,6 +141,7 @@ static enum km_code measure_left_out(struct km_profile *profile, enum km_view vi
         code = code == KM_OK ? back : code;
         memcpy(rows[i].value, measure->value, sizeof rows[i].value);
         memcpy(rows[i].present, measure->present, sizeof rows[i].present);
+        rows[i].told = view == KM_VIEW_FULL || measure->misses > 0;
         add_to_filling(filling, measure);
     }
     return code;

@@ -15,8 +15,10 @@
 #define FAMILY_INET     2
 #define FAMILY_INET6    10
 #define FAMILY_NETLINK  16
-#define EPHEMERAL_PORT  32768 /* above it a peer's port says nothing */
-#define OPEN_FOR_WRITE  3     /* O_ACCMODE */
+#define EPHEMERAL_PORT  32768     /* above it a peer's port says nothing */
+#define OPEN_FOR_WRITE  3         /* O_ACCMODE */
+#define OPEN_DIRECTORY  010200000 /* O_PATH | O_DIRECTORY: what chdir is told as */
+#define PROTECT_WRITE   2
 
 static const char *const kind_names[KM_LANDMARK_KINDS] = {
     [KM_LANDMARK_EXEC] = "exec",
@@ -159,6 +161,25 @@ static void format_address(const struct km_address *a, bool with_port, char *out
         (void)snprintf(out, room, "%s %u", family, a->family);
 }
 
+static void format_open(const struct km_event_landmark *l, char *out, size_t room)
+{
+    char first[KM_ENTITY_TEXT_BYTES / 2 - 24], second[KM_ENTITY_TEXT_BYTES / 2 - 24];
+    /* A sensitive file is named; of others the directory counts. */
+    bool directory = (l->flags & OPEN_DIRECTORY) == OPEN_DIRECTORY;
+    bool whole = l->zone == KM_ZONE_SENSITIVE || directory;
+    km_entity_template(whole ? l->path : directory_of(l->path), first, sizeof first);
+    if (l->path2.length > 0) {
+        km_entity_template(directory_of(l->path2), second, sizeof second);
+        (void)snprintf(out, room, "link %s to %s", first, second);
+        return;
+    }
+    (void)snprintf(out, room, "%s %s",
+                   directory                          ? "directory"
+                   : (l->flags & OPEN_FOR_WRITE) != 0 ? "write"
+                                                      : "read",
+                   first);
+}
+
 /* What follows the kind. */
 static void format_detail(const struct km_event_landmark *l, char *out, size_t room)
 {
@@ -172,9 +193,7 @@ static void format_detail(const struct km_event_landmark *l, char *out, size_t r
         km_entity_template(l->path, out, room);
         return;
     case KM_LANDMARK_OPEN:
-        /* A sensitive file is named; of others the directory counts. */
-        km_entity_template(l->zone == KM_ZONE_SENSITIVE ? l->path : directory_of(l->path), first, sizeof first);
-        (void)snprintf(out, room, "%s %s", (l->flags & OPEN_FOR_WRITE) != 0 ? "write" : "read", first);
+        format_open(l, out, room);
         return;
     case KM_LANDMARK_CONNECT:
     case KM_LANDMARK_BIND:
@@ -296,6 +315,80 @@ enum km_code km_entity_learn(struct km_entity_set *set, enum km_landmark_kind ki
     struct km_entity *entity = &set->items[set->slots[slot] - 1];
     entity->count = entity->count > UINT32_MAX - episodes ? UINT32_MAX : entity->count + episodes;
     return KM_OK;
+}
+
+static bool is_inet(const struct km_address *a)
+{
+    return a->family == FAMILY_INET || a->family == FAMILY_INET6;
+}
+
+static bool is_private_place(unsigned zone)
+{
+    return zone == KM_ZONE_CONFIG || zone == KM_ZONE_SENSITIVE || zone == KM_ZONE_HOME;
+}
+
+static enum km_gravity gravity_of_open(const struct km_event_landmark *l)
+{
+    bool writes = (l->flags & OPEN_FOR_WRITE) != 0;
+    bool enters = (l->flags & OPEN_DIRECTORY) == OPEN_DIRECTORY;
+    if (l->path2.length > 0 || is_private_place(l->zone) || ((writes || enters) && l->zone == KM_ZONE_SYSTEM))
+        return KM_GRAVITY_GRAVE;
+    return KM_GRAVITY_SLIGHT;
+}
+
+static enum km_gravity gravity_of_memory(const struct km_event_landmark *l)
+{
+    bool writable = (l->flags & PROTECT_WRITE) != 0, foreign = l->path.length > 0 && l->zone != KM_ZONE_SYSTEM;
+    return writable || foreign ? KM_GRAVITY_GRAVE : KM_GRAVITY_SLIGHT;
+}
+
+enum km_gravity km_entity_gravity(const struct km_event_landmark *l)
+{
+    /* A connection that goes on in the background fails with EINPROGRESS. */
+    if (l->kind == KM_LANDMARK_CONNECT)
+        return is_inet(&l->address) ? KM_GRAVITY_GRAVE : KM_GRAVITY_SLIGHT;
+    if (l->outcome == KM_OUTCOME_DENIED || l->outcome == KM_OUTCOME_ERROR)
+        return KM_GRAVITY_SLIGHT;
+    switch ((enum km_landmark_kind)l->kind) {
+    case KM_LANDMARK_EXEC:
+    case KM_LANDMARK_MEMFD_EXEC:
+    case KM_LANDMARK_PTRACE:
+    case KM_LANDMARK_MODULE:
+    case KM_LANDMARK_SETUID_BIT:
+        return KM_GRAVITY_PROGRAM;
+    case KM_LANDMARK_LISTEN:
+    case KM_LANDMARK_IDENTITY:
+    case KM_LANDMARK_CAPABILITY:
+    case KM_LANDMARK_NAMESPACE:
+    case KM_LANDMARK_MEMFD:
+    case KM_LANDMARK_UNLINK:
+    case KM_LANDMARK_RENAME:
+    case KM_LANDMARK_MOUNT:
+    case KM_LANDMARK_KILL:
+        return KM_GRAVITY_GRAVE;
+    case KM_LANDMARK_BIND:
+        return is_inet(&l->address) && l->address.port != 0 && l->address.port < EPHEMERAL_PORT ? KM_GRAVITY_GRAVE
+                                                                                                : KM_GRAVITY_SLIGHT;
+    case KM_LANDMARK_OPEN:
+        return gravity_of_open(l);
+    case KM_LANDMARK_EXEC_MEMORY:
+        return gravity_of_memory(l);
+    case KM_LANDMARK_CONNECT:
+    case KM_LANDMARK_ACCEPT:
+        return KM_GRAVITY_SLIGHT;
+    }
+    return KM_GRAVITY_SLIGHT;
+}
+
+bool km_entity_is_start(const struct km_event_landmark *l)
+{
+    static const char *const loaders[] = {"/libc.so.", "/libc-", "/ld-musl-"};
+    if (l->kind != KM_LANDMARK_EXEC_MEMORY)
+        return false;
+    for (size_t i = 0; i < sizeof loaders / sizeof loaders[0]; i++)
+        if (l->path.length > 0 && memmem(l->path.data, l->path.length, loaders[i], strlen(loaders[i])))
+            return true;
+    return false;
 }
 
 double km_entity_surprise(const struct km_entity_set *set, enum km_landmark_kind kind, uint64_t episodes)

@@ -6,6 +6,7 @@
 #ifndef KM_PROFILE_ENTITY_H
 #define KM_PROFILE_ENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,18 @@ enum km_code km_entity_learn(struct km_entity_set *set, enum km_landmark_kind ki
 
 /* -ln of the probability that one of `episodes` learned brings a new line of this kind. */
 double km_entity_surprise(const struct km_entity_set *set, enum km_landmark_kind kind, uint64_t episodes);
+
+enum km_gravity {
+    KM_GRAVITY_SLIGHT = 0, /* something new: one sign among others */
+    KM_GRAVITY_GRAVE = 1, /* new, this alone needs an explanation: a place, a peer or rights that servers do not vary */
+    KM_GRAVITY_PROGRAM = 2, /* foreign code runs: a program, a module, another process's memory */
+};
+
+/* How much a landmark says when the role never had one like it. Acts that failed are slight, but for connections. */
+enum km_gravity km_entity_gravity(const struct km_event_landmark *landmark);
+
+/* Whether the landmark is a program's loader at work: a process starts. */
+bool km_entity_is_start(const struct km_event_landmark *landmark);
 
 /* "exec", "open", "connect" … Static storage. */
 const char *km_landmark_to_string(enum km_landmark_kind kind);

@@ -259,6 +259,14 @@ void km_profile_get_maturity(const struct km_profile *profile, struct km_maturit
     };
 }
 
+uint64_t km_profile_learned_ns(const struct km_profile *profile)
+{
+    double sum = 0;
+    for (size_t i = 0; i < profile->kept_count; i++)
+        sum += (double)profile->kept[i].duration_ns;
+    return profile->kept_count > 0 ? (uint64_t)(sum / (double)profile->kept_count * (double)profile->episodes) : 0;
+}
+
 size_t km_profile_memory(const struct km_profile *profile)
 {
     struct km_ngram_stats stats;
@@ -289,6 +297,17 @@ bool km_profile_knows_landmark(const struct km_profile *profile, const struct km
     return km_entity_find(&profile->entities, line) != NULL;
 }
 
+bool km_profile_knows_start(const struct km_profile *profile)
+{
+    for (size_t i = 0; i < profile->entities.count; i++) {
+        const struct km_entity *entity = &profile->entities.items[i];
+        struct km_event_landmark landmark = {.kind = entity->kind, .path = {entity->text, strlen(entity->text)}};
+        if (km_entity_is_start(&landmark))
+            return true;
+    }
+    return false;
+}
+
 static void score_entities(const struct km_profile *profile, const struct km_episode *episode,
                            struct km_assessment *out)
 {
@@ -303,6 +322,8 @@ static void score_entities(const struct km_profile *profile, const struct km_epi
             continue;
         out->entity_term += km_entity_surprise(&profile->entities, episode->landmarks[i].kind, profile->episodes);
         out->entities_new++;
+        enum km_gravity gravity = km_entity_gravity(&episode->landmarks[i]);
+        out->gravity = gravity > out->gravity ? gravity : out->gravity;
         n++;
     }
 }

@@ -72,15 +72,16 @@ struct km_assessment {
     double term[KM_CHANNELS]; /* weight * -ln p; 0 when the channel is not present or not calibrated */
     double entity_term;       /* sum over the entities never seen */
     unsigned entities_new;
-    double score; /* sum of the terms */
-    double p;     /* share of normal episodes with such a score or a higher one, by the calibration */
+    enum km_gravity gravity; /* of the gravest among them */
+    double score;            /* sum of the terms */
+    double p;                /* share of normal episodes with such a score or a higher one, by the calibration */
     enum km_view view;
 };
 
 void km_profile_score(const struct km_profile *profile, const struct km_episode *episode, struct km_assessment *out);
 
-/* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Borrowed until the next
- * calibration. */
+/* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Deployed: of those that would
+ * have left the kernel. Borrowed until the next calibration. */
 const double *km_profile_get_scores(const struct km_profile *profile, enum km_view view, size_t *out_count);
 
 struct km_maturity {
@@ -91,12 +92,19 @@ struct km_maturity {
 };
 void km_profile_get_maturity(const struct km_profile *profile, struct km_maturity *out);
 
+/* The time that the learned episodes took, as far as the kept ones let estimate it: the sum over threads. 0: the events
+ * carried no times. */
+uint64_t km_profile_learned_ns(const struct km_profile *profile);
+
 /* Bytes of memory held. */
 size_t km_profile_memory(const struct km_profile *profile);
 
 /* Whether the probe keeps this window, this landmark to itself. */
 bool km_profile_knows_window(const struct km_profile *profile, unsigned long long window, unsigned space);
 bool km_profile_knows_landmark(const struct km_profile *profile, const struct km_event_landmark *landmark);
+
+/* Whether a start of its program was learned. */
+bool km_profile_knows_start(const struct km_profile *profile);
 
 /* Turns complete episodes into what a deployment would have let through of them. */
 struct km_deployer;

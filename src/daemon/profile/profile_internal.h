@@ -17,7 +17,7 @@ struct km_kept {
 struct km_calibration {
     struct km_tail channel[KM_CHANNELS];
     struct km_tail score;
-    double *scores; /* in the order of the kept episodes */
+    double *scores; /* in the order of the kept episodes that would have left the kernel */
     size_t score_count;
 };
 
@@ -47,6 +47,7 @@ void km_kept_to_episode(const struct km_kept *kept, struct km_episode *out);
 struct km_calibration_row {
     double value[KM_CHANNELS];
     bool present[KM_CHANNELS];
+    bool told; /* it would have left the kernel */
 };
 
 /* Fits the tails of a view. rows: one per kept episode. */

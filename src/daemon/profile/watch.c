@@ -12,6 +12,9 @@
 #define RELEASE_FACTOR 0.1
 #define LARGEST_RATE   0.5
 #define LEAST_RATE     1e-9
+#define QUIET_NS       UINT64_C(500000000) /* so long a thread may keep an unfinished episode to itself */
+#define TAIL_STEP      10.0 /* the scale beyond the history is read between its last value and ten times as many */
+#define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
 struct role {
@@ -19,13 +22,26 @@ struct role {
     struct km_profile_identity identity;
     struct km_profile *profile;
     struct km_spot *spot[KM_VIEWS];
+    double learned[KM_VIEWS]; /* episodes of the profile that such a view would have shown */
+    double learned_ns;        /* the time they took */
+    uint64_t judged[KM_VIEWS];
     uint64_t episodes, first_ns, release_left, lost;
+    uint64_t known_ns; /* from then on the kernel keeps the known windows */
     enum km_release release;
     bool learning;
 };
 
+/* A process that starts, or a child of one. */
+struct start {
+    uint32_t tgid;
+    uint64_t until_ns;
+    bool excused;
+};
+
 struct km_watch {
     struct km_watch_config config;
+    struct start starts[STARTS];
+    size_t next_start;
     struct km_assembler *assembler;
     struct km_deploy *deploy;
     struct role *roles[KM_WINDOW_MAX_ROLES]; /* by index */
@@ -77,38 +93,139 @@ static void role_free(struct role *role)
     free(role);
 }
 
+/* For how long this role has been observed, learning included. 0: the events carry no times. */
+static double span_of(const struct role *role, uint64_t now_ns)
+{
+    double live = now_ns > role->first_ns && role->episodes > 0 ? (double)(now_ns - role->first_ns) : 0;
+    double span = role->learned_ns + live;
+    return span > 0 && span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span;
+}
+
 /* The share of this role's episodes that may be alarms now. */
-static double rate_of(const struct km_watch *watch, const struct role *role, uint64_t now_ns)
+static double rate_of(const struct km_watch *watch, const struct role *role, enum km_view view, uint64_t now_ns)
 {
     double rate = watch->config.rate;
     if (rate == 0) {
         double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
-        uint64_t span = now_ns > role->first_ns ? now_ns - role->first_ns : 0;
-        if (span == 0)
-            rate = KM_WATCH_DEFAULT_RATE;
-        else
-            rate = budget * (double)(span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span) /
-                   (NS_PER_DAY * (double)(role->episodes + 1));
+        double span = span_of(role, now_ns);
+        double episodes = role->learned[view] + (double)role->judged[view] + 1;
+        rate = span > 0 ? budget * span / (NS_PER_DAY * episodes) : KM_WATCH_DEFAULT_RATE;
     }
     if (role->release_left > 0)
         rate *= RELEASE_FACTOR;
     return rate < LEAST_RATE ? LEAST_RATE : rate > LARGEST_RATE ? LARGEST_RATE : rate;
 }
 
-/* The history that thresholds start from: the calibration's scores. */
+/* The history that thresholds start from: the calibration's scores. It turns over as slowly as they were learned, or
+ * the quiet minute after a restart would be all that a busy role remembers at the next one. */
 static enum km_code seed_spots(struct role *role, struct km_err *err)
 {
+    struct km_maturity maturity;
+    km_profile_get_maturity(role->profile, &maturity);
+    size_t all, count;
+    role->learned_ns = (double)km_profile_learned_ns(role->profile);
+    (void)km_profile_get_scores(role->profile, KM_VIEW_FULL, &all);
     for (int v = 0; v < KM_VIEWS; v++) {
+        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
+        role->learned[v] = (double)maturity.episodes * (all > 0 ? (double)count / (double)all : 1);
         km_spot_free(role->spot[v]);
-        role->spot[v] = km_spot_new(SPOT_WINDOW, 1, err);
+        role->spot[v] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[v] / SPOT_WINDOW), err);
         if (!role->spot[v])
             return err->code;
-        size_t count;
-        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
+        km_spot_set_unit(role->spot[v], 1);
         for (size_t i = 0; i < count; i++)
             km_spot_add(role->spot[v], scores[i]);
     }
     return KM_OK;
+}
+
+/* ---- starts ---- */
+
+static struct start *find_start(struct km_watch *watch, uint32_t tgid, uint64_t now_ns)
+{
+    for (size_t i = 0; i < STARTS; i++)
+        if (watch->starts[i].tgid == tgid && watch->starts[i].until_ns > now_ns)
+            return &watch->starts[i];
+    return NULL;
+}
+
+static void add_start(struct km_watch *watch, uint32_t tgid, uint64_t until_ns, bool excused)
+{
+    struct start *start = find_start(watch, tgid, 0);
+    if (!start)
+        start = &watch->starts[watch->next_start++ % STARTS];
+    *start = (struct start){tgid, until_ns, excused};
+}
+
+static void note_start(struct km_watch *watch, const struct km_event *event)
+{
+    if (event->kind == KM_EVENT_LANDMARK && km_entity_is_start(&event->landmark)) {
+        const struct role *role = role_of(watch, event->role);
+        bool excused = role && role->profile && !role->learning && !km_profile_knows_start(role->profile);
+        if (!find_start(watch, event->tgid, event->time_ns))
+            add_start(watch, event->tgid, event->time_ns + KM_WATCH_START_NS, excused);
+    } else if (event->kind == KM_EVENT_THREAD && event->tid == event->tgid && event->thread.parent_tid != 0) {
+        const struct start *parent = find_start(watch, event->thread.parent_tid, event->time_ns);
+        if (parent)
+            add_start(watch, event->tgid, parent->until_ns, parent->excused);
+    }
+}
+
+static bool is_excused(struct km_watch *watch, const struct km_episode *episode)
+{
+    const struct start *start = find_start(watch, episode->tgid, episode->begin_ns);
+    return start && start->excused;
+}
+
+/* ---- judging ---- */
+
+static double threshold_of(struct km_spot *spot, double rate)
+{
+    double fitted = km_spot_threshold(spot, rate), reach = 1.0 / SPOT_WINDOW;
+    if (rate >= reach)
+        return fitted;
+    double outer = km_spot_threshold(spot, reach), inner = km_spot_threshold(spot, TAIL_STEP * reach);
+    double scale = (outer - inner) / log(TAIL_STEP);
+    double beyond = outer + (scale > 1 ? scale : 1) * log(reach / rate);
+    return beyond < fitted ? beyond : fitted;
+}
+
+/* Before the kernel knew the role's windows it took each for unknown. */
+static void forgive_misses(const struct role *role, struct km_episode *episode)
+{
+    if (episode->complete || role->known_ns == 0 || episode->begin_ns >= role->known_ns)
+        return;
+    for (size_t i = 0; i < episode->window_count; i++)
+        if (!km_profile_knows_window(role->profile, episode->windows[i].window, episode->windows[i].space))
+            return;
+    episode->totals.misses = 0;
+    episode->peak_misses = 0;
+}
+
+static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, struct km_watch_result *result)
+{
+    const struct km_assessment *a = result->assessment;
+    bool alarm = a->score > result->threshold || a->gravity != KM_GRAVITY_SLIGHT;
+    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM && is_excused(watch, episode);
+    return alarm && !result->excused;
+}
+
+static void assess(struct km_watch *watch, struct role *role, const struct km_episode *whole,
+                   struct km_watch_result *result, struct km_assessment *assessment)
+{
+    struct km_episode episode = *whole;
+    forgive_misses(role, &episode);
+    km_profile_score(role->profile, &episode, assessment);
+    struct km_spot *spot = role->spot[assessment->view];
+    result->threshold = threshold_of(spot, rate_of(watch, role, assessment->view, episode.end_ns));
+    role->judged[assessment->view]++;
+    result->alarm = is_alarm(watch, &episode, result);
+    if (!result->alarm && !result->excused)
+        km_spot_add(spot, assessment->score);
+    struct km_maturity maturity;
+    km_profile_get_maturity(role->profile, &maturity);
+    double seen = (double)role->episodes, lost = (double)role->lost;
+    result->confidence = maturity.confidence * (seen + 1) / (seen + lost + 1);
 }
 
 static enum km_code judge(struct km_watch *watch, struct role *role, const struct km_episode *episode,
@@ -122,18 +239,8 @@ static enum km_code judge(struct km_watch *watch, struct role *role, const struc
                                      .assessment = &assessment,
                                      .threshold = INFINITY,
                                      .release = role->release};
-    if (role->profile) {
-        km_profile_score(role->profile, episode, &assessment);
-        struct km_spot *spot = role->spot[assessment.view];
-        result.threshold = km_spot_threshold(spot, rate_of(watch, role, episode->end_ns));
-        result.alarm = assessment.score > result.threshold;
-        if (!result.alarm)
-            km_spot_add(spot, assessment.score);
-        struct km_maturity maturity;
-        km_profile_get_maturity(role->profile, &maturity);
-        double seen = (double)role->episodes, lost = (double)role->lost;
-        result.confidence = maturity.confidence * (seen + 1) / (seen + lost + 1);
-    }
+    if (role->profile)
+        assess(watch, role, episode, &result, &assessment);
     if (role->episodes++ == 0)
         role->first_ns = episode->begin_ns;
     role->release_left -= role->release_left > 0;
@@ -193,6 +300,16 @@ void km_watch_free(struct km_watch *watch)
     free(watch);
 }
 
+static enum km_code use_profile(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    watch->profiles[watch->profile_count++] = role->profile;
+    const struct km_episode_rule *rule = km_profile_get_rule(role->profile);
+    km_assembler_set_rule(watch->assembler, role->index, rule);
+    if (watch->deploy)
+        km_deploy_set_rule(watch->deploy, role->index, rule);
+    return role->learning ? KM_OK : seed_spots(role, err);
+}
+
 static enum km_code prepare_role(struct km_watch *watch, struct role *role, struct km_err *err)
 {
     static const struct km_episode_rule life = {.escalate_misses = 12, .escalate_calls = 512};
@@ -205,38 +322,64 @@ static enum km_code prepare_role(struct km_watch *watch, struct role *role, stru
     } else if (watch->config.find) {
         role->profile = watch->config.find(watch->config.context, &role->identity);
     }
-    if (!role->profile)
-        return KM_OK;
-    watch->profiles[watch->profile_count++] = role->profile;
-    rule = km_profile_get_rule(role->profile);
-    km_assembler_set_rule(watch->assembler, role->index, rule);
-    if (watch->deploy)
-        km_deploy_set_rule(watch->deploy, role->index, rule);
-    if (role->learning)
-        return KM_OK;
-    role->release = km_release_compare(km_profile_get_identity(role->profile), &role->identity);
-    if (role->release == KM_RELEASE_UPGRADE)
-        role->release_left = KM_WATCH_RELEASE_EPISODES;
-    return seed_spots(role, err);
+    return role->profile ? use_profile(watch, role, err) : KM_OK;
 }
 
-/* A role index means one role for the length of a stream; a second introduction changes nothing. */
+bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_watch_role *out)
+{
+    const struct role *role = index < KM_WINDOW_MAX_ROLES ? watch->roles[index] : NULL;
+    if (!role)
+        return false;
+    *out = (struct km_watch_role){.index = index,
+                                  .identity = &role->identity,
+                                  .profile = role->profile,
+                                  .release = role->release,
+                                  .learning = role->learning};
+    return true;
+}
+
+/* The program that runs is compared with the one that was learned, at each introduction. */
+static enum km_code tell_role(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    if (role->profile && !role->learning) {
+        enum km_release before = role->release;
+        role->release = km_release_compare(km_profile_get_identity(role->profile), &role->identity);
+        if (role->release == KM_RELEASE_UPGRADE && before != KM_RELEASE_UPGRADE)
+            role->release_left = KM_WATCH_RELEASE_EPISODES;
+    }
+    struct km_watch_role told;
+    (void)km_watch_find_role(watch, role->index, &told);
+    return watch->config.appeared ? watch->config.appeared(watch->config.context, &told, err) : KM_OK;
+}
+
+/* A role index means one role for the length of a stream; introduced again, its program is another one. */
 static enum km_code take_role(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
-    if (event->role >= KM_WINDOW_MAX_ROLES || watch->roles[event->role])
+    if (event->role >= KM_WINDOW_MAX_ROLES)
         return KM_OK;
-    struct role *role = km_calloc(1, sizeof *role, SIZE_MAX, err);
+    struct role *role = watch->roles[event->role];
+    if (role) {
+        /* A process that was over before it could be looked at says nothing about its program. */
+        if (event->role_info.build_id_length == 0)
+            return KM_OK;
+        km_profile_identity_from_event(&role->identity, &event->role_info);
+        return tell_role(watch, role, err);
+    }
+    role = km_calloc(1, sizeof *role, SIZE_MAX, err);
     if (!role)
         return err->code;
     watch->roles[event->role] = role;
     role->index = event->role;
     km_profile_identity_from_event(&role->identity, &event->role_info);
-    return prepare_role(watch, role, err);
+    enum km_code code = prepare_role(watch, role, err);
+    return code == KM_OK ? tell_role(watch, role, err) : code;
 }
 
 static enum km_code end_learning(struct km_watch *watch, struct km_err *err)
 {
-    enum km_code code = KM_OK;
+    enum km_code code = km_assembler_flush(watch->assembler, UINT64_MAX, true, err);
+    if (code == KM_OK && watch->config.learned)
+        code = watch->config.learned(watch->config.context, watch, err);
     watch->learning = false;
     for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
         struct role *role = watch->roles[i];
@@ -250,6 +393,34 @@ static enum km_code end_learning(struct km_watch *watch, struct km_err *err)
     return code;
 }
 
+static bool is_learned_out(const struct km_watch *watch, uint64_t now_ns)
+{
+    return watch->learning && watch->started && watch->config.learn_ns > 0 && now_ns > watch->first_ns &&
+           now_ns - watch->first_ns >= watch->config.learn_ns;
+}
+
+enum km_code km_watch_time(struct km_watch *watch, uint64_t now_ns, struct km_err *err)
+{
+    if (is_learned_out(watch, now_ns))
+        return end_learning(watch, err);
+    if (watch->learning || now_ns < QUIET_NS)
+        return KM_OK;
+    return km_assembler_flush(watch->assembler, now_ns - QUIET_NS, false, err);
+}
+
+bool km_watch_is_learning(const struct km_watch *watch)
+{
+    return watch->learning;
+}
+
+static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
+{
+    struct role *role = role_of(watch, event->role);
+    if (role && event->rate.calls == 0 && event->rate.episodes == 0)
+        role->known_ns = event->time_ns;
+    return km_watch_time(watch, event->time_ns, err);
+}
+
 enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     watch->stats.events++;
@@ -258,8 +429,7 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
         watch->started = true;
         watch->first_ns = event->time_ns;
     }
-    if (watch->learning && watch->config.learn_ns > 0 && event->time_ns > watch->first_ns &&
-        event->time_ns - watch->first_ns >= watch->config.learn_ns)
+    if (is_learned_out(watch, event->time_ns))
         code = end_learning(watch, err);
     if (code == KM_OK && event->kind == KM_EVENT_ROLE)
         code = take_role(watch, event, err);
@@ -269,6 +439,9 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
         if (role)
             role->lost += event->loss.events;
     }
+    if (code == KM_OK && event->kind == KM_EVENT_RATE)
+        code = take_rate(watch, event, err);
+    note_start(watch, event);
     if (code != KM_OK)
         return code;
     return watch->deploy && !watch->learning ? km_deploy_event(watch->deploy, event, err)

@@ -5,7 +5,12 @@
  *
  * Threshold: a budget of alarms a day and role, divided by the role's episodes a day, is the share of episodes that may
  * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Alarms do not
- * enter that history. During a release window the budget is a tenth.
+ * enter that history. During a release window the budget is a tenth. Beyond what the history reaches the tail is taken
+ * to be exponential, as scores are sums of -ln p: a fitted power tail put the threshold of a young profile out of
+ * reach.
+ *
+ * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs.
  */
 #ifndef KM_PROFILE_WATCH_H
 #define KM_PROFILE_WATCH_H
@@ -16,6 +21,7 @@
 #define KM_WATCH_DEFAULT_BUDGET   3.0  /* alarms a day and role */
 #define KM_WATCH_DEFAULT_RATE     0.01 /* of episodes, when the events carry no times */
 #define KM_WATCH_RELEASE_EPISODES 1000 /* a release window lasts so many */
+#define KM_WATCH_START_NS         UINT64_C(10000000000)
 
 /* How the running program relates to the one that the profile was learned from. */
 enum km_release {
@@ -34,15 +40,32 @@ struct km_watch_result {
     const struct km_assessment *assessment;
     double threshold;
     bool alarm;
+    bool excused;      /* its process starts, and no start was learned */
     double confidence; /* of the profile, lowered by lost events */
     enum km_release release;
 };
+
+/* What is known of a role when it appears, and when its program changes. */
+struct km_watch_role {
+    uint16_t index;
+    const struct km_profile_identity *identity;
+    struct km_profile *profile; /* NULL: none */
+    enum km_release release;
+    bool learning;
+};
+
+struct km_watch;
 
 struct km_watch_config {
     void *context;
     /* The profile of a role, which the watch owns then; NULL: none (when learning: a new one is made). */
     struct km_profile *(*find)(void *context, const struct km_profile_identity *identity);
     enum km_code (*judged)(void *context, const struct km_watch_result *result, struct km_err *err);
+    /* A role appeared, or comes from another program than before. May be NULL. */
+    enum km_code (*appeared)(void *context, const struct km_watch_role *role, struct km_err *err);
+    /* Learning is over; the profiles hold all, and are calibrated next, which may take a second: the moment to tell the
+     * kernel what is known. May be NULL. */
+    enum km_code (*learned)(void *context, struct km_watch *watch, struct km_err *err);
     double budget_per_day; /* 0: KM_WATCH_DEFAULT_BUDGET */
     double rate;           /* a fixed share of episodes instead of the budget; 0: none */
     bool deployed;         /* simulate the three feeds */
@@ -52,17 +75,26 @@ struct km_watch_config {
     const struct km_episode_rule *rule; /* for roles without a profile; NULL: an episode is a thread's life */
 };
 
-struct km_watch;
-
 /* The config is copied. NULL: KM_NOMEM. */
 struct km_watch *km_watch_new(const struct km_watch_config *config, struct km_err *err) KM_MUST_USE;
 void km_watch_free(struct km_watch *watch);
 KM_DEFINE_CLEANUP(struct km_watch, km_watch_cleanup, km_watch_free);
 
+/* A RATE event of a role without counts says that from its time on the recorder keeps the role's known windows to
+ * itself; what it told of earlier episodes says nothing. */
 enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event, struct km_err *err) KM_MUST_USE;
+
+/* Says what time it is by the events' clock, where events are rare: learning ends in time, and what quiet threads have
+ * told of an unfinished episode is judged. */
+enum km_code km_watch_time(struct km_watch *watch, uint64_t now_ns, struct km_err *err) KM_MUST_USE;
+
+bool km_watch_is_learning(const struct km_watch *watch);
 
 /* Ends open episodes; calibrates what was learned. */
 enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err) KM_MUST_USE;
+
+/* A role by its index: false when it did not appear. Its pointers are borrowed until it changes. */
+bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_watch_role *out);
 
 /* Profile of the i-th role, in the order in which roles appeared; NULL beyond the last. Borrowed. */
 struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i);

@@ -20,6 +20,10 @@ struct thread {
     uint8_t feed; /* of the open stream */
     bool open;    /* the episode has something */
     bool partial; /* what was seen of it is not all */
+    bool handed;  /* its beginning was handed over early */
+    bool stopped; /* its learning stream just ended: with the thread, or within an episode */
+    bool cut;     /* the full stream ended within it: of its calls neither all nor the strange ones are known */
+    uint64_t last_ns;
 };
 
 struct km_assembler {
@@ -161,7 +165,16 @@ static enum km_code finish_episode(struct km_assembler *a, struct thread *thread
 {
     struct km_episode *episode = &thread->episode;
     enum km_code code = KM_OK;
-    if (thread->open) {
+    if (thread->cut) { /* only its landmarks say something */
+        episode->count = 0;
+        episode->window_count = 0;
+        episode->peak_misses = 0;
+        memset(&thread->state.set, 0, sizeof thread->state.set);
+        thread->state.calls = 0;
+        thread->state.misses = 0;
+    }
+    bool rest = (thread->handed || thread->cut) && episode->window_count == 0 && episode->landmark_count == 0;
+    if (thread->open && !rest) {
         episode->end_ns = time_ns > episode->begin_ns ? time_ns : episode->begin_ns;
         episode->complete = !thread->partial && episode->count > 0;
         episode->feed = episode->count > 0 || thread->feed != KM_FEED_NONE ? thread->feed : KM_FEED_NONE;
@@ -176,6 +189,8 @@ static enum km_code finish_episode(struct km_assembler *a, struct thread *thread
     episode->peak_misses = 0;
     thread->open = false;
     thread->partial = false;
+    thread->handed = false;
+    thread->cut = false;
     km_episode_begin(&thread->state);
     return code;
 }
@@ -349,6 +364,8 @@ static enum km_code take(struct km_assembler *a, struct thread *thread, const st
         return code;
     }
     case KM_EVENT_STREAM:
+        if (!event->stream.started && event->stream.feed == KM_FEED_LEARN)
+            thread->stopped = true;
         if (!event->stream.started && event->stream.feed == KM_FEED_TAP && thread->open && !thread->partial &&
             thread->episode.count > 0)
             return finish_episode(a, thread, event->time_ns, err);
@@ -379,7 +396,38 @@ enum km_code km_assembler_event(struct km_assembler *a, const struct km_event *e
         if (code != KM_OK)
             return code;
     }
+    if (thread->stopped && event->kind != KM_EVENT_END)
+        thread->cut = thread->open;
+    thread->stopped = false;
+    thread->last_ns = event->time_ns;
     return take(a, thread, event, err);
+}
+
+/* What a quiet thread has told of its episode. A full stream is left alone: it is judged whole. */
+static bool is_due(const struct thread *thread, uint64_t quiet_since_ns)
+{
+    const struct km_episode *e = &thread->episode;
+    return thread->open && thread->last_ns <= quiet_since_ns && (thread->partial || e->count == 0) &&
+           (e->window_count > 0 || e->landmark_count > 0);
+}
+
+enum km_code km_assembler_flush(struct km_assembler *a, uint64_t quiet_since_ns, bool streams, struct km_err *err)
+{
+    void **threads KM_CLEANUP(km_cleanup_free) = km_tidmap_sorted(&a->threads, err);
+    if (!threads)
+        return err->code;
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < a->threads.count && code == KM_OK; i++) {
+        struct thread *thread = threads[i];
+        bool stream = streams && thread->open && thread->last_ns <= quiet_since_ns;
+        if (!stream && !is_due(thread, quiet_since_ns))
+            continue;
+        code = finish_episode(a, thread, thread->last_ns, err);
+        thread->handed = !stream;
+        thread->cut = stream;
+        thread->open = stream; /* what follows belongs to it */
+    }
+    return code;
 }
 
 enum km_code km_assembler_finish(struct km_assembler *a, struct km_err *err)

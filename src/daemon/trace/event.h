@@ -92,14 +92,15 @@ enum km_zone {
 #define KM_ZONE_COUNT 14
 
 enum km_landmark_kind {
-    KM_LANDMARK_EXEC = 1, /* path = program, digest = arguments, zone */
-    KM_LANDMARK_OPEN =
-        2, /* path, flags = open flags, zone: unknown to the role, sensitive, or written in a system place */
-    KM_LANDMARK_CONNECT = 3,      /* address */
-    KM_LANDMARK_BIND = 4,         /* address */
-    KM_LANDMARK_LISTEN = 5,       /* address when known */
-    KM_LANDMARK_ACCEPT = 6,       /* address = the peer's */
-    KM_LANDMARK_IDENTITY = 7,     /* setuid, setgid and kin: value = new id, flags = folded call number */
+    KM_LANDMARK_EXEC = 1,     /* path = program, digest = arguments, zone */
+    KM_LANDMARK_OPEN = 2,     /* path, flags = open flags, zone: unknown to the role, sensitive, or written in a system
+                                 place. By chdir:     flags = O_PATH | O_DIRECTORY | O_CLOEXEC. With path2: a link led to
+                                 another directory than path names,     to "directory/name" path2 */
+    KM_LANDMARK_CONNECT = 3,  /* address */
+    KM_LANDMARK_BIND = 4,     /* address */
+    KM_LANDMARK_LISTEN = 5,   /* address when known */
+    KM_LANDMARK_ACCEPT = 6,   /* address = the peer's */
+    KM_LANDMARK_IDENTITY = 7, /* setuid, setgid and kin: value = new id, flags = folded call number */
     KM_LANDMARK_CAPABILITY = 8,   /* capset: value = permitted set */
     KM_LANDMARK_NAMESPACE = 9,    /* unshare, setns: value = CLONE_NEW… flags */
     KM_LANDMARK_EXEC_MEMORY = 10, /* mmap or mprotect to executable: flags = PROT_…, path when file-backed and known */

@@ -48,6 +48,13 @@ static void lines_table(void **state)
     l.address.bytes[0] = 8;
     km_entity_format(&l, line);
     assert_string_equal(line, "connect inet public");
+    l = (struct km_event_landmark){.kind = KM_LANDMARK_OPEN, .flags = 012200000, .path = {"/etc/cron.d", 11}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open directory /etc/cron.d");
+    l = (struct km_event_landmark){
+        .kind = KM_LANDMARK_OPEN, .path = {"/var/www/html/a.txt", 19}, .path2 = {"etc/hostname", 12}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open link /var/www/html/ to etc/");
     l = (struct km_event_landmark){.kind = 77};
     km_entity_format(&l, line);
     assert_string_equal(line, "unknown 0");
@@ -114,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(template_table),      cmocka_unit_test(lines_table),
         cmocka_unit_test(sets_find_and_count), cmocka_unit_test(a_rare_kind_surprises_more),
+
         cmocka_unit_test(nearest_set_by_hand),
     };
     return KM_RUN_TESTS(tests);

@@ -125,6 +125,49 @@ static void empty_and_not_finite_samples(void **state)
     assert_int_equal(km_tail_init(&tail, values, KM_TAIL_MAX_VALUES + 1, &err), KM_LIMIT);
 }
 
+/* Fewer values than a tail needs: beyond the largest each unit is an e-fold, and p and quantile agree. */
+static void a_unit_extends_small_samples(void **state)
+{
+    (void)state;
+    struct km_tail tail;
+    struct km_err err = KM_ERR_INIT;
+    double values[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    assert_ok(km_tail_init(&tail, values, 9, &err), err);
+    assert_true(tail.gpd.scale == 0);
+    assert_true(km_tail_quantile(&tail, 1e-6) == 9 && km_tail_p(&tail, 100) == 0.1);
+    tail.unit = 2;
+    assert_true(fabs(km_tail_p(&tail, 13) - 0.1 * exp(-2)) < 1e-12);
+    assert_true(fabs(km_tail_quantile(&tail, 0.1 * exp(-2)) - 13) < 1e-9);
+    assert_true(km_tail_quantile(&tail, 0.5) == 5 && km_tail_p(&tail, 5) > 0.5);
+    km_tail_done(&tail);
+    struct km_spot *spot = km_spot_new(16, 1, &err);
+    assert_non_null(spot);
+    km_spot_set_unit(spot, 1);
+    assert_true(fabs(km_spot_threshold(spot, exp(-3)) - 3) < 1e-9);
+    assert_true(fabs(km_spot_p(spot, 3) - exp(-3)) < 1e-9);
+    km_spot_add(spot, 5);
+    assert_true(fabs(km_spot_threshold(spot, 0.5 * exp(-3)) - 8) < 1e-9);
+    km_spot_free(spot);
+}
+
+/* From 21 values on, the largest ten make the tail. */
+static void small_samples_have_a_tail(void **state)
+{
+    (void)state;
+    struct km_tail tail;
+    struct km_err err = KM_ERR_INIT;
+    double values[40];
+    for (int i = 0; i < 40; i++)
+        values[i] = -log(1 - (i + 0.5) / 40);
+    assert_ok(km_tail_init(&tail, values, 20, &err), err);
+    assert_true(tail.gpd.scale == 0);
+    km_tail_done(&tail);
+    assert_ok(km_tail_init(&tail, values, 40, &err), err);
+    assert_true(tail.gpd.scale > 0 && tail.exceed_share == 0.25);
+    assert_true(km_tail_quantile(&tail, 1e-4) > values[39]);
+    km_tail_done(&tail);
+}
+
 static void spot_limits(void **state)
 {
     (void)state;
@@ -174,6 +217,8 @@ int main(void)
         cmocka_unit_test(p_falls_and_meets_the_sample),
         cmocka_unit_test(ties_without_a_tail_still_rank_what_is_beyond),
         cmocka_unit_test(empty_and_not_finite_samples),
+        cmocka_unit_test(a_unit_extends_small_samples),
+        cmocka_unit_test(small_samples_have_a_tail),
         cmocka_unit_test(spot_limits),
         cmocka_unit_test(spot_holds_the_rate_while_the_stream_drifts),
     };

@@ -150,6 +150,46 @@ static __noinline void count_episode(struct km_probe_thread *thread)
     }
 }
 
+static __always_inline __u32 daemon_of_task(struct task_struct *task)
+{
+    __u64 id = cgroup_id_of(task);
+    __u32 tgid = BPF_CORE_READ(task, tgid);
+    __u32 *daemon = bpf_map_lookup_elem(&cgroups, &id);
+
+    if (!daemon)
+        daemon = bpf_map_lookup_elem(&processes, &tgid);
+    return daemon ? *daemon : 0;
+}
+
+/* Forks between a task and the oldest of its living ancestors that belongs to the same daemon. */
+static __always_inline __u32 depth_of(struct task_struct *task, __u32 daemon)
+{
+    struct task_struct *up = BPF_CORE_READ(task, real_parent);
+    __u32 depth = 0;
+
+    for (int i = 0; i < KM_PROBE_MAX_DEPTH; i++) {
+        if (!up || daemon_of_task(up) != daemon)
+            break;
+        depth++;
+        up = BPF_CORE_READ(up, real_parent);
+    }
+    return depth;
+}
+
+/* A daemon that puts itself into the background loses the process that forked it: it has the roles then that it is
+ * found with when it runs already. */
+static __noinline void settle(struct task_struct *task, struct km_probe_thread *thread)
+{
+    __u32 depth = depth_of(task, thread->daemon);
+
+    thread->settled++;
+    if (depth >= thread->depth)
+        return;
+    thread->depth = depth;
+    thread->parent_tid = BPF_CORE_READ(task, real_parent, pid);
+    thread->stale = 1;
+}
+
 static __noinline void end_episode(struct task_struct *task, struct km_probe_thread *thread)
 {
     count_episode(thread);
@@ -160,6 +200,8 @@ static __noinline void end_episode(struct task_struct *task, struct km_probe_thr
             COUNT(thread->daemon, withheld, 1);
     }
     km_episode_begin(&thread->state);
+    if (thread->depth && thread->settled < KM_PROBE_SETTLE_EPISODES && task->pid == task->tgid)
+        settle(task, thread);
     if (thread->feed == FEED_TAP)
         stream_stop(task, thread);
     if (tap_share && thread->feed == KM_FEED_NONE && daemon_mode[thread->daemon & 63] == KM_PROBE_GUARD &&
@@ -317,11 +359,14 @@ static __always_inline void call_exit(struct task_struct *task, struct km_probe_
                                       long number, long value)
 {
     __u32 folded = km_call_fold(space, number) & (KM_CALL_NUMBERS - 1);
+    __u32 class = call_class[space][folded];
 
     if (thread->pending)
         landmark_exit(task, thread, km_probe_outcome(value));
-    else if (value >= 0 && call_class[space][folded] == KM_PROBE_CALL_ACCEPT)
+    else if (value >= 0 && class == KM_PROBE_CALL_ACCEPT)
         accept_exit(task, thread, value, folded | space << KM_WINDOW_CALL_BITS);
+    if (thread->open_directory && value >= 0 && opens_file(class))
+        link_exit(task, thread, value, folded | space << KM_WINDOW_CALL_BITS);
 }
 
 /* The exits of single calls, attached once for each call that can be a landmark. */
@@ -564,23 +609,12 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *group, const char *path, struct ta
 
 /* ---- what already runs ---- */
 
-static __always_inline __u32 daemon_of_task(struct task_struct *task)
-{
-    __u64 id = cgroup_id_of(task);
-    __u32 tgid = BPF_CORE_READ(task, tgid);
-    __u32 *daemon = bpf_map_lookup_elem(&cgroups, &id);
-
-    if (!daemon)
-        daemon = bpf_map_lookup_elem(&processes, &tgid);
-    return daemon ? *daemon : 0;
-}
-
 SEC("iter/task")
 int enrol(struct bpf_iter__task *context)
 {
     struct task_struct *task = context->task;
     struct km_probe_thread *thread;
-    __u32 daemon, depth = 0;
+    __u32 daemon;
 
     /* A zombie's exit was seen already, and would not be counted again. */
     if (!task || (task->flags & (KM_PF_KTHREAD | KM_PF_EXITING)))
@@ -596,13 +630,6 @@ int enrol(struct bpf_iter__task *context)
     /* systemd's child before its exec is called "(name)": not yet the daemon. */
     if (daemon == 0 || daemon >= KM_PROBE_MAX_DAEMONS || daemon_mode[daemon] == KM_PROBE_OFF || task->comm[0] == '(')
         return 0;
-    struct task_struct *up = BPF_CORE_READ(task, real_parent);
-    for (int i = 0; i < KM_PROBE_MAX_DEPTH; i++) {
-        if (!up || daemon_of_task(up) != daemon)
-            break;
-        depth++;
-        up = BPF_CORE_READ(up, real_parent);
-    }
-    add_thread(task, daemon, depth);
+    add_thread(task, daemon, depth_of(task, daemon));
     return 0;
 }

@@ -10,19 +10,20 @@
 
 #include "daemon/trace/window.h"
 
-#define KM_PROBE_MAX_DAEMONS 64  /* index 0 is never used: a zeroed thread belongs to nobody */
-#define KM_PROBE_MAX_ROLES   256 /* eight bits of the window key; role 0 is never given out */
-#define KM_PROBE_NO_ROLE     0
-#define KM_PROBE_MAX_DEPTH   3         /* forks counted for the role's name */
-#define KM_PROBE_BLOOM_WORDS (1 << 17) /* 1 MiB: 2^23 bits */
-#define KM_PROBE_MAX_KEYS    65536     /* then one unknown key in about 30,000 passes for known */
-#define KM_PROBE_BATCH_CALLS 16
-#define KM_PROBE_COMM_BYTES  16
-#define KM_PROBE_PATH_BYTES  256 /* of a path, name or argument list, NUL included; longer ones are cut */
-#define KM_PROBE_TEXT_BYTES  (2 * KM_PROBE_PATH_BYTES)
-#define KM_PROBE_ADDR_BYTES  112 /* struct sockaddr_un and a little */
-#define KM_PROBE_SPACES      3   /* native, compat, x32: enum km_call_space */
-#define KM_PROBE_HINT_WORDS  64  /* 4096 bits before the hash of sensitive places */
+#define KM_PROBE_MAX_DAEMONS     64  /* index 0 is never used: a zeroed thread belongs to nobody */
+#define KM_PROBE_MAX_ROLES       256 /* eight bits of the window key; role 0 is never given out */
+#define KM_PROBE_NO_ROLE         0
+#define KM_PROBE_MAX_DEPTH       3         /* forks counted for the role's name */
+#define KM_PROBE_SETTLE_EPISODES 8         /* of a new process, in which the one that forked it may still leave */
+#define KM_PROBE_BLOOM_WORDS     (1 << 17) /* 1 MiB: 2^23 bits */
+#define KM_PROBE_MAX_KEYS        65536     /* then one unknown key in about 30,000 passes for known */
+#define KM_PROBE_BATCH_CALLS     16
+#define KM_PROBE_COMM_BYTES      16
+#define KM_PROBE_PATH_BYTES      256 /* of a path, name or argument list, NUL included; longer ones are cut */
+#define KM_PROBE_TEXT_BYTES      (2 * KM_PROBE_PATH_BYTES)
+#define KM_PROBE_ADDR_BYTES      112 /* struct sockaddr_un and a little */
+#define KM_PROBE_SPACES          3   /* native, compat, x32: enum km_call_space */
+#define KM_PROBE_HINT_WORDS      64  /* 4096 bits before the hash of sensitive places */
 
 /* What on_enter does with a call, by number space and folded number. */
 enum km_probe_class {
@@ -67,6 +68,7 @@ enum km_probe_class {
     KM_PROBE_CALL_CLONE = 38,    /* flags first */
     KM_PROBE_CALL_CLONE3 = 39,   /* struct clone_args */
     KM_PROBE_CALL_WAIT = 40,     /* nothing to see; ends an episode */
+    KM_PROBE_CALL_CHDIR = 41,    /* path: told as the opening of a directory */
 };
 
 /* Places, by hash of their first directory, their zone, whole path, or last name. Flags of one entry are or-ed. */
@@ -140,7 +142,8 @@ struct km_probe_call {
 };
 #define KM_PROBE_CALL_NUMBER(call) ((call)&0x1ff)
 #define KM_PROBE_CALL_SPACE(call)  ((call) >> 9 & 3)
-#define KM_PROBE_CALL_OPEN_FLAG    0x8000 /* in km_probe_thread.open_call: there is one */
+#define KM_PROBE_CALL_OPEN_FLAG    0x8000    /* in km_probe_thread.open_call: there is one */
+#define KM_PROBE_CHDIR_FLAGS       012200000 /* O_PATH, O_DIRECTORY, O_CLOEXEC: what stands for chdir */
 
 struct km_probe_calls_record {
     struct km_probe_header header; /* time of the first call */
@@ -186,9 +189,13 @@ struct km_probe_thread {
     __u8 stale; /* the role must be looked up at the next call */
     __u8 announced;
     __u8 pending; /* a landmark waits for its outcome in the pending storage */
-    __u8 padding;
+    __u8 settled; /* episodes after which its depth was looked at again, up to KM_PROBE_SETTLE_EPISODES */
     __u32 parent_tid;
     struct km_probe_call batch[KM_PROBE_BATCH_CALLS];
+    __u64 open_path;      /* pointer to the path of the open that was entered */
+    __u64 open_directory; /* hash of its last directory's name; 0 = none */
+    __u64 same_directory; /* such a hash, and the directory that was found to bear that name */
+    __u64 same_entry;
 };
 
 /* One per daemon and CPU. Nothing is dropped without a count here. */
@@ -239,7 +246,7 @@ KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_landmark_record, address) == 
 KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_landmark_record, text) == 184, "landmark text");
 KM_PROBE_ASSERT(sizeof(struct km_probe_landmark_record) == 184 + KM_PROBE_TEXT_BYTES, "landmark record");
 KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_thread, open_call) == 176, "thread call");
-KM_PROBE_ASSERT(sizeof(struct km_probe_thread) == 256, "thread");
+KM_PROBE_ASSERT(sizeof(struct km_probe_thread) == 288, "thread");
 KM_PROBE_ASSERT(sizeof(struct km_probe_counters) == 72, "counters");
 KM_PROBE_ASSERT(KM_PROBE_MAX_ROLES == KM_WINDOW_MAX_ROLES, "role bits of the key");
 

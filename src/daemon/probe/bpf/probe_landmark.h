@@ -165,21 +165,27 @@ static __always_inline int read_text(struct km_probe_landmark_record *record, __
     return 0;
 }
 
-/* "directory/name" of an open file: all of a path that can be had without its mount. */
-static __always_inline void name_file(struct km_probe_landmark_record *record, struct file *file)
+/* "directory/name" of an open file, to text[at]: all of a path that can be had without its mount. Returns its length.
+ */
+static __always_inline __u16 name_file_at(struct km_probe_landmark_record *record, struct file *file, __u32 at)
 {
     struct dentry *entry = BPF_CORE_READ(file, f_path.dentry);
     const unsigned char *name = BPF_CORE_READ(entry, d_parent, d_name.name);
-    long used = bpf_probe_read_kernel_str(record->text, KM_PROBE_PATH_BYTES / 2, name);
+    long used = bpf_probe_read_kernel_str(record->text + at, KM_PROBE_PATH_BYTES / 2, name);
     long length;
 
     if (used < 1)
         used = 1;
     used = used - 1 & (KM_PROBE_PATH_BYTES / 2 - 1);
-    record->text[used] = '/';
+    record->text[at + used] = '/';
     name = BPF_CORE_READ(entry, d_name.name);
-    length = bpf_probe_read_kernel_str(record->text + used + 1, KM_PROBE_PATH_BYTES / 2 - 1, name);
-    record->path_bytes = length > 0 ? used + length : 0;
+    length = bpf_probe_read_kernel_str(record->text + at + used + 1, KM_PROBE_PATH_BYTES / 2 - 1, name);
+    return length > 0 ? used + length : 0;
+}
+
+static __always_inline void name_file(struct km_probe_landmark_record *record, struct file *file)
+{
+    record->path_bytes = name_file_at(record, file, 0);
 }
 
 static __always_inline void take_sockaddr(struct km_probe_landmark_record *record, __u64 pointer, __u64 length)
@@ -251,7 +257,8 @@ static __noinline int judge_path(struct km_probe_landmark_record *record, __u32 
         return 0;
     record->places = places_of(path);
     writes = record->kind != KM_LANDMARK_OPEN || (record->flags & O_WRITES);
-    told = (record->places & KM_PROBE_PLACE_SENSITIVE) || (writes && (record->places & KM_PROBE_PLACE_SYSTEM));
+    told = (record->places & KM_PROBE_PLACE_SENSITIVE) || (writes && (record->places & KM_PROBE_PLACE_SYSTEM)) ||
+           record->flags == KM_PROBE_CHDIR_FLAGS;
     if (record->kind != KM_LANDMARK_OPEN && !told)
         return 0;
     record->entity = km_probe_entity(role, record->kind, path_detail(path, told, writes));
@@ -344,6 +351,8 @@ static __always_inline int take_file_call(struct km_probe_landmark_record *recor
         bpf_probe_read_user(&how, sizeof how, (const void *)args->a[2]);
         pointer = args->a[1];
         record->flags = how;
+    } else if (class == KM_PROBE_CALL_CHDIR) {
+        record->flags = KM_PROBE_CHDIR_FLAGS;
     } else {
         record->kind = KM_LANDMARK_UNLINK;
         if (class == KM_PROBE_CALL_UNLINKAT)
@@ -532,6 +541,7 @@ static __always_inline int take_call(struct km_probe_landmark_record *record, st
     case KM_PROBE_CALL_OPENAT:
     case KM_PROBE_CALL_OPENAT2:
     case KM_PROBE_CALL_CREAT:
+    case KM_PROBE_CALL_CHDIR:
     case KM_PROBE_CALL_UNLINK:
     case KM_PROBE_CALL_UNLINKAT:
         return take_file_call(record, args, class, thread->role, late);
@@ -602,6 +612,23 @@ static __always_inline void make_pending(struct task_struct *task, struct km_pro
     thread->pending = 1;
 }
 
+static __always_inline int opens_file(__u32 class)
+{
+    return class == KM_PROBE_CALL_OPENAT || class == KM_PROBE_CALL_OPEN || class == KM_PROBE_CALL_OPENAT2 ||
+           class == KM_PROBE_CALL_CREAT;
+}
+
+/* For link_exit: the path that was judged last is still in this CPU's rows. */
+static __always_inline void remember_open(struct km_probe_thread *thread, const struct call_args *args, __u32 class,
+                                          __u64 late)
+{
+    __u32 zero = 0;
+    struct km_probe_path *path = bpf_map_lookup_elem(&scans, &zero);
+
+    thread->open_directory = path && !late ? path->directory : 0;
+    thread->open_path = class == KM_PROBE_CALL_OPENAT || class == KM_PROBE_CALL_OPENAT2 ? args->a[1] : args->a[0];
+}
+
 static __noinline int landmark_enter(struct task_struct *task, struct km_probe_thread *thread,
                                      const struct call_args *args, __u32 class, __u32 call)
 {
@@ -614,6 +641,8 @@ static __noinline int landmark_enter(struct task_struct *task, struct km_probe_t
     clear_record(record, call);
     if (!take_call(record, task, thread, args, class, &late))
         return 0;
+    if (opens_file(class))
+        remember_open(thread, args, class, late);
     if (late)
         record->digest = late; /* until the exit, the pointer to read from */
     else if (!worth_telling(thread, record->entity))
@@ -651,6 +680,45 @@ static __noinline void landmark_exit(struct task_struct *task, struct km_probe_t
             return;
     }
     emit_landmark(task, thread, record, outcome);
+}
+
+/* A file was opened: does the directory that it lies in bear the name that the path gave it? If not, a link led there.
+ * The root of a mount has no name of its own and is not judged. */
+static __noinline void link_exit(struct task_struct *task, struct km_probe_thread *thread, long value, __u32 call)
+{
+    __u32 zero = 0;
+    struct km_probe_landmark_record *record = bpf_map_lookup_elem(&scratch, &zero);
+    struct file *file = file_of(task, value);
+    __u64 named = thread->open_directory;
+    struct km_probe_path *path;
+    struct dentry *parent;
+
+    thread->open_directory = 0;
+    if (!record || !file)
+        return;
+    parent = BPF_CORE_READ(file, f_path.dentry, d_parent);
+    if ((__u64)parent == thread->same_entry && named == thread->same_directory)
+        return;
+    if (!parent || BPF_CORE_READ(parent, d_parent) == parent)
+        return;
+    clear_record(record, call);
+    bpf_probe_read_kernel_str(record->text, KM_PROBE_PATH_BYTES / 2, BPF_CORE_READ(parent, d_name.name));
+    path = scan_path(0);
+    if (!path)
+        return;
+    if (path->name == named) {
+        thread->same_entry = (__u64)parent;
+        thread->same_directory = named;
+        return;
+    }
+    record->kind = KM_LANDMARK_OPEN;
+    record->entity = km_probe_entity(thread->role, KM_LANDMARK_OPEN, km_probe_link_detail(named, path->name));
+    if (!worth_telling(thread, record->entity))
+        return;
+    if (read_text(record, 0, thread->open_path, &record->path_bytes) != 0)
+        record->cut = 1;
+    record->path2_bytes = name_file_at(record, file, KM_PROBE_PATH_BYTES);
+    emit_landmark(task, thread, record, KM_OUTCOME_OK);
 }
 
 /* accept's peer is known when it returns. */

@@ -43,11 +43,12 @@ static inline __u64 km_probe_entity(__u32 role, __u32 kind, __u64 detail)
 
 /* A path read byte by byte. All hashes see runs of digits as one '#', repeated slashes as one. */
 struct km_probe_path {
-    __u64 whole; /* of all bytes */
-    __u64 zone;  /* of the directory, at most three parts of it */
-    __u64 first; /* of the first directory, leading slash included; 0 for relative paths and files in / */
-    __u64 name;  /* of the last part */
-    __u32 parts; /* slashes counted, the leading one not; four at most */
+    __u64 whole;     /* of all bytes */
+    __u64 zone;      /* of the directory, at most three parts of it */
+    __u64 first;     /* of the first directory, leading slash included; 0 for relative paths and files in / */
+    __u64 name;      /* of the last part */
+    __u64 directory; /* of the part before it; 0 = there is none */
+    __u32 parts;     /* slashes counted, the leading one not; four at most */
     __u8 last;
     __u8 dots;     /* of the part so far: 0xff = has something else */
     __u8 climbs;   /* a part is ".." */
@@ -70,6 +71,7 @@ static inline void km_probe_path_begin(struct km_probe_path *path, __u8 first_by
     path->zone = path->whole;
     path->first = 0;
     path->name = KM_PROBE_HASH_SEED;
+    path->directory = 0;
     path->parts = 0;
     path->last = 0;
     path->dots = 0;
@@ -102,9 +104,16 @@ static inline void km_probe_path_step(struct km_probe_path *path, __u8 byte)
             path->zone = path->whole;
         if (path->parts == 1 && !path->relative)
             path->first = path->whole;
+        path->directory = path->name;
     }
     path->whole = km_probe_hash_byte(path->whole, byte);
     path->name = KM_PROBE_HASH_SEED;
+}
+
+/* An open that ended in a directory of another name than its path has: through a link. */
+static inline __u64 km_probe_link_detail(__u64 named, __u64 real)
+{
+    return km_probe_mix(named) + 5 * real;
 }
 
 /* ---- texts and names ---- */

@@ -1,0 +1,319 @@
+/*
+ * Detection on our own recordings of nginx, PostgreSQL and Redis (bench/data/daemons/README.md).
+ *
+ * usage: bench_daemon_own FOLDER [-v]
+ *
+ * Learns the first forty minutes of ordinary load and scores the rest with the default budget; then each misuse, with
+ * the profiles of those forty minutes. Prints `name value unit low high n`; -v adds each alarm, the label before it
+ * and its evidence, as comments. A misuse is found when an episode that overlaps it (and ten seconds after) is an
+ * alarm, or when its program is another one and no package says why.
+ */
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "daemon/profile/explain.h"
+#include "daemon/profile/profile_file.h"
+#include "daemon/profile/watch.h"
+#include "daemon/trace/calls.h"
+#include "daemon/trace/trace_file.h"
+#include "daemon_data.h"
+#include "stats/interval.h"
+
+#define LEARN_NS     (UINT64_C(40) * 60 * 1000000000)
+#define AFTER_NS     (UINT64_C(10) * 1000000000)
+#define MAX_LABELS   512
+#define LABEL_BYTES  64
+#define MAX_PROFILES 64
+#define MAX_MISUSES  32
+#define PATH_BYTES   512
+#define NAME_BYTES   128
+
+static const char *const daemons[] = {"nginx", "postgresql", "redis"};
+#define DAEMONS (sizeof daemons / sizeof daemons[0])
+
+static const char *const view_names[KM_VIEWS] = {"full", "deployed"};
+
+struct label {
+    uint64_t time_ns;
+    char text[LABEL_BYTES];
+};
+
+struct labels {
+    struct label items[MAX_LABELS];
+    size_t count;
+};
+
+struct learned {
+    struct km_buf profiles[MAX_PROFILES];
+    size_t count;
+};
+
+struct run {
+    struct labels labels;
+    const char *name;
+    bool verbose, ordinary;
+    struct km_watch *watch;
+    struct learned *learned; /* ordinary: filled when learning ends; misuse: read */
+    uint64_t misuse_ns, over_ns;
+    uint64_t first_ns, last_ns, calls; /* after learning */
+    uint64_t alarms, found;            /* found: alarms that overlap the misuse */
+};
+
+static void labels_load(struct labels *labels, const char *folder, const char *name)
+{
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/%s.labels", folder, name);
+    FILE *in = fopen(path, "re");
+    if (!in)
+        bench_die("cannot read %s", path);
+    char line[256];
+    while (labels->count < MAX_LABELS && fgets(line, sizeof line, in)) {
+        char *end;
+        struct label *l = &labels->items[labels->count];
+        l->time_ns = strtoull(line, &end, 10);
+        if (*end != '\t')
+            bench_die("%s: a line without a tab", path);
+        (void)snprintf(l->text, sizeof l->text, "%.*s", (int)strcspn(end + 1, "\n"), end + 1);
+        labels->count++;
+    }
+    (void)fclose(in);
+}
+
+static const struct label *label_before(const struct labels *labels, uint64_t time_ns)
+{
+    const struct label *found = NULL;
+    for (size_t i = 0; i < labels->count && labels->items[i].time_ns <= time_ns; i++)
+        found = &labels->items[i];
+    return found;
+}
+
+static uint64_t label_time(const struct labels *labels, const char *text)
+{
+    for (size_t i = 0; i < labels->count; i++)
+        if (strcmp(labels->items[i].text, text) == 0)
+            return labels->items[i].time_ns;
+    return 0;
+}
+
+static void tell(const struct run *run, const struct km_watch_result *r)
+{
+    const struct label *label = label_before(&run->labels, r->episode->begin_ns);
+    struct km_explanation why;
+    printf("# %s %s%s %s: score %.1f threshold %.1f confidence %.2f, %u calls;", run->name, r->identity->role,
+           r->release == KM_RELEASE_UNEXPLAINED ? " (another program)" : "", r->episode->complete ? "full" : "partial",
+           r->assessment->score, r->threshold, r->confidence, r->assessment->measure.calls);
+    if (label)
+        printf(" %.1f s after '%s';", (double)(r->episode->begin_ns - label->time_ns) / 1e9, label->text);
+    if (!r->profile) {
+        printf(" no profile\n");
+        return;
+    }
+    for (int c = 0; c < KM_CHANNELS; c++)
+        if (r->assessment->term[c] >= 0.5)
+            printf(" %s %.1f", km_channel_to_string((enum km_channel)c), r->assessment->term[c]);
+    if (r->assessment->entities_new > 0)
+        printf(" entities %.1f", r->assessment->entity_term);
+    km_explain_episode(r->profile, r->episode, r->assessment, &why);
+    for (size_t i = 0; i < why.entity_count; i++)
+        printf(" [%s]", why.entities[i]);
+    for (size_t i = 0; i < why.call_count && i < 3; i++) {
+        char name[KM_CALL_NAME_BYTES];
+        km_call_format(why.calls[i].space, (unsigned)why.calls[i].window & (KM_CALL_NUMBERS - 1), name);
+        printf(" %s(%.1f)", name, why.calls[i].bits);
+    }
+    printf("\n");
+}
+
+static void keep_profiles(struct run *run)
+{
+    struct km_err err = KM_ERR_INIT;
+    const struct km_profile *profile;
+    for (size_t i = 0; (profile = km_watch_profile(run->watch, i)) != NULL && run->learned->count < MAX_PROFILES; i++) {
+        struct km_buf *buf = &run->learned->profiles[run->learned->count++];
+        km_buf_init(buf, KM_PROFILE_MAX_FILE_BYTES);
+        if (km_profile_save(profile, "learned", buf, &err) != KM_OK)
+            bench_die("%s", err.text);
+    }
+}
+
+static enum km_code judged(void *context, const struct km_watch_result *result, struct km_err *err)
+{
+    struct run *run = context;
+    (void)err;
+    if (run->ordinary && run->learned->count == 0)
+        keep_profiles(run);
+    bool alarm = result->alarm || result->release == KM_RELEASE_UNEXPLAINED;
+    run->alarms += alarm;
+    if (alarm && run->misuse_ns > 0 && result->episode->end_ns >= run->misuse_ns &&
+        result->episode->begin_ns <= run->over_ns + AFTER_NS)
+        run->found++;
+    if (alarm && run->verbose)
+        tell(run, result);
+    return KM_OK;
+}
+
+static struct km_profile *find(void *context, const struct km_profile_identity *identity)
+{
+    const struct run *run = context;
+    struct km_err err = KM_ERR_INIT;
+    for (size_t i = 0; i < run->learned->count; i++) {
+        const struct km_buf *buf = &run->learned->profiles[i];
+        struct km_profile *profile = km_profile_load(buf->data, buf->length, NULL, &err);
+        if (!profile)
+            bench_die("%s", err.text);
+        if (strcmp(km_profile_get_identity(profile)->role, identity->role) == 0)
+            return profile;
+        km_profile_free(profile);
+    }
+    return NULL;
+}
+
+static void run_events(struct run *run, FILE *in)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_trace_reader *reader = km_trace_reader_new(fileno(in), &err);
+    struct km_event event;
+    enum km_code code;
+    uint64_t begin_ns = 0;
+    if (!reader)
+        bench_die("%s: %s", run->name, err.text);
+    while ((code = km_trace_reader_next(reader, &event, &err)) == KM_OK) {
+        if (begin_ns == 0)
+            begin_ns = event.time_ns;
+        if (!run->ordinary || event.time_ns - begin_ns >= LEARN_NS) {
+            run->first_ns = run->first_ns ? run->first_ns : event.time_ns;
+            run->last_ns = event.time_ns > run->last_ns ? event.time_ns : run->last_ns;
+            run->calls += event.kind == KM_EVENT_CALL;
+        }
+        if (km_watch_event(run->watch, &event, &err) != KM_OK)
+            bench_die("%s: %s", run->name, err.text);
+    }
+    if (code != KM_NOTFOUND || km_watch_finish(run->watch, &err) != KM_OK)
+        bench_die("%s: %s", run->name, err.text);
+    km_trace_reader_free(reader);
+}
+
+static void run_trace(struct run *run, const char *folder, enum km_view view)
+{
+    char command[PATH_BYTES];
+    struct km_err err = KM_ERR_INIT;
+    struct km_episode_rule rule;
+    km_episode_rule_default(&rule);
+    const struct km_watch_config config = {.context = run,
+                                           .find = run->ordinary ? NULL : find,
+                                           .judged = judged,
+                                           .deployed = view == KM_VIEW_DEPLOYED,
+                                           .learn = run->ordinary,
+                                           .learn_ns = LEARN_NS,
+                                           .rule = &rule};
+    run->watch = km_watch_new(&config, &err);
+    if (!run->watch)
+        bench_die("%s", err.text);
+    if (snprintf(command, sizeof command, "xz -dc '%s/%s.trace.xz'", folder, run->name) >= (int)sizeof command)
+        bench_die("the path is too long");
+    FILE *in = popen(command, "re"); /* NOLINT(cert-env33-c): a bench on the developer's own data */
+    if (!in)
+        bench_die("cannot run xz");
+    run_events(run, in);
+    if (pclose(in) != 0)
+        bench_die("%s: xz failed", run->name);
+    km_watch_free(run->watch);
+    run->watch = NULL;
+}
+
+static void print_rate(const char *name, const char *view, uint64_t alarms, double per, const char *unit)
+{
+    struct km_interval interval = km_interval_poisson(alarms, 0.95);
+    printf("%s.%s %.4g %s %.4g %.4g %llu\n", name, view, (double)alarms / per, unit, interval.low / per,
+           interval.high / per, (unsigned long long)alarms);
+}
+
+static void print_falsealarms(const char *which, const char *view, uint64_t alarms, double hours, double calls)
+{
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "own%s%s.falsealarm.perhour", *which ? "." : "", which);
+    print_rate(name, view, alarms, hours, "alarms/h");
+    (void)snprintf(name, sizeof name, "own%s%s.falsealarm.permillion", *which ? "." : "", which);
+    print_rate(name, view, alarms, calls / 1e6, "alarms/Mcalls");
+}
+
+/* "nginx.shell.trace.xz" of daemon "nginx": its misuses, in the order of their names. */
+static int is_trace(const struct dirent *entry)
+{
+    const char *dot = strchr(entry->d_name, '.');
+    const char *end = dot ? strstr(dot + 1, ".trace.xz") : NULL;
+    return end && end[strlen(".trace.xz")] == '\0' && end > dot + 1;
+}
+
+struct totals {
+    uint64_t alarms, calls, misuses, found;
+    double hours;
+};
+
+static void bench_misuses(const char *folder, const char *daemon, enum km_view view, struct learned *learned,
+                          bool verbose, struct totals *totals)
+{
+    struct dirent **entries;
+    int count = scandir(folder, &entries, is_trace, alphasort);
+    if (count < 0)
+        bench_die("cannot read %s", folder);
+    for (int i = 0; i < count; i++) {
+        char name[NAME_BYTES];
+        (void)snprintf(name, sizeof name, "%.*s", (int)(strlen(entries[i]->d_name) - strlen(".trace.xz")),
+                       entries[i]->d_name);
+        free(entries[i]);
+        if (strncmp(name, daemon, strlen(daemon)) != 0 || name[strlen(daemon)] != '.')
+            continue;
+        static struct run run;
+        run = (struct run){.name = name, .verbose = verbose, .learned = learned};
+        labels_load(&run.labels, folder, name);
+        run.misuse_ns = label_time(&run.labels, "misuse");
+        run.over_ns = label_time(&run.labels, "misuse over");
+        run_trace(&run, folder, view);
+        printf("own.misuse.%s.%s %d found - - %llu\n", name, view_names[view], run.found > 0,
+               (unsigned long long)run.found);
+        totals->misuses++;
+        totals->found += run.found > 0;
+    }
+    free(entries);
+}
+
+static void bench_one(const char *folder, const char *daemon, enum km_view view, bool verbose, struct totals *totals)
+{
+    static struct run run;
+    struct learned learned = {.count = 0};
+    run = (struct run){.name = daemon, .verbose = verbose, .ordinary = true, .learned = &learned};
+    labels_load(&run.labels, folder, daemon);
+    run_trace(&run, folder, view);
+    double hours = (double)(run.last_ns - run.first_ns) / 3600e9;
+    print_falsealarms(daemon, view_names[view], run.alarms, hours, (double)run.calls);
+    totals->alarms += run.alarms;
+    totals->calls += run.calls;
+    totals->hours += hours;
+    bench_misuses(folder, daemon, view, &learned, verbose, totals);
+    for (size_t i = 0; i < learned.count; i++)
+        km_buf_done(&learned.profiles[i]);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || argc > 3) {
+        fprintf(stderr, "usage: bench_daemon_own FOLDER [-v]\n");
+        return 1;
+    }
+    for (int v = 0; v < KM_VIEWS; v++) {
+        struct totals totals = {0};
+        for (size_t i = 0; i < DAEMONS; i++)
+            bench_one(argv[1], daemons[i], (enum km_view)v, argc == 3, &totals);
+        print_falsealarms("", view_names[v], totals.alarms, totals.hours, (double)totals.calls);
+        struct km_interval w = km_interval_wilson((double)totals.found, (double)totals.misuses, 0.95);
+        printf("own.misuse.found.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v], (unsigned long long)totals.found,
+               (unsigned long long)totals.misuses, w.low, w.high, (unsigned long long)totals.misuses);
+    }
+    return 0;
+}

@@ -1,0 +1,248 @@
+#include "daemon/guard/draft.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "daemon/profile/explain.h"
+#include "daemon/trace/calls.h"
+#include "finding/evidence.h"
+
+#define TERM_SAID  0.5 /* smaller terms explain nothing */
+#define LIST_BYTES 512
+#define SHOWN_CALL 3
+
+static const char *const first_ids[KM_LANDMARK_KINDS] = {
+    [KM_LANDMARK_EXEC] = KM_EVIDENCE_FIRST_EXEC,
+    [KM_LANDMARK_OPEN] = KM_EVIDENCE_FIRST_OPEN,
+    [KM_LANDMARK_CONNECT] = KM_EVIDENCE_FIRST_CONNECT,
+    [KM_LANDMARK_BIND] = KM_EVIDENCE_FIRST_BIND,
+    [KM_LANDMARK_LISTEN] = KM_EVIDENCE_FIRST_LISTEN,
+    [KM_LANDMARK_ACCEPT] = KM_EVIDENCE_FIRST_ACCEPT,
+    [KM_LANDMARK_IDENTITY] = KM_EVIDENCE_FIRST_IDENTITY,
+    [KM_LANDMARK_CAPABILITY] = KM_EVIDENCE_FIRST_CAPABILITY,
+    [KM_LANDMARK_NAMESPACE] = KM_EVIDENCE_FIRST_NAMESPACE,
+    [KM_LANDMARK_EXEC_MEMORY] = KM_EVIDENCE_FIRST_MEMORY,
+    [KM_LANDMARK_MEMFD] = KM_EVIDENCE_FIRST_MEMFD,
+    [KM_LANDMARK_MEMFD_EXEC] = KM_EVIDENCE_FIRST_MEMFD_EXEC,
+    [KM_LANDMARK_PTRACE] = KM_EVIDENCE_FIRST_PTRACE,
+    [KM_LANDMARK_MODULE] = KM_EVIDENCE_FIRST_MODULE,
+    [KM_LANDMARK_SETUID_BIT] = KM_EVIDENCE_FIRST_SETUID_BIT,
+    [KM_LANDMARK_UNLINK] = KM_EVIDENCE_FIRST_UNLINK,
+    [KM_LANDMARK_RENAME] = KM_EVIDENCE_FIRST_RENAME,
+    [KM_LANDMARK_MOUNT] = KM_EVIDENCE_FIRST_MOUNT,
+    [KM_LANDMARK_KILL] = KM_EVIDENCE_FIRST_KILL,
+};
+
+const char *km_draft_copy(struct km_draft *draft, const char *text, size_t length)
+{
+    if (length + 1 > sizeof draft->text - draft->used)
+        return "";
+    char *copy = draft->text + draft->used;
+    if (length > 0)
+        memcpy(copy, text, length);
+    copy[length] = '\0';
+    draft->used += length + 1;
+    return copy;
+}
+
+static const char *copy_text(struct km_draft *draft, const char *text)
+{
+    return km_draft_copy(draft, text, strlen(text));
+}
+
+void km_draft_begin(struct km_draft *draft, const char *daemon, const char *role, const struct km_process *process)
+{
+    memset(draft, 0, offsetof(struct km_draft, text));
+    draft->finding = (struct km_finding){.kind = "daemon", .verdict = KM_VERDICT_SUSPICIOUS};
+    draft->finding.subject.layer_index = -1;
+    draft->finding.subject.uid = -1;
+    draft->finding.subject.daemon = copy_text(draft, daemon);
+    (void)snprintf(draft->role, sizeof draft->role, "%s", role);
+    draft->finding.subject.role = draft->role;
+    if (!process)
+        return;
+    char command[KM_PROCESS_TEXT_BYTES];
+    km_process_command(process, command, sizeof command);
+    draft->finding.subject.executable = copy_text(draft, process->image);
+    draft->finding.subject.command = copy_text(draft, command);
+    draft->finding.subject.pid = process->tgid;
+    if (process->uid != KM_PROCESS_UNKNOWN_UID)
+        draft->finding.subject.uid = process->uid;
+}
+
+struct km_evidence *km_draft_add(struct km_draft *draft, const char *id, double weight)
+{
+    size_t n = draft->finding.evidence_count;
+    if (n == KM_DRAFT_EVIDENCE)
+        return NULL;
+    draft->evidence[n] = (struct km_evidence){.id = id, .weight = weight};
+    draft->finding.evidence_count = n + 1;
+    draft->finding.evidence = draft->evidence;
+    return &draft->evidence[n];
+}
+
+/* ---- acts ---- */
+
+void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *landmark, double weight,
+                       uint64_t episodes)
+{
+    char line[KM_ENTITY_TEXT_BYTES];
+    const char *id = landmark->kind < KM_LANDMARK_KINDS ? first_ids[landmark->kind] : NULL;
+    struct km_evidence *evidence = id ? km_draft_add(draft, id, weight) : NULL;
+    if (!evidence)
+        return;
+    km_entity_format(landmark, line);
+    const char *what = strchr(line, ' ');
+    km_evidence_add_text(evidence, "what", copy_text(draft, what ? what + 1 : line));
+    char text[KM_PROCESS_TEXT_BYTES];
+    size_t length = landmark->path2.length < sizeof text ? landmark->path2.length : sizeof text - 1;
+    bool arguments = landmark->kind == KM_LANDMARK_EXEC || landmark->kind == KM_LANDMARK_MEMFD_EXEC;
+    for (size_t i = 0; i < length; i++)
+        text[i] = landmark->path2.data[i] == '\0' ? ' ' : landmark->path2.data[i];
+    while (length > 0 && text[length - 1] == ' ')
+        length--;
+    km_evidence_add_text(evidence, arguments ? "arguments" : "target", km_draft_copy(draft, text, length));
+    length = landmark->path.length < sizeof text ? landmark->path.length : sizeof text - 1;
+    km_evidence_add_text(evidence, "path", km_draft_copy(draft, landmark->path.data, length));
+    km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
+    if (!draft->key[0])
+        (void)snprintf(draft->key, sizeof draft->key, "%s", line);
+}
+
+static void add_acts(struct km_draft *draft, const struct km_profile *profile, const struct km_episode *episode)
+{
+    char lines[KM_EPISODE_MAX_LANDMARKS][KM_ENTITY_TEXT_BYTES];
+    const struct km_entity_set *known = km_profile_get_entities(profile);
+    struct km_maturity maturity;
+    km_profile_get_maturity(profile, &maturity);
+    size_t n = 0;
+    for (size_t i = 0; i < episode->landmark_count && n < KM_EPISODE_MAX_LANDMARKS; i++) {
+        const struct km_event_landmark *landmark = &episode->landmarks[i];
+        km_entity_format(landmark, lines[n]);
+        bool told = km_entity_find(known, lines[n]) != NULL;
+        for (size_t j = 0; j < n && !told; j++)
+            told = strcmp(lines[j], lines[n]) == 0;
+        if (told)
+            continue;
+        n++;
+        km_draft_landmark(draft, landmark, km_entity_surprise(known, landmark->kind, maturity.episodes),
+                          maturity.episodes);
+    }
+}
+
+/* ---- sequence ---- */
+
+static void format_list(const uint16_t *numbers, size_t count, unsigned space, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "%s", count ? "" : "nothing");
+    for (size_t i = 0; i < count && n < room; i++) {
+        char name[KM_CALL_NAME_BYTES];
+        km_call_format(space, numbers[i], name);
+        n += (size_t)snprintf(out + n, room - n, "%s%s", i ? ", " : "", name);
+    }
+}
+
+static void add_call(struct km_draft *draft, const struct km_explain_call *call)
+{
+    char name[KM_CALL_NAME_BYTES], text[LIST_BYTES];
+    size_t n = 0;
+    struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_CALL, 0);
+    if (!evidence)
+        return;
+    km_call_format(call->space, (unsigned)call->window & (KM_CALL_NUMBERS - 1), name);
+    km_evidence_add_text(evidence, "call", copy_text(draft, name));
+    text[0] = '\0';
+    for (int i = KM_WINDOW_CALLS - 1; i >= 1 && n < sizeof text; i--) {
+        km_call_format(call->space, (unsigned)(call->window >> (i * KM_WINDOW_CALL_BITS)) & (KM_CALL_NUMBERS - 1),
+                       name);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", name);
+    }
+    km_evidence_add_text(evidence, "after", copy_text(draft, text));
+    n = (size_t)snprintf(text, sizeof text, "%s", call->next_count ? "" : "nothing that was ever seen");
+    for (size_t i = 0; i < call->next_count && n < sizeof text; i++) {
+        km_call_format(call->space, call->next[i].number, name);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s (%.2f)", i ? ", " : "", name, call->next[i].p);
+    }
+    km_evidence_add_text(evidence, "expected", copy_text(draft, text));
+    km_evidence_add_real(evidence, "bits", round(call->bits * 10) / 10);
+}
+
+static void add_terms(struct km_draft *draft, const struct km_watch_result *result, uint64_t episodes)
+{
+    const struct km_assessment *a = result->assessment;
+    static const enum km_channel sequence[] = {KM_CHANNEL_MEAN,   KM_CHANNEL_UPPER, KM_CHANNEL_PEAK,
+                                               KM_CHANNEL_UNSEEN, KM_CHANNEL_ATTR,  KM_CHANNEL_VARIETY};
+    double order = 0, set = a->term[KM_CHANNEL_SET] + a->term[KM_CHANNEL_MISSING];
+    struct km_evidence *evidence;
+    for (size_t i = 0; i < sizeof sequence / sizeof sequence[0]; i++)
+        order += a->term[sequence[i]];
+    if (order >= TERM_SAID && (evidence = km_draft_add(draft, KM_EVIDENCE_SEQUENCE, order)) != NULL) {
+        km_evidence_add_integer(evidence, "calls", a->measure.calls);
+        km_evidence_add_integer(evidence, "unknown", a->measure.misses);
+        km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
+    }
+    if (set >= TERM_SAID && (evidence = km_draft_add(draft, KM_EVIDENCE_CALL_SET, set)) != NULL)
+        km_evidence_add_integer(evidence, "calls", a->measure.calls);
+    if (a->term[KM_CHANNEL_RATE] >= TERM_SAID &&
+        (evidence = km_draft_add(draft, KM_EVIDENCE_RATE, a->term[KM_CHANNEL_RATE])) != NULL)
+        km_evidence_add_real(evidence, "per_second", round(exp2(a->measure.value[KM_CHANNEL_RATE])));
+    if (a->term[KM_CHANNEL_ERRORS] >= TERM_SAID &&
+        (evidence = km_draft_add(draft, KM_EVIDENCE_ERRORS, a->term[KM_CHANNEL_ERRORS])) != NULL)
+        km_evidence_add_real(evidence, "percent", round(1000 * a->measure.value[KM_CHANNEL_ERRORS]) / 10);
+}
+
+void km_draft_episode(struct km_draft *draft, const struct km_watch_result *result)
+{
+    struct km_maturity maturity;
+    struct km_explanation why;
+    char text[LIST_BYTES];
+    km_profile_get_maturity(result->profile, &maturity);
+    add_acts(draft, result->profile, result->episode);
+    add_terms(draft, result, maturity.episodes);
+    km_explain_episode(result->profile, result->episode, result->assessment, &why);
+    for (size_t i = 0; i < why.call_count && i < SHOWN_CALL; i++)
+        add_call(draft, &why.calls[i]);
+    struct km_evidence *evidence = why.has_nearest ? km_draft_add(draft, KM_EVIDENCE_NEAREST, 0) : NULL;
+    if (evidence) {
+        km_evidence_add_integer(evidence, "episodes", why.nearest_episodes);
+        format_list(why.extra, why.extra_count, why.space, text, sizeof text);
+        km_evidence_add_text(evidence, "extra", copy_text(draft, text));
+        format_list(why.missing, why.missing_count, why.space, text, sizeof text);
+        km_evidence_add_text(evidence, "missing", copy_text(draft, text));
+    }
+    double p = result->assessment->p;
+    draft->finding.score = p < 1 ? 1 - p : 0;
+    draft->finding.confidence = result->confidence;
+}
+
+void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost)
+{
+    struct km_maturity maturity;
+    struct km_evidence *evidence;
+    if (profile) {
+        km_profile_get_maturity(profile, &maturity);
+        if (!maturity.mature && (evidence = km_draft_add(draft, KM_EVIDENCE_IMMATURE, 0)) != NULL) {
+            km_evidence_add_integer(evidence, "episodes", (int64_t)maturity.episodes);
+            km_evidence_add_real(evidence, "novelty", round(1000 * maturity.novelty) / 10);
+        }
+    }
+    if (lost > 0 && (evidence = km_draft_add(draft, KM_EVIDENCE_LOST, 0)) != NULL)
+        km_evidence_add_integer(evidence, "events", (int64_t)lost);
+}
+
+void km_draft_end(struct km_draft *draft)
+{
+    draft->surprise = 0;
+    for (size_t i = 0; i < draft->finding.evidence_count; i++)
+        draft->surprise += draft->evidence[i].weight;
+    const struct km_evidence *best = km_evidence_first(&draft->finding);
+    if (draft->key[0] || !best)
+        return;
+    const char *call = "";
+    for (size_t i = 0; i < draft->finding.evidence_count && !*call; i++)
+        if (strcmp(draft->evidence[i].id, KM_EVIDENCE_CALL) == 0)
+            call = draft->evidence[i].args[0].text;
+    (void)snprintf(draft->key, sizeof draft->key, "%s %s", best->id, call);
+}

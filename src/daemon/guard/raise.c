@@ -1,0 +1,51 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/guard/guard_internal.h"
+
+#define SUBJECT_BYTES 1024
+
+/* "DAEMON/ROLE/EVIDENCE": what a decision's path is compared with. */
+static void name_subject(struct km_draft *draft, const char *daemon)
+{
+    char path[SUBJECT_BYTES];
+    (void)snprintf(path, sizeof path, "%s/%s/%s", daemon, draft->role, draft->key);
+    draft->finding.subject.path = km_draft_copy(draft, path, strlen(path));
+}
+
+enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, uint64_t time_ns, struct km_err *err)
+{
+    struct km_draft *draft = &guard->draft;
+    struct km_finding *finding = &draft->finding;
+    km_draft_end(draft);
+    finding->time_wall_ns = (int64_t)time_ns + guard->wall_offset_ns;
+    name_subject(draft, daemon->name);
+    daemon->alarms++;
+    if (guard->config.decisions.find)
+        finding->decision =
+            guard->config.decisions.find(guard->config.decisions.context, finding, finding->time_wall_ns);
+    if (finding->decision && km_decision_is_benign(finding->decision->kind)) {
+        daemon->suppressed++;
+        return KM_OK;
+    }
+    if (finding->decision && finding->decision->kind == KM_DECISION_ATTACK)
+        finding->verdict = KM_VERDICT_MALICIOUS;
+    struct km_incident_report report = {.daemon = daemon->name,
+                                        .role = draft->role,
+                                        .key = draft->key,
+                                        .time_ns = finding->time_wall_ns,
+                                        .strength = draft->surprise * finding->confidence};
+    struct km_incident_answer answer = {0};
+    enum km_code code = km_incidents_add(guard->incidents, &report, &answer, err);
+    bool update = !answer.is_new && answer.incident && answer.incident->shown && answer.grew;
+    if (code != KM_OK || (!answer.show && !update) || !guard->config.alerts.alert)
+        return code;
+    daemon->alerts += answer.show;
+    struct km_alert alert = {.finding = finding,
+                             .incident = answer.incident,
+                             .update = update,
+                             .surprise = draft->surprise,
+                             .host = guard->config.host,
+                             .versions = guard->config.versions};
+    return guard->config.alerts.alert(guard->config.alerts.context, &alert, err);
+}
