@@ -6,7 +6,7 @@
  * is above 7.2 bits; a script of which more than a tenth is bytes from 0x80 on that are no UTF-8 text, or that is
  * followed by compressed data.
  *
- * Embedded in the caller's storage: km_packing_init, km_packing_feed in order, km_packing_end; no allocation, 3 KiB.
+ * Embedded in the caller's storage: km_packing_init, km_packing_feed in order, km_packing_end; no allocation, 7 KiB.
  * Whole files only: a file of which bytes are missing has no packing.
  */
 #ifndef KM_CONTAINER_SCAN_PACKING_H
@@ -32,16 +32,15 @@ enum km_packing {
 
 struct km_packing_state {
     uint64_t size;
-    uint64_t high;   /* bytes from 0x80 on that are not part of UTF-8 */
-    uint64_t offset; /* of the next byte */
-    uint32_t code[256];
-    uint32_t tail[256];
+    uint64_t high;                 /* bytes from 0x80 on that are not part of UTF-8 */
+    uint64_t offset;               /* of the next byte */
+    uint64_t code[256], tail[256]; /* how often each byte value occurs in executable segments, and behind the end */
     uint64_t code_bytes, tail_bytes;
     uint64_t segments[KM_PACKING_MAX_SEGMENTS][2]; /* file ranges of executable segments */
     unsigned segment_count;
-    uint64_t elf_end; /* end of what the ELF's headers describe */
-    unsigned utf8_left;
-    bool is_elf, is_script, has_magic;
+    uint64_t elf_end;              /* end of what the ELF's headers describe */
+    unsigned utf8_left, utf8_held; /* of a character: bytes to come, and bytes seen */
+    bool is_elf, is_script, is_upx, known;
     uint32_t head_bytes;
     uint8_t head[KM_PACKING_HEAD_BYTES];
 };
@@ -54,7 +53,7 @@ void km_packing_init(struct km_packing_state *state, uint64_t size);
 void km_packing_feed(struct km_packing_state *state, const void *bytes, uint64_t length);
 
 /* After the last byte. */
-enum km_packing km_packing_end(const struct km_packing_state *state);
+enum km_packing km_packing_end(struct km_packing_state *state);
 
 /* "none", "upx", "entropy", "script", "appended". Static storage. */
 const char *km_packing_to_string(enum km_packing packing);

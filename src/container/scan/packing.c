@@ -1,0 +1,210 @@
+#include "container/scan/packing.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "container/source/upxhead.h"
+
+#define MAX_ENTROPY       7.2 /* bits a byte: machine code of compilers stays below 6.8, compressed data are above 7.8 */
+#define SCRIPT_SHARE      10  /* a tenth … */
+#define TAIL_SHARE        10
+#define MIN_TAIL_BYTES    4096
+#define PROGRAM_LOAD      1
+#define PROGRAM_EXECUTE   1
+#define MAX_PROGRAM_COUNT 64
+
+static uint64_t get(const uint8_t *bytes, size_t length, bool big_endian)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < length; i++)
+        value |= (uint64_t)bytes[big_endian ? length - 1 - i : i] << (8 * i);
+    return value;
+}
+
+static uint64_t end_of(uint64_t begin, uint64_t length)
+{
+    return begin > UINT64_MAX - length ? UINT64_MAX : begin + length;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void look_at_segment(struct km_packing_state *state, const uint8_t *header, bool is_64, bool big_endian)
+{
+    uint64_t type = get(header, 4, big_endian);
+    uint64_t flags = get(header + (is_64 ? 4 : 24), 4, big_endian);
+    uint64_t begin = is_64 ? get(header + 8, 8, big_endian) : get(header + 4, 4, big_endian);
+    uint64_t length = is_64 ? get(header + 32, 8, big_endian) : get(header + 16, 4, big_endian);
+    uint64_t end = end_of(begin, length);
+    if (type == PROGRAM_LOAD || end <= state->size)
+        state->elf_end = larger(state->elf_end, end);
+    if (type != PROGRAM_LOAD || !(flags & PROGRAM_EXECUTE) || state->segment_count == KM_PACKING_MAX_SEGMENTS)
+        return;
+    state->segments[state->segment_count][0] = begin;
+    state->segments[state->segment_count++][1] = end;
+}
+
+static void look_at_elf(struct km_packing_state *state)
+{
+    const uint8_t *head = state->head;
+    bool is_64 = head[4] == 2, big = head[5] == 2;
+    size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
+    if (state->head_bytes < header_bytes)
+        return;
+    struct km_upx_head upx;
+    state->is_elf = true;
+    state->is_upx = km_upxhead_find(head, state->head_bytes, &upx);
+    uint64_t program_at = is_64 ? get(head + 32, 8, big) : get(head + 28, 4, big);
+    uint64_t section_at = is_64 ? get(head + 40, 8, big) : get(head + 32, 4, big);
+    const uint8_t *counts = head + (is_64 ? 54 : 42);
+    uint64_t program_bytes = get(counts, 2, big), program_count = get(counts + 2, 2, big);
+    uint64_t section_bytes = get(counts + 4, 2, big), section_count = get(counts + 6, 2, big);
+    state->elf_end = header_bytes;
+    if (section_at > 0)
+        state->elf_end = larger(state->elf_end, end_of(section_at, section_bytes * section_count));
+    for (uint64_t i = 0; i < program_count && i < MAX_PROGRAM_COUNT && program_bytes >= least; i++) {
+        uint64_t at = end_of(program_at, i * program_bytes);
+        if (at > state->head_bytes || state->head_bytes - at < least)
+            break;
+        look_at_segment(state, head + at, is_64, big);
+    }
+}
+
+/* Everything that the head can tell, once it is there. */
+static void look_at_head(struct km_packing_state *state)
+{
+    state->known = true;
+    if (state->head_bytes >= 16 && memcmp(state->head, "\177ELF", 4) == 0)
+        look_at_elf(state);
+    else
+        state->is_script = state->head_bytes >= 3 && state->head[0] == '#' && state->head[1] == '!';
+}
+
+/* Bytes of UTF-8 text do not count as binary: comments are written in every language. */
+static void count_high(struct km_packing_state *state, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        uint8_t byte = bytes[i];
+        bool continues = (byte & 0xc0) == 0x80;
+        if (state->utf8_left > 0 && continues) {
+            state->utf8_left--;
+            state->utf8_held = state->utf8_left > 0 ? state->utf8_held + 1 : 0;
+            continue;
+        }
+        state->high += state->utf8_held; /* of a character that broke off */
+        state->utf8_left = byte >= 0xf0 && byte <= 0xf4  ? 3
+                           : byte >= 0xe0 && byte < 0xf0 ? 2
+                                                         : byte >= 0xc2 && byte < 0xe0;
+        state->utf8_held = state->utf8_left > 0 ? 1 : 0;
+        state->high += byte >= 0x80 && state->utf8_left == 0;
+    }
+}
+
+static void count_range(uint64_t counts[256], uint64_t *total, const uint8_t *bytes, uint64_t length)
+{
+    *total += length;
+    if (!bytes) {
+        counts[0] += length;
+        return;
+    }
+    for (uint64_t i = 0; i < length; i++)
+        counts[bytes[i]]++;
+}
+
+/* The part of [begin, end) that lies in the block at `offset`. */
+static void count_overlap(const struct km_packing_state *state, uint64_t begin, uint64_t end, const uint8_t *bytes,
+                          uint64_t length, uint64_t counts[256], uint64_t *total)
+{
+    uint64_t from = larger(begin, state->offset), block_end = end_of(state->offset, length);
+    uint64_t to = end < block_end ? end : block_end;
+    if (from < to)
+        count_range(counts, total, bytes ? bytes + (from - state->offset) : NULL, to - from);
+}
+
+static void count(struct km_packing_state *state, const uint8_t *bytes, uint64_t length)
+{
+    if (state->is_elf) {
+        for (unsigned i = 0; i < state->segment_count; i++)
+            count_overlap(state, state->segments[i][0], state->segments[i][1], bytes, length, state->code,
+                          &state->code_bytes);
+        count_overlap(state, state->elf_end, UINT64_MAX, bytes, length, state->tail, &state->tail_bytes);
+    } else if (state->is_script && bytes) {
+        count_high(state, bytes, (size_t)length);
+    }
+    state->offset = end_of(state->offset, length);
+}
+
+static void finish_head(struct km_packing_state *state)
+{
+    look_at_head(state);
+    count(state, state->head, state->head_bytes);
+}
+
+void km_packing_init(struct km_packing_state *state, uint64_t size)
+{
+    *state = (struct km_packing_state){.size = size};
+}
+
+void km_packing_feed(struct km_packing_state *state, const void *bytes, uint64_t length)
+{
+    const uint8_t *at = bytes;
+    if (!state->known) {
+        uint64_t room = KM_PACKING_HEAD_BYTES - state->head_bytes, take = length < room ? length : room;
+        if (at) /* a hole's zeros are there already */
+            memcpy(state->head + state->head_bytes, at, (size_t)take);
+        state->head_bytes += (uint32_t)take;
+        at = at ? at + take : NULL;
+        length -= take;
+        if (state->head_bytes < KM_PACKING_HEAD_BYTES)
+            return;
+        finish_head(state);
+    }
+    if (length > 0)
+        count(state, at, length);
+}
+
+static double entropy(const uint64_t counts[256], uint64_t total)
+{
+    double bits = 0;
+    for (size_t i = 0; i < 256; i++)
+        if (counts[i] > 0) {
+            double share = (double)counts[i] / (double)total;
+            bits -= share * log2(share);
+        }
+    return bits;
+}
+
+enum km_packing km_packing_end(struct km_packing_state *state)
+{
+    if (!state->known)
+        finish_head(state);
+    if (state->is_upx)
+        return KM_PACKING_UPX;
+    if (state->is_script && state->high + state->utf8_held > state->offset / SCRIPT_SHARE)
+        return KM_PACKING_SCRIPT;
+    if (state->code_bytes >= KM_PACKING_MIN_CODE_BYTES && entropy(state->code, state->code_bytes) > MAX_ENTROPY)
+        return KM_PACKING_ENTROPY;
+    if (state->tail_bytes >= MIN_TAIL_BYTES && state->tail_bytes > state->offset / TAIL_SHARE &&
+        entropy(state->tail, state->tail_bytes) > MAX_ENTROPY)
+        return KM_PACKING_APPENDED;
+    return KM_PACKING_NONE;
+}
+
+const char *km_packing_to_string(enum km_packing packing)
+{
+    switch (packing) {
+    case KM_PACKING_NONE:
+        return "none";
+    case KM_PACKING_UPX:
+        return "upx";
+    case KM_PACKING_ENTROPY:
+        return "entropy";
+    case KM_PACKING_SCRIPT:
+        return "script";
+    case KM_PACKING_APPENDED:
+        return "appended";
+    }
+    return "none";
+}

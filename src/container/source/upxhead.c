@@ -1,0 +1,73 @@
+#include "container/source/upxhead.h"
+
+#include <string.h>
+
+#define ELF_HEADER_32   52
+#define ELF_HEADER_64   64
+#define SEGMENT_32      32
+#define SEGMENT_64      56
+#define MAX_SEGMENTS    8 /* its loaders have two to four */
+#define L_INFO_BYTES    12
+#define P_INFO_BYTES    12
+#define MIN_BLOCK_BYTES 4096u
+#define MAX_FILTER      0xd0u /* above it no filter has a number */
+
+static uint32_t get32(const uint8_t *bytes, bool big_endian)
+{
+    return big_endian ? (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3]
+                      : (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
+}
+
+static uint16_t get16(const uint8_t *bytes, bool big_endian)
+{
+    return (uint16_t)(big_endian ? bytes[0] << 8 | bytes[1] : bytes[1] << 8 | bytes[0]);
+}
+
+struct km_upx_block km_upxhead_read_block(const uint8_t bytes[KM_UPX_BLOCK_BYTES], bool big_endian)
+{
+    return (struct km_upx_block){.unpacked_bytes = get32(bytes, big_endian),
+                                 .packed_bytes = get32(bytes + 4, big_endian),
+                                 .method = bytes[8],
+                                 .filter = bytes[9],
+                                 .parameter = bytes[10]};
+}
+
+static bool known_method(uint8_t method)
+{
+    return method == KM_UPX_NRV2B || method == KM_UPX_NRV2D || method == KM_UPX_NRV2E || method == KM_UPX_LZMA;
+}
+
+/* The first block holds the original's ELF header and program headers. */
+static bool plausible(const struct km_upx_head *head, const struct km_upx_block *first)
+{
+    size_t least = head->is_64 ? ELF_HEADER_64 : ELF_HEADER_32;
+    return first->unpacked_bytes >= least && first->unpacked_bytes <= head->block_bytes &&
+           first->unpacked_bytes <= head->original_bytes && first->packed_bytes > 0 &&
+           first->packed_bytes <= first->unpacked_bytes && known_method(first->method) && first->filter <= MAX_FILTER &&
+           head->block_bytes >= MIN_BLOCK_BYTES;
+}
+
+bool km_upxhead_find(const uint8_t *head, size_t length, struct km_upx_head *out)
+{
+    if (length < ELF_HEADER_64 || memcmp(head, "\177ELF", 4) != 0 || head[4] < 1 || head[4] > 2 || head[5] < 1 ||
+        head[5] > 2)
+        return false;
+    struct km_upx_head found = {.is_64 = head[4] == 2, .big_endian = head[5] == 2};
+    found.machine = get16(head + 18, found.big_endian);
+    size_t segments = get16(head + (found.is_64 ? 56 : 44), found.big_endian);
+    if (segments < 1 || segments > MAX_SEGMENTS)
+        return false;
+    size_t at = found.is_64 ? ELF_HEADER_64 + segments * SEGMENT_64 : ELF_HEADER_32 + segments * SEGMENT_32;
+    if (length < at + L_INFO_BYTES + P_INFO_BYTES + KM_UPX_BLOCK_BYTES)
+        return false;
+    found.has_magic = memcmp(head + at + 4, "UPX!", 4) == 0;
+    at += L_INFO_BYTES;
+    found.original_bytes = get32(head + at + 4, found.big_endian);
+    found.block_bytes = get32(head + at + 8, found.big_endian);
+    found.blocks_at = at + P_INFO_BYTES;
+    struct km_upx_block first = km_upxhead_read_block(head + found.blocks_at, found.big_endian);
+    if (!found.has_magic && !plausible(&found, &first))
+        return false;
+    *out = found;
+    return true;
+}
