@@ -11,6 +11,7 @@
 #include "container/source/tarhead.h"
 #include "container/source/tarmembers.h"
 #include "container/source/unpack.h"
+#include "container/source/upx.h"
 
 #define MAX_FRAMES      (KM_SOURCE_MAX_NESTED_DEPTH + 1)
 #define MAX_PATH_BYTES  (KM_TAR_MAX_NAME + 16)
@@ -347,6 +348,36 @@ static enum km_code push(struct km_reader *reader, struct frame *outer, enum km_
     return KM_OK;
 }
 
+/* The same for members that are made already, NULL for want of memory. */
+static enum km_code push_members(struct km_reader *reader, const struct frame *outer, struct km_members *members,
+                                 struct km_err *err)
+{
+    struct frame *child = &reader->frames[reader->frame_count];
+    if (!members)
+        return err->code;
+    members->faults = (struct km_fault_sink){child, on_fault};
+    child->members = members;
+    child->inflated = NULL;
+    child->open = false;
+    child->parent = outer->id;
+    reader->frame_count++;
+    return KM_OK;
+}
+
+/* A file that is no archive may hold one all the same. */
+static enum km_code look_deeper(struct km_reader *reader, struct frame *frame, struct km_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    struct km_upx_head upx;
+    enum km_code code = km_stream_peek(&frame->stream.base, KM_UPXHEAD_BYTES, &bytes, &have, err);
+    if (code != KM_OK || !km_upxhead_find(bytes, have, &upx))
+        return code;
+    if (reader->frame_count > reader->limits.nested_depth)
+        return tell_content(reader, frame, KM_GAP_NESTED, "a program packed by UPX", err);
+    return push_members(reader, frame, km_upx_new(&upx, &frame->stream.base, &reader->nested_inflate, err), err);
+}
+
 static enum km_code pop(struct km_reader *reader, struct km_err *err)
 {
     struct frame *frame = &reader->frames[reader->frame_count - 1];
@@ -376,7 +407,7 @@ static enum km_code look_inside(struct km_reader *reader, struct frame *frame, s
         return code;
     enum km_content content = km_sniff(bytes, have);
     if (content == KM_CONTENT_PLAIN)
-        return KM_OK;
+        return look_deeper(reader, frame, err);
     if (content == KM_CONTENT_ENCRYPTED)
         return tell_content(reader, frame, KM_GAP_ENCRYPTED, km_sniff_name(bytes, have), err);
     if (content == KM_CONTENT_UNSUPPORTED)

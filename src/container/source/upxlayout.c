@@ -1,0 +1,200 @@
+#include "container/source/upxlayout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define L_INFO_BYTES  12
+#define P_INFO_BYTES  12
+#define TRAILER_BYTES 36 /* the pack header, 32 bytes from "UPX!", and the offset of p_info */
+#define TRAILER_ADLER 8
+#define TYPE_LOAD     1
+#define LOADER_ALIGN  ((size_t)4)
+#define MAX_STEPS     ((size_t)1 << 20) /* blocks looked at, those of the search included */
+
+struct range {
+    uint64_t begin, end;
+};
+
+/* What is to be found: runs of blocks, each filling a range of the original. */
+struct plan {
+    struct range segments[KM_UPX_MAX_SEGMENTS], gaps[KM_UPX_MAX_SEGMENTS];
+    size_t segment_count, gap_count;
+};
+
+static uint64_t get(const uint8_t *bytes, size_t length, bool big_endian)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < length; i++)
+        value |= (uint64_t)bytes[big_endian ? length - 1 - i : i] << (8 * i);
+    return value;
+}
+
+static enum km_code wrong(struct km_err *err, const char *what)
+{
+    return km_fail(err, KM_FORMAT, "%s", what);
+}
+
+static enum km_code add_segment(struct plan *plan, struct range segment, uint64_t original_bytes, struct km_err *err)
+{
+    if (segment.begin > segment.end || segment.end > original_bytes)
+        return wrong(err, "a segment lies outside the original");
+    for (size_t i = 0; i < plan->segment_count; i++)
+        if (segment.begin < plan->segments[i].end && plan->segments[i].begin < segment.end)
+            return wrong(err, "segments overlap");
+    if (plan->segment_count == KM_UPX_MAX_SEGMENTS)
+        return km_fail(err, KM_LIMIT, "too many segments");
+    plan->segments[plan->segment_count++] = segment;
+    return KM_OK;
+}
+
+static enum km_code read_segments(const struct km_upx_head *head, const uint8_t *elf, size_t elf_bytes,
+                                  struct plan *plan, struct km_err *err)
+{
+    bool big = head->big_endian, is_64 = head->is_64;
+    size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
+    if (elf_bytes < header_bytes || memcmp(elf, "\177ELF", 4) != 0 || (elf[4] == 2) != is_64 || (elf[5] == 2) != big)
+        return wrong(err, "the first block is no ELF header of the same kind");
+    uint64_t at = is_64 ? get(elf + 32, 8, big) : get(elf + 28, 4, big);
+    uint64_t each = get(elf + (is_64 ? 54 : 42), 2, big), count = get(elf + (is_64 ? 56 : 44), 2, big);
+    if (each < least || at > elf_bytes || count > (elf_bytes - at) / each)
+        return wrong(err, "the program headers are not in the first block");
+    for (uint64_t i = 0; i < count; i++) {
+        const uint8_t *program = elf + at + i * each;
+        uint64_t begin = is_64 ? get(program + 8, 8, big) : get(program + 4, 4, big);
+        uint64_t bytes = is_64 ? get(program + 32, 8, big) : get(program + 16, 4, big);
+        if (get(program, 4, big) != TYPE_LOAD || bytes == 0)
+            continue;
+        if (begin > head->original_bytes || bytes > head->original_bytes)
+            return wrong(err, "a segment lies outside the original");
+        enum km_code code = add_segment(plan, (struct range){begin, begin + bytes}, head->original_bytes, err);
+        if (code != KM_OK)
+            return code;
+    }
+    if (plan->segment_count == 0 || plan->segments[0].begin != 0 || plan->segments[0].end < elf_bytes)
+        return wrong(err, "the first segment does not hold the headers");
+    plan->segments[0].begin = elf_bytes; /* they have a block of their own */
+    return KM_OK;
+}
+
+/* Behind each segment, in their order, what is before the next one or the end. */
+static void find_gaps(const struct km_upx_head *head, struct plan *plan)
+{
+    for (size_t i = 0; i < plan->segment_count; i++) {
+        struct range gap = {plan->segments[i].end, head->original_bytes};
+        for (size_t k = 0; k < plan->segment_count; k++)
+            if (k != i && plan->segments[k].begin >= gap.begin && plan->segments[k].begin < gap.end)
+                gap.end = plan->segments[k].begin;
+        if (gap.end > gap.begin)
+            plan->gaps[plan->gap_count++] = gap;
+    }
+}
+
+struct cursor {
+    const struct km_upx_head *head;
+    const uint8_t *bytes;
+    size_t length, at;
+    size_t steps; /* taken */
+};
+
+/* One b_info with its bytes. False when there is none that could be one. */
+static bool next_block(struct cursor *cursor, struct km_upx_place *out)
+{
+    if (cursor->at > cursor->length || cursor->length - cursor->at < KM_UPX_BLOCK_BYTES)
+        return false;
+    struct km_upx_block block = km_upxhead_read_block(cursor->bytes + cursor->at, cursor->head->big_endian);
+    size_t packed_at = cursor->at + KM_UPX_BLOCK_BYTES;
+    if (block.unpacked_bytes == 0 || block.packed_bytes == 0 || block.packed_bytes > block.unpacked_bytes ||
+        block.packed_bytes > cursor->length - packed_at)
+        return false;
+    *out = (struct km_upx_place){.block = block, .packed_at = packed_at};
+    cursor->at = packed_at + block.packed_bytes;
+    return true;
+}
+
+/* The blocks that fill a range exactly. KM_FORMAT when they do not. */
+static enum km_code read_run(struct cursor *cursor, struct range range, struct km_upx_layout *out, struct km_err *err)
+{
+    while (range.begin < range.end) {
+        struct km_upx_place place;
+        if (++cursor->steps > MAX_STEPS)
+            return km_fail(err, KM_LIMIT, "too many blocks");
+        if (!next_block(cursor, &place) || place.block.unpacked_bytes > range.end - range.begin)
+            return wrong(err, "the blocks do not fill the original");
+        place.original_at = range.begin;
+        range.begin += place.block.unpacked_bytes;
+        void *places = out->places;
+        enum km_code code = km_grow(&places, &out->capacity, out->count + 1, sizeof place, KM_UPX_MAX_BLOCKS, err);
+        out->places = places;
+        if (code != KM_OK)
+            return code;
+        out->places[out->count++] = place;
+    }
+    return KM_OK;
+}
+
+static enum km_code read_gaps(struct cursor *cursor, const struct plan *plan, struct km_upx_layout *out,
+                              struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    for (size_t i = 0; code == KM_OK && i < plan->gap_count; i++)
+        code = read_run(cursor, plan->gaps[i], out, err);
+    return code;
+}
+
+/* Behind the loader, whose length l_info says; if that was changed, wherever a run fits. */
+static enum km_code find_gap_runs(struct cursor *cursor, const struct plan *plan, struct km_upx_layout *out,
+                                  struct km_err *err)
+{
+    size_t count = out->count, segments_end = cursor->at;
+    size_t loader_at = cursor->head->blocks_at - L_INFO_BYTES - P_INFO_BYTES;
+    size_t loader_bytes = (size_t)get(cursor->bytes + loader_at + 8, 2, cursor->head->big_endian);
+    if (plan->gap_count == 0)
+        return KM_OK;
+    cursor->at = (segments_end + loader_bytes + LOADER_ALIGN - 1) & ~(LOADER_ALIGN - 1);
+    enum km_code code = read_gaps(cursor, plan, out, err);
+    size_t at = (segments_end + LOADER_ALIGN - 1) & ~(LOADER_ALIGN - 1);
+    for (; code == KM_FORMAT && at < cursor->length; at += LOADER_ALIGN) {
+        out->count = count;
+        cursor->at = at;
+        code = read_gaps(cursor, plan, out, err);
+    }
+    return code;
+}
+
+static void read_checksum(struct cursor *cursor, struct km_upx_layout *out)
+{
+    if (cursor->length < TRAILER_BYTES)
+        return;
+    const uint8_t *trailer = cursor->bytes + cursor->length - TRAILER_BYTES;
+    uint64_t info_at = get(trailer + TRAILER_BYTES - 4, 4, cursor->head->big_endian);
+    out->has_checksum = info_at == cursor->head->blocks_at - P_INFO_BYTES;
+    out->adler = (uint32_t)get(trailer + TRAILER_ADLER, 4, cursor->head->big_endian);
+}
+
+enum km_code km_upx_layout_read(const struct km_upx_head *head, const uint8_t *bytes, size_t length,
+                                const uint8_t *original_head, size_t original_head_bytes, struct km_upx_layout *out,
+                                struct km_err *err)
+{
+    struct plan plan = {0};
+    struct cursor cursor = {.head = head, .bytes = bytes, .length = length, .at = head->blocks_at};
+    *out = (struct km_upx_layout){0};
+    enum km_code code = read_segments(head, original_head, original_head_bytes, &plan, err);
+    if (code == KM_OK)
+        code = read_run(&cursor, (struct range){0, original_head_bytes}, out, err);
+    for (size_t i = 0; code == KM_OK && i < plan.segment_count; i++)
+        code = read_run(&cursor, plan.segments[i], out, err);
+    if (code != KM_OK)
+        return code;
+    find_gaps(head, &plan);
+    code = find_gap_runs(&cursor, &plan, out, err);
+    read_checksum(&cursor, out);
+    return code;
+}
+
+void km_upx_layout_done(struct km_upx_layout *layout)
+{
+    free(layout->places);
+    *layout = (struct km_upx_layout){0};
+}
