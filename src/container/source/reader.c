@@ -8,12 +8,13 @@
 #include "container/source/nameset.h"
 #include "container/source/single.h"
 #include "container/source/sniff.h"
+#include "container/source/tail.h"
 #include "container/source/tarhead.h"
 #include "container/source/tarmembers.h"
 #include "container/source/unpack.h"
 #include "container/source/upx.h"
 
-#define MAX_FRAMES      (KM_SOURCE_MAX_NESTED_DEPTH + 1)
+#define MAX_FRAMES      (KM_SOURCE_MAX_NESTED_DEPTH + 2) /* the deepest one only looks for tails */
 #define MAX_PATH_BYTES  (KM_TAR_MAX_NAME + 16)
 #define MAX_WHERE_BYTES ((MAX_FRAMES + 2) * MAX_PATH_BYTES)
 #define SMALLEST_NESTED 20 /* bytes: no archive or compressed file with content is smaller */
@@ -364,18 +365,26 @@ static enum km_code push_members(struct km_reader *reader, const struct frame *o
     return KM_OK;
 }
 
-/* A file that is no archive may hold one all the same. */
+/* A file that is no archive may hold one all the same: packed by UPX, or behind itself. */
 static enum km_code look_deeper(struct km_reader *reader, struct frame *frame, struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t have = 0;
     struct km_upx_head upx;
-    enum km_code code = km_stream_peek(&frame->stream.base, KM_UPXHEAD_BYTES, &bytes, &have, err);
-    if (code != KM_OK || !km_upxhead_find(bytes, have, &upx))
+    struct km_stream *stream = &frame->stream.base;
+    bool too_deep = reader->frame_count > reader->limits.nested_depth;
+    enum km_code code = km_stream_peek(stream, KM_TAIL_HEAD_BYTES, &bytes, &have, err);
+    if (code != KM_OK)
         return code;
-    if (reader->frame_count > reader->limits.nested_depth)
-        return tell_content(reader, frame, KM_GAP_NESTED, "a program packed by UPX", err);
-    return push_members(reader, frame, km_upx_new(&upx, &frame->stream.base, &reader->nested_inflate, err), err);
+    if (km_upxhead_find(bytes, have, &upx)) {
+        if (too_deep)
+            return tell_content(reader, frame, KM_GAP_NESTED, "a program packed by UPX", err);
+        return push_members(reader, frame, km_upx_new(&upx, stream, &reader->nested_inflate, err), err);
+    }
+    struct km_tail_place place = km_tail_expect(bytes, have, frame->size);
+    if (place.head == KM_TAIL_NONE)
+        return KM_OK;
+    return push_members(reader, frame, km_tail_new(place, stream, &reader->nested_inflate, too_deep, err), err);
 }
 
 static enum km_code pop(struct km_reader *reader, struct km_err *err)

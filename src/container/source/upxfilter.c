@@ -121,12 +121,13 @@ static void undo_recent(uint8_t filter, uint8_t parameter, uint8_t *bytes, size_
     }
 }
 
-/* 0x52: the 26 bits of arm64's "bl" count instructions; 0x50: the 24 bits of arm's. */
+/* 0x52: the 26 bits of arm64's "b" and "bl", which count instructions; 0x50: the 24 bits of arm's "bl". The last four
+ * bytes are never changed. */
 static void undo_links(bool is_64, uint8_t *bytes, size_t length)
 {
     const uint32_t mask = is_64 ? 0x03ffffff : 0x00ffffff;
-    for (size_t i = 0; i + 4 <= length; i += 4) {
-        bool link = is_64 ? (bytes[i + 3] & 0xfc) == 0x94 : (bytes[i + 3] & 0x0f) == 0x0b;
+    for (size_t i = 0; i + 4 < length; i += 4) {
+        bool link = is_64 ? (bytes[i + 3] & 0x7c) == 0x14 : (bytes[i + 3] & 0x0f) == 0x0b;
         if (!link)
             continue;
         uint32_t word = get_low_first(bytes + i);

@@ -1,0 +1,378 @@
+#include "container/source/tail.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "container/source/lookahead.h"
+#include "container/source/sniff.h"
+#include "container/source/tarhead.h"
+
+#define MIN_MAGIC_BYTES   8 /* less cannot be told from chance */
+#define MIN_PAYLOAD_BYTES 20
+#define TEXT_PROOF        256 /* bytes of a head without "#!" that must all be text */
+#define USTAR_AT          257
+#define SALT_BYTES        24                  /* of what says of itself that it is encrypted: not all of it is text */
+#define TRY_BYTES         ((uint64_t)1 << 20) /* of output, after which compressed data are believed */
+#define ZIP_HEADER_BYTES  30
+#define NAME_BYTES        24
+
+struct tail {
+    struct km_members base;
+    struct km_lookahead ahead;
+    struct km_tail_place place;
+    struct km_inflate_limits limits;
+    struct km_stream *inflated; /* of the current payload, or NULL */
+    bool raw;                   /* the current payload is an archive's own bytes */
+    bool look_only, over, line_begins;
+    unsigned tries, payloads;
+    uint64_t payload_start;
+    char name[NAME_BYTES];
+};
+
+/* ---- Heads ---- */
+
+static uint64_t get(const uint8_t *bytes, size_t length, bool big_endian)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < length; i++)
+        value |= (uint64_t)bytes[big_endian ? length - 1 - i : i] << (8 * i);
+    return value;
+}
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* The kernel loads by program headers; section headers may lie, and end within the file or do not count. */
+static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size)
+{
+    bool is_64 = head[4] == 2, big = head[5] == 2;
+    size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
+    if (length < header_bytes)
+        return UINT64_MAX;
+    uint64_t program_at = is_64 ? get(head + 32, 8, big) : get(head + 28, 4, big);
+    uint64_t section_at = is_64 ? get(head + 40, 8, big) : get(head + 32, 4, big);
+    const uint8_t *counts = head + (is_64 ? 54 : 42);
+    uint64_t each = get(counts, 2, big), count = get(counts + 2, 2, big);
+    uint64_t sections = sum(section_at, get(counts + 4, 2, big) * get(counts + 6, 2, big));
+    uint64_t end = header_bytes;
+    for (uint64_t i = 0; i < count && each >= least; i++) {
+        uint64_t at = sum(program_at, i * each);
+        if (at > length || length - at < least)
+            break;
+        const uint8_t *program = head + at;
+        uint64_t begin = is_64 ? get(program + 8, 8, big) : get(program + 4, 4, big);
+        uint64_t file_end = sum(begin, is_64 ? get(program + 32, 8, big) : get(program + 16, 4, big));
+        if (get(program, 4, big) == 1 && file_end > end)
+            end = file_end;
+    }
+    if (end > size) /* the kernel maps what is not there, too: nothing it says of its end can be believed */
+        return header_bytes;
+    return section_at > 0 && sections > end && sections <= size ? sections : end;
+}
+
+static bool is_text(const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((bytes[i] < 0x20 && !(bytes[i] >= '\t' && bytes[i] <= '\r')) || bytes[i] >= 0x7f)
+            return false;
+    return true;
+}
+
+struct km_tail_place km_tail_expect(const uint8_t *head, size_t length, uint64_t size)
+{
+    if (length >= 16 && memcmp(head, "\177ELF", 4) == 0) {
+        uint64_t end = end_of_elf(head, length, size);
+        bool more = end != UINT64_MAX && (size == KM_SIZE_UNKNOWN || (end < size && size - end >= MIN_PAYLOAD_BYTES));
+        return more ? (struct km_tail_place){KM_TAIL_ELF, end} : (struct km_tail_place){KM_TAIL_NONE, 0};
+    }
+    bool script = length >= 3 && head[0] == '#' && head[1] == '!';
+    if (script || (length >= TEXT_PROOF && is_text(head, TEXT_PROOF)))
+        return (struct km_tail_place){KM_TAIL_TEXT, 0};
+    return (struct km_tail_place){KM_TAIL_NONE, 0};
+}
+
+/* ---- Finding a magic number ---- */
+
+/* Most lines of most texts end here: two bytes of every magic number of sniff.c. */
+static bool starts_like_magic(const uint8_t *bytes)
+{
+    static const char pairs[][2] = {{'\x1f', '\x8b'}, {'\x28', '\xb5'}, {'\xfd', '7'}, {'B', 'Z'},       {'P', 'K'},
+                                    {'!', '<'},       {'0', '7'},       {'7', 'z'},    {'h', 's'},       {'L', 'U'},
+                                    {'L', 'Z'},       {'R', 'a'},       {'M', 'S'},    {'x', 'a'},       {'Q', 'F'},
+                                    {'S', 'a'},       {'a', 'g'},       {'-', '-'},    {'\x04', '\x22'}, {'\x89', 'L'},
+                                    {'\xed', '\xab'}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        if (memcmp(bytes, pairs[i], 2) == 0)
+            return true;
+    return false;
+}
+
+/* The formats that are looked for. Textual magics (cpio, ar, PGP) mean something only where binary data are expected.
+ */
+static bool may_begin(const struct tail *tail, const uint8_t *bytes, size_t length)
+{
+    if (length > USTAR_AT + 5 && memcmp(bytes + USTAR_AT, "ustar", 5) == 0)
+        return true;
+    if (length < MIN_MAGIC_BYTES || !starts_like_magic(bytes))
+        return false;
+    switch (km_sniff(bytes, length)) {
+    case KM_CONTENT_GZIP:
+    case KM_CONTENT_ZSTD:
+    case KM_CONTENT_XZ:
+    case KM_CONTENT_BZIP2:
+    case KM_CONTENT_ZIP:
+    case KM_CONTENT_TAR:
+    case KM_CONTENT_UNSUPPORTED:
+        return true;
+    case KM_CONTENT_AR:
+    case KM_CONTENT_CPIO:
+        return tail->place.head == KM_TAIL_ELF;
+    case KM_CONTENT_ENCRYPTED:
+        return tail->place.head == KM_TAIL_ELF || !is_text(bytes, length < SALT_BYTES ? length : SALT_BYTES);
+    case KM_CONTENT_PLAIN:
+        break;
+    }
+    return false;
+}
+
+/* The first place in a block where something may begin; `length` when there is none. Of the last bytes, in which a
+ * magic would be cut off, the caller keeps enough unless the stream is over. */
+static size_t find_place(const struct tail *tail, const uint8_t *bytes, size_t length, bool last)
+{
+    size_t end = last ? length : length - KM_SNIFF_BYTES;
+    if (tail->place.head == KM_TAIL_ELF) {
+        for (size_t i = 0; i < end; i++)
+            if (may_begin(tail, bytes + i, length - i))
+                return i;
+        return end;
+    }
+    size_t i = 0;
+    bool line = tail->line_begins;
+    while (i < end) {
+        if (line && may_begin(tail, bytes + i, length - i))
+            return i;
+        const uint8_t *newline = memchr(bytes + i, '\n', end - i);
+        if (!newline)
+            return end;
+        i = (size_t)(newline - bytes) + 1;
+        line = true;
+    }
+    return end;
+}
+
+/* ---- Proving it ---- */
+
+static bool zip_holds(const uint8_t *bytes, size_t length)
+{
+    if (length < ZIP_HEADER_BYTES)
+        return false;
+    uint64_t version = get(bytes + 4, 1, false), method = get(bytes + 8, 2, false), name = get(bytes + 26, 2, false);
+    bool method_known = method == 0 || method == 8 || method == 9 || method == 12 || method == 14 || method == 93 ||
+                        method == 95 || method == 99;
+    return memcmp(bytes, "PK\3\4", 4) == 0 && version <= 63 && method_known && name > 0 && name <= 4096;
+}
+
+/* Decodes what is shown; true unless it is damaged, which 256 KiB of chance are not long in being. */
+static enum km_code decodes(struct tail *tail, enum km_content content, const uint8_t *bytes, size_t length,
+                            bool *out_holds, struct km_err *err)
+{
+    struct km_stream *memory KM_CLEANUP(km_stream_cleanup) = km_stream_new_memory(bytes, length, err);
+    struct km_stream *inflated KM_CLEANUP(km_stream_cleanup) =
+        memory ? km_inflate_new(content, memory, &tail->limits, err) : NULL;
+    if (!inflated)
+        return err->code;
+    uint64_t made = 0;
+    enum km_code code = km_stream_skip(inflated, TRY_BYTES, &made, err);
+    if (code != KM_OK)
+        return code;
+    if (made == TRY_BYTES) {
+        *out_holds = true;
+        return KM_OK;
+    }
+    const struct km_fault *fault = km_inflate_fault(inflated);
+    bool cut = fault && fault->reason == KM_GAP_TRUNCATED;
+    bool whole = !fault || fault->reason == KM_GAP_TRAILING;
+    bool refused = fault && (fault->reason == KM_GAP_LIMIT || fault->reason == KM_GAP_UNSUPPORTED);
+    /* A block of bzip2 or zstd may be longer than what is shown; their magic numbers and headers are longer, too. */
+    bool long_blocks = content == KM_CONTENT_BZIP2 || content == KM_CONTENT_ZSTD;
+    *out_holds = (whole && made > 0) || refused || (cut && (made > 0 || (long_blocks && length == KM_LOOKAHEAD_MAX)));
+    return KM_OK;
+}
+
+static enum km_code holds(struct tail *tail, enum km_content *out_content, bool *out_holds, struct km_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t length = 0;
+    enum km_code code = km_lookahead_show(&tail->ahead, KM_LOOKAHEAD_MAX, &bytes, &length, err);
+    *out_holds = false;
+    if (code != KM_OK || length < MIN_PAYLOAD_BYTES)
+        return code;
+    length = length < KM_LOOKAHEAD_MAX ? length : KM_LOOKAHEAD_MAX;
+    enum km_content content = km_sniff(bytes, length);
+    *out_content = content;
+    if (km_inflate_handles(content))
+        return decodes(tail, content, bytes, length, out_holds, err);
+    *out_holds = content != KM_CONTENT_PLAIN && (content != KM_CONTENT_ZIP || zip_holds(bytes, length));
+    return KM_OK;
+}
+
+/* ---- Members ---- */
+
+static enum km_code tell(struct tail *tail, enum km_gap_reason reason, const char *detail, struct km_err *err)
+{
+    const struct km_fault fault = {
+        .reason = reason, .offset = tail->ahead.base.position, .bytes = UINT64_MAX, .detail = detail};
+    return km_members_fault(&tail->base, &fault, err);
+}
+
+static enum km_code stop(struct tail *tail, struct km_err *err)
+{
+    uint64_t skipped = 0;
+    tail->over = true;
+    return km_stream_skip(&tail->ahead.base, UINT64_MAX, &skipped, err);
+}
+
+static void begin_payload(struct tail *tail, struct km_member *out)
+{
+    if (++tail->payloads == 1)
+        snprintf(tail->name, sizeof tail->name, "payload");
+    else
+        snprintf(tail->name, sizeof tail->name, "payload-%u", tail->payloads);
+    tail->payload_start = tail->ahead.base.position;
+    *out = (struct km_member){.type = KM_ENTRY_FILE,
+                              .path = tail->name,
+                              .size = KM_SIZE_UNKNOWN,
+                              .mode = 0600,
+                              .offset = tail->payload_start};
+}
+
+/* Something that holds was found where the stream stands. */
+static enum km_code open_payload(struct tail *tail, enum km_content content, struct km_member *out, bool *out_found,
+                                 struct km_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    enum km_code code = km_lookahead_show(&tail->ahead, KM_STREAM_PEEK_MAX, &bytes, &have, err);
+    if (code != KM_OK)
+        return code;
+    const char *name = km_sniff_name(bytes, have);
+    enum km_gap_reason reason = tail->look_only                     ? KM_GAP_NESTED
+                                : content == KM_CONTENT_ENCRYPTED   ? KM_GAP_ENCRYPTED
+                                : content == KM_CONTENT_UNSUPPORTED ? KM_GAP_UNSUPPORTED
+                                                                    : KM_GAP_LIMIT;
+    if (reason != KM_GAP_LIMIT || tail->payloads == KM_TAIL_MAX_PAYLOADS) {
+        code = tell(tail, reason, reason == KM_GAP_LIMIT ? "too many payloads" : name, err);
+        return code == KM_OK ? stop(tail, err) : code;
+    }
+    tail->raw = !km_inflate_handles(content);
+    if (!tail->raw) {
+        tail->inflated = km_inflate_new(content, &tail->ahead.base, &tail->limits, err);
+        if (!tail->inflated)
+            return err->code;
+    }
+    begin_payload(tail, out);
+    *out_found = true;
+    return KM_OK;
+}
+
+/* One step of the search: to the next place, and past it when nothing holds there. */
+static enum km_code search(struct tail *tail, struct km_member *out, bool *out_found, struct km_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    enum km_code code = km_stream_peek(&tail->ahead.base, 1, &bytes, &have, err);
+    if (code == KM_OK && have <= KM_SNIFF_BYTES)
+        code = km_lookahead_show(&tail->ahead, KM_LOOKAHEAD_MAX, &bytes, &have, err);
+    if (code != KM_OK || have < MIN_MAGIC_BYTES)
+        return code == KM_OK ? stop(tail, err) : code;
+    bool last = have <= KM_SNIFF_BYTES;
+    size_t place = find_place(tail, bytes, have, last), end = last ? have : have - KM_SNIFF_BYTES;
+    if (place > 0) {
+        tail->line_begins = bytes[place - 1] == '\n';
+        km_stream_consume(&tail->ahead.base, place);
+    }
+    if (place == end)
+        return KM_OK;
+    if (tail->tries++ == KM_TAIL_MAX_TRIES) {
+        code = tell(tail, KM_GAP_LIMIT, "too many places that look like compressed data", err);
+        return code == KM_OK ? stop(tail, err) : code;
+    }
+    enum km_content content = KM_CONTENT_PLAIN;
+    bool proven = false;
+    code = holds(tail, &content, &proven, err);
+    if (code != KM_OK)
+        return code;
+    if (proven)
+        return open_payload(tail, content, out, out_found, err);
+    tail->line_begins = false;
+    return km_stream_skip(&tail->ahead.base, 1, &(uint64_t){0}, err);
+}
+
+static enum km_code next_member(struct km_members *members, struct km_member *out, bool *out_found, struct km_err *err)
+{
+    struct tail *tail = (struct tail *)members;
+    uint64_t skipped = 0;
+    enum km_code code = KM_OK;
+    *out_found = false;
+    if (tail->inflated) {
+        km_stream_close(tail->inflated);
+        tail->inflated = NULL;
+        tail->line_begins = true; /* another one may follow at once */
+    }
+    if (tail->raw)
+        tail->over = true;
+    if (tail->ahead.base.position < tail->place.from)
+        code = km_stream_skip(&tail->ahead.base, tail->place.from - tail->ahead.base.position, &skipped, err);
+    while (code == KM_OK && !*out_found && !tail->over)
+        code = search(tail, out, out_found, err);
+    return code == KM_OK && tail->over ? stop(tail, err) : code;
+}
+
+static enum km_code read_member(struct km_members *members, struct km_piece *out, struct km_err *err)
+{
+    struct tail *tail = (struct tail *)members;
+    struct km_stream *stream = tail->raw ? &tail->ahead.base : tail->inflated;
+    uint64_t at = tail->raw ? stream->position - tail->payload_start : stream->position;
+    const uint8_t *bytes = NULL;
+    size_t got = 0;
+    *out = (struct km_piece){0};
+    enum km_code code = km_stream_next(stream, UINT64_MAX, &bytes, &got, err);
+    if (code != KM_OK)
+        return code;
+    *out = (struct km_piece){.offset = at, .bytes = bytes, .length = got};
+    const struct km_fault *fault = got == 0 && !tail->raw ? km_inflate_fault(stream) : NULL;
+    if (!fault || fault->reason == KM_GAP_TRAILING) /* what follows is looked at next */
+        return KM_OK;
+    out->broken = out->told = true;
+    struct km_fault told = *fault;
+    told.where = tail->name;
+    return km_members_fault(&tail->base, &told, err);
+}
+
+static void close_tail(struct km_members *members)
+{
+    struct tail *tail = (struct tail *)members;
+    km_stream_close(tail->inflated);
+    km_lookahead_done(&tail->ahead);
+    free(tail);
+}
+
+struct km_members *km_tail_new(struct km_tail_place place, struct km_stream *stream,
+                               const struct km_inflate_limits *limits, bool look_only, struct km_err *err)
+{
+    struct tail *tail = malloc(sizeof *tail);
+    if (!tail) {
+        km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", sizeof *tail);
+        return NULL;
+    }
+    *tail = (struct tail){.place = place, .limits = *limits, .look_only = look_only, .line_begins = true};
+    tail->base.next = next_member;
+    tail->base.read = read_member;
+    tail->base.close = close_tail;
+    km_lookahead_init(&tail->ahead, stream);
+    return &tail->base;
+}
