@@ -27,6 +27,7 @@ struct km_cmd {
 /* The table of main.c, ended by NULL: for completion and config. */
 extern const struct km_cmd *const km_commands[];
 
+extern const struct km_cmd km_cmd_baseline;
 extern const struct km_cmd km_cmd_completion;
 extern const struct km_cmd km_cmd_config;
 extern const struct km_cmd km_cmd_profile;

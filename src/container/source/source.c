@@ -17,6 +17,7 @@
 #include "container/source/reader.h"
 #include "container/source/sniff.h"
 #include "container/source/tarhead.h"
+#include "container/source/tee.h"
 
 struct km_source {
     char *name;
@@ -26,6 +27,7 @@ struct km_source {
     struct km_layout *layout;
     struct km_reader *reader;
     struct km_meter meter;
+    const struct km_entry_sink *tap; /* or NULL */
     bool ran;
 };
 
@@ -322,11 +324,9 @@ static enum km_code run_kind(struct km_source *source, struct km_err *err)
     return run_stream(source, err);
 }
 
-enum km_code km_source_run(struct km_source *source, const struct km_entry_sink *sink, const struct km_cancel *cancel,
-                           struct km_err *err)
+static enum km_code run_with_sink(struct km_source *source, const struct km_entry_sink *sink,
+                                  const struct km_cancel *cancel, struct km_err *err)
 {
-    KM_ASSERT(!source->ran);
-    source->ran = true;
     source->meter.sink = sink;
     source->meter.cancel = cancel;
     if (source->stream)
@@ -346,6 +346,26 @@ enum km_code km_source_run(struct km_source *source, const struct km_entry_sink 
                                .detail = err->text};
     (void)!km_reader_gap(source->reader, &gap, &ignored);
     (void)!resolve(source, &ignored);
+    return code;
+}
+
+void km_source_tap(struct km_source *source, const struct km_entry_sink *tap)
+{
+    KM_ASSERT(!source->ran && !source->tap);
+    source->tap = tap;
+}
+
+enum km_code km_source_run(struct km_source *source, const struct km_entry_sink *sink, const struct km_cancel *cancel,
+                           struct km_err *err)
+{
+    KM_ASSERT(!source->ran);
+    source->ran = true;
+    if (!source->tap)
+        return run_with_sink(source, sink, cancel, err);
+    struct km_tee tee;
+    km_tee_init(&tee, sink, source->tap);
+    enum km_code code = run_with_sink(source, &tee.sink, cancel, err);
+    km_tee_done(&tee);
     return code;
 }
 

@@ -129,6 +129,10 @@ enum km_code km_source_open_stream(struct km_stream *stream, enum km_source_kind
                                    struct km_err *err) KM_MUST_USE;
 void km_source_close(struct km_source *source);
 
+/* Before the run: a second listener, which hears everything that the sink of km_source_run hears, behind it. Borrowed
+ * until the run is over. At most one. */
+void km_source_tap(struct km_source *source, const struct km_entry_sink *tap);
+
 /* Reads everything, once, and resolves the layout. KM_FORMAT: the input is nothing that can be read as its kind.
  * KM_IO, KM_NOMEM; KM_CANCELLED after a gap of that name; a callback's code. What was delivered stays valid. */
 enum km_code km_source_run(struct km_source *source, const struct km_entry_sink *sink, const struct km_cancel *cancel,

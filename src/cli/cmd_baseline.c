@@ -1,0 +1,410 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cmd.h"
+#include "cli/progress.h"
+#include "cli/scan_targets.h"
+#include "container/scan/baseline.h"
+#include "container/scan/baseline_collect.h"
+#include "container/scan/baseline_edit.h"
+#include "container/scan/scan.h"
+#include "finding/result.h"
+
+#define MAX_RESULT_BYTES   ((size_t)96 << 20)
+#define MAX_DOCUMENT_BYTES ((size_t)64 << 20)
+#define MAX_FINDINGS       20000
+#define WHO_BYTES          256
+#define BYTES_PER_MB       UINT64_C(1000000)
+
+static const struct km_option rows[] = {
+    {.name = "store", .type = KM_OPTION_TEXT, .argument = "FOLDER", .help = "the baseline's folder"},
+    {.name = "name",
+     .type = KM_OPTION_TEXT,
+     .argument = "NAME",
+     .only_flag = true,
+     .help = "with add: what the image is called in the baseline, instead of its target"},
+    {.name = "force",
+     .type = KM_OPTION_TEXT,
+     .argument = "REASON",
+     .only_flag = true,
+     .help = "with add: take in an image with findings; the reason is kept"},
+    {.name = "max-size",
+     .type = KM_OPTION_INTEGER,
+     .argument = "MEGABYTES",
+     .fallback = "1000",
+     .least = 1,
+     .most = 1000,
+     .help = "how large the file of hashes may become"},
+    {.name = "format",
+     .letter = 'f',
+     .type = KM_OPTION_CHOICE,
+     .choices = "text|json",
+     .fallback = "text",
+     .help = "with list: what to print on standard output"},
+    {.name = "depth",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "4",
+     .least = 0,
+     .most = 16,
+     .help = "open archives within archives to this depth"},
+    {.name = "socket",
+     .type = KM_OPTION_TEXT,
+     .argument = "PATH",
+     .help = "the engine's socket for docker: and podman:"},
+    {.name = "platform", .type = KM_OPTION_TEXT, .argument = "OS/ARCH", .help = "which platform to ask a registry for"},
+    {.name = "authfile",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "registry credentials, as skopeo reads them"},
+    {.name = "tls-verify", .type = KM_OPTION_FLAG, .fallback = "true", .help = "check the registry's certificate"},
+    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"},
+    {0},
+};
+
+static struct km_cancel cancel = KM_CANCEL_INIT; /* the signal handler has no other way */
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    km_cancel_request(&cancel);
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+struct request {
+    const struct km_options *options;
+    const char *folder;
+    int operand_count;
+    char **operands;
+};
+
+/* ---- The folder ---- */
+
+/* What is above the store may be everybody's to read; the store is its owner's. */
+static enum km_code make_folder(const char *folder, struct km_err *err)
+{
+    char path[KM_BASELINE_PATH_BYTES];
+    snprintf(path, sizeof path, "%s", folder);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            return km_fail_errno(err, errno, "cannot make %s", path);
+        *slash = '/';
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return km_fail_errno(err, errno, "cannot make %s", path);
+    return KM_OK;
+}
+
+static enum km_code open_folder(const char *folder, int *out_fd, struct km_err *err)
+{
+    *out_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *out_fd >= 0 ? KM_OK : km_fail_errno(err, errno, "%s", folder);
+}
+
+/* ---- add ---- */
+
+static void name_user(char out[WHO_BYTES])
+{
+    const struct passwd *user = getpwuid(getuid());
+    if (user)
+        snprintf(out, WHO_BYTES, "%s", user->pw_name);
+    else
+        snprintf(out, WHO_BYTES, "user %u", (unsigned)getuid());
+}
+
+static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    km_progress_update(context, bytes_read, bytes_total);
+}
+
+/* One scan as `komainu scan` does it; what it hears is collected on the way. */
+static enum km_code scan_image(const struct request *request, const struct km_scan_item *item, struct km_source *source,
+                               struct km_results *results, struct km_err *err)
+{
+    struct km_sink sink = km_results_sink(results);
+    const struct km_target target = {.name = item->name};
+    struct km_progress progress;
+    const struct km_scan_options options = {.max_findings = MAX_FINDINGS,
+                                            .progress = show_progress,
+                                            .progress_context = &progress,
+                                            .versions = {.komainu = KM_VERSION}};
+    km_progress_begin(&progress, item->name, km_options_flag(request->options, "progress"));
+    enum km_code code = km_scan_run(source, &target, &options, &sink, &cancel, err);
+    km_progress_end(&progress);
+    return code;
+}
+
+/* An attack must not become normal in silence. */
+static enum km_exit check_result(const struct request *request, const struct km_scan_item *item,
+                                 const struct km_result *result)
+{
+    const struct km_outcome *outcome = &result->outcome;
+    struct km_err cancelled = KM_ERR_INIT;
+    char name[1024];
+    km_text_escape(item->name, strlen(item->name), name, sizeof name);
+    if (outcome->error || km_cancel_check(&cancel, &cancelled) != KM_OK) {
+        fprintf(stderr, "komainu: baseline: %s: not added: %s\n", name,
+                outcome->error ? outcome->error->text : cancelled.text);
+        return KM_EXIT_ERROR;
+    }
+    if (outcome->verdict < KM_VERDICT_SUSPICIOUS || km_options_text(request->options, "force"))
+        return KM_EXIT_OK;
+    size_t count = 0;
+    for (size_t i = 0; i < result->finding_count; i++)
+        count += result->findings[i].verdict >= KM_VERDICT_SUSPICIOUS;
+    const char *path = result->finding_count > 0 ? result->findings[0].subject.path : NULL;
+    char first[512];
+    km_text_escape(path ? path : "", path ? strlen(path) : 0, first, sizeof first);
+    fprintf(stderr,
+            "komainu: baseline: %s: not added: %s, %zu finding%s (%s): look at them with 'komainu scan', then add it "
+            "with --force REASON\n",
+            name, km_verdict_to_string(outcome->verdict), count, count == 1 ? "" : "s", first);
+    return KM_EXIT_FINDINGS;
+}
+
+static enum km_code take_in(const struct request *request, const struct km_scan_item *item,
+                            const struct km_source *source, struct km_baseline_collect *collect,
+                            const struct km_result *result, enum km_exit *out_exit, struct km_err *err)
+{
+    char who[WHO_BYTES];
+    const char *name = km_options_text(request->options, "name"), *reason = km_options_text(request->options, "force");
+    int fd KM_CLEANUP(km_cleanup_close) = -1;
+    bool suspicious = result->outcome.verdict >= KM_VERDICT_SUSPICIOUS;
+    name_user(who);
+    struct km_baseline_addition addition = {.image = {.name = name ? name : item->name,
+                                                      .target = item->name,
+                                                      .who = who,
+                                                      .reason = suspicious ? reason : "", /* checked: there is one */
+                                                      .added_ns = km_clock_wall_ns()},
+                                            .max_bytes = (uint64_t)km_options_integer(request->options, "max-size") *
+                                                         BYTES_PER_MB};
+    enum km_code code = km_baseline_collect_finish(collect, km_source_layout(source), &addition, err);
+    if (code == KM_OK)
+        code = make_folder(request->folder, err);
+    if (code == KM_OK)
+        code = open_folder(request->folder, &fd, err);
+    addition.image.gaps = result->outcome.coverage.gaps;
+    size_t files = addition.file_count, layers = addition.layer_count;
+    if (code == KM_OK)
+        code = km_baseline_add(fd, &addition, err);
+    if (code != KM_OK)
+        return code;
+    char shown[1024];
+    km_text_escape(addition.image.name, strlen(addition.image.name), shown, sizeof shown);
+    printf("added %s: %zu files, %zu layers\n", shown, files, layers);
+    if (addition.image.gaps > 0)
+        printf("  %llu parts of it could not be examined; 'komainu scan' says which\n",
+               (unsigned long long)addition.image.gaps);
+    *out_exit = addition.image.gaps > 0 ? KM_EXIT_INCOMPLETE : KM_EXIT_OK;
+    return KM_OK;
+}
+
+KM_DEFINE_CLEANUP(struct km_results, results_cleanup, km_results_free);
+KM_DEFINE_CLEANUP(struct km_source, source_cleanup, km_source_close);
+
+static enum km_code add_one(const struct request *request, const struct km_scan_item *item,
+                            const struct km_scan_access *access, enum km_exit *out_exit, struct km_err *err)
+{
+    if (!item->spec) {
+        *err = item->problem;
+        return err->code;
+    }
+    KM_CLEANUP(km_baseline_collect_cleanup) struct km_baseline_collect *collect = km_baseline_collect_new(err);
+    struct km_results *results KM_CLEANUP(results_cleanup) = collect ? km_results_new(MAX_RESULT_BYTES, err) : NULL;
+    struct km_source *source KM_CLEANUP(source_cleanup) = NULL;
+    if (!results)
+        return err->code;
+    enum km_code code = km_scan_target_open(item->spec, access, &source, err);
+    if (code != KM_OK)
+        return code;
+    km_source_tap(source, km_baseline_collect_sink(collect));
+    code = scan_image(request, item, source, results, err);
+    if (code != KM_OK)
+        return code;
+    const struct km_result *result = km_results_get(results, 0);
+    *out_exit = check_result(request, item, result);
+    return *out_exit == KM_EXIT_OK ? take_in(request, item, source, collect, result, out_exit, err) : KM_OK;
+}
+
+/* The worst, in the order error, findings, incomplete. */
+static int worse(int a, int b)
+{
+    static const int order[] = {KM_EXIT_ERROR, KM_EXIT_FINDINGS, KM_EXIT_INCOMPLETE};
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+        if (a == order[i] || b == order[i])
+            return order[i];
+    return KM_EXIT_OK;
+}
+
+static enum km_code act_add(const struct request *request, int *out_exit, struct km_err *err)
+{
+    struct km_scan_items items KM_CLEANUP(km_scan_items_done) = {0};
+    struct km_scan_access access = {.socket = km_options_text(request->options, "socket"),
+                                    .platform = km_options_text(request->options, "platform"),
+                                    .authfile = km_options_text(request->options, "authfile"),
+                                    .tls_verify = km_options_flag(request->options, "tls-verify"),
+                                    .limits = KM_SOURCE_LIMITS_INIT,
+                                    .cancel = &cancel};
+    access.limits.nested_depth = (unsigned)km_options_integer(request->options, "depth");
+    const char *force = km_options_text(request->options, "force");
+    if (force && strspn(force, " \t") == strlen(force))
+        return km_fail(err, KM_FORMAT, "--force wants a reason");
+    for (int i = 0; i < request->operand_count; i++)
+        if (km_scan_items_add(&items, request->operands[i], err) != KM_OK)
+            return err->code;
+    if (km_options_text(request->options, "name") && items.count != 1)
+        return km_fail(err, KM_FORMAT, "--name goes with one image");
+    catch_interrupts();
+    for (size_t i = 0; i < items.count; i++) {
+        struct km_err why = KM_ERR_INIT;
+        enum km_exit status = KM_EXIT_OK;
+        enum km_code code = add_one(request, &items.items[i], &access, &status, &why);
+        if (code == KM_NOMEM) {
+            *err = why;
+            return code;
+        }
+        if (code != KM_OK) {
+            char name[1024];
+            km_text_escape(items.items[i].name, strlen(items.items[i].name), name, sizeof name);
+            fprintf(stderr, "komainu: baseline: %s: not added: %s\n", name, why.text);
+            status = KM_EXIT_ERROR;
+        }
+        *out_exit = worse(*out_exit, (int)status);
+    }
+    return KM_OK;
+}
+
+/* ---- list, remove ---- */
+
+static enum km_code print_json(const struct km_baseline *baseline, struct km_err *err)
+{
+    struct km_json *json KM_CLEANUP(km_json_cleanup) = km_json_new_object();
+    struct km_json *images = km_json_new_array();
+    struct km_buf text KM_CLEANUP(km_buf_done);
+    char when[KM_CLOCK_UTC_BYTES];
+    km_buf_init(&text, MAX_DOCUMENT_BYTES);
+    km_json_set_integer(json, "version", KM_BASELINE_VERSION);
+    km_json_set_string(json, "digest", km_baseline_digest(baseline));
+    km_json_set_integer(json, "files", (int64_t)km_baseline_file_count(baseline));
+    km_json_set_integer(json, "layers", (int64_t)km_baseline_layer_count(baseline));
+    km_json_set(json, "images", images);
+    for (size_t i = 0; i < km_baseline_image_count(baseline); i++) {
+        const struct km_baseline_image *image = km_baseline_image(baseline, i);
+        struct km_json *one = km_json_new_object();
+        km_clock_format_utc(image->added_ns, when);
+        km_json_set_string(one, "name", image->name);
+        km_json_set_string(one, "target", image->target);
+        km_json_set_string(one, "digest", *image->digest ? image->digest : NULL);
+        km_json_set_string(one, "added", when);
+        km_json_set_string(one, "who", image->who);
+        km_json_set_string(one, "reason", *image->reason ? image->reason : NULL);
+        km_json_set_integer(one, "files", (int64_t)image->files);
+        km_json_set_integer(one, "layers", (int64_t)image->layers);
+        km_json_set_integer(one, "gaps", (int64_t)image->gaps);
+        km_json_append(images, one);
+    }
+    enum km_code code = km_json_format(json, 2, &text, err);
+    if (code == KM_OK)
+        puts(km_buf_text(&text));
+    return code;
+}
+
+static void print_text(const struct km_baseline *baseline)
+{
+    char when[KM_CLOCK_UTC_BYTES];
+    for (size_t i = 0; i < km_baseline_image_count(baseline); i++) {
+        const struct km_baseline_image *image = km_baseline_image(baseline, i);
+        km_clock_format_utc(image->added_ns, when);
+        printf("%s\n    %llu files, %llu layers, added %s by %s\n", image->name, (unsigned long long)image->files,
+               (unsigned long long)image->layers, when, image->who);
+        if (*image->digest)
+            printf("    %s\n", image->digest);
+        if (strcmp(image->name, image->target) != 0)
+            printf("    from %s\n", image->target);
+        if (*image->reason)
+            printf("    in spite of findings: %s\n", image->reason);
+        if (image->gaps > 0)
+            printf("    %llu parts of it were not examined\n", (unsigned long long)image->gaps);
+    }
+    printf("%zu images, %llu different files, %llu layers\n", km_baseline_image_count(baseline),
+           (unsigned long long)km_baseline_file_count(baseline), (unsigned long long)km_baseline_layer_count(baseline));
+}
+
+static enum km_code act_list(const struct request *request, int *out_exit, struct km_err *err)
+{
+    (void)out_exit;
+    struct km_baseline *baseline KM_CLEANUP(km_baseline_cleanup) = NULL;
+    enum km_code code = km_baseline_open_path(request->folder, &baseline, err);
+    if (code != KM_OK)
+        return code;
+    if (strcmp(km_options_text(request->options, "format"), "json") == 0)
+        return print_json(baseline, err);
+    print_text(baseline);
+    return KM_OK;
+}
+
+static enum km_code act_remove(const struct request *request, int *out_exit, struct km_err *err)
+{
+    int fd KM_CLEANUP(km_cleanup_close) = -1;
+    (void)out_exit;
+    enum km_code code = open_folder(request->folder, &fd, err);
+    for (int i = 0; code == KM_OK && i < request->operand_count; i++) {
+        code = km_baseline_remove(fd, request->operands[i], err);
+        if (code == KM_OK)
+            printf("removed %s\n", request->operands[i]);
+    }
+    return code;
+}
+
+static const struct {
+    const char *name;
+    int least, most; /* operands behind it; -1: any number */
+    enum km_code (*act)(const struct request *request, int *out_exit, struct km_err *err);
+} actions[] = {{"add", 1, -1, act_add}, {"list", 0, 0, act_list}, {"remove", 1, -1, act_remove}};
+
+static int run(const struct km_options *options, int operand_count, char **operands)
+{
+    size_t a = 0, count = sizeof actions / sizeof actions[0];
+    while (operand_count > 0 && a < count && strcmp(actions[a].name, operands[0]) != 0)
+        a++;
+    if (operand_count == 0 || a == count || operand_count - 1 < actions[a].least ||
+        (actions[a].most >= 0 && operand_count - 1 > actions[a].most)) {
+        fprintf(stderr, "komainu: baseline: add IMAGE... | list | remove NAME...\n");
+        return KM_EXIT_ERROR;
+    }
+    struct km_err err = KM_ERR_INIT;
+    char folder[KM_BASELINE_PATH_BYTES];
+    int status = KM_EXIT_OK;
+    enum km_code code = km_baseline_path(km_options_text(options, "store"), folder, &err);
+    const struct request request = {
+        .options = options, .folder = folder, .operand_count = operand_count - 1, .operands = operands + 1};
+    if (code == KM_OK)
+        code = actions[a].act(&request, &status, &err);
+    if (code == KM_OK)
+        return status;
+    fprintf(stderr, "komainu: baseline: %s\n", err.text);
+    return KM_EXIT_ERROR;
+}
+
+const struct km_cmd km_cmd_baseline = {"baseline", "ACTION [IMAGE|NAME ...]", "what this site knows as its own", rows,
+                                       run};

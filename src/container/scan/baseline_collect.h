@@ -1,0 +1,32 @@
+/*
+ * What a baseline takes from an image: listens to a source's run (km_source_tap) and keeps the SHA-256 of each regular
+ * file that was delivered to its last byte, members of nested archives too; at the end, the diff ids of layers that
+ * were read whole. Empty files are left out: everything has those.
+ *
+ * Memory: 32 bytes a file. Lifecycle: new, tap, run, finish, free. One thread.
+ */
+#ifndef KM_CONTAINER_SCAN_BASELINE_COLLECT_H
+#define KM_CONTAINER_SCAN_BASELINE_COLLECT_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "container/scan/baseline_edit.h"
+#include "container/source/layout.h"
+#include "container/source/source.h"
+
+struct km_baseline_collect;
+
+/* NULL with *err set: KM_NOMEM. */
+struct km_baseline_collect *km_baseline_collect_new(struct km_err *err) KM_MUST_USE;
+void km_baseline_collect_free(struct km_baseline_collect *collect);
+KM_DEFINE_CLEANUP(struct km_baseline_collect, km_baseline_collect_cleanup, km_baseline_collect_free);
+
+/* For km_source_tap; borrowed from collect. */
+const struct km_entry_sink *km_baseline_collect_sink(const struct km_baseline_collect *collect);
+
+/* After the run: fills in files, layers, image.digest and image.gaps of an addition, borrowed from collect and layout.
+ * KM_NOMEM. */
+enum km_code km_baseline_collect_finish(struct km_baseline_collect *collect, const struct km_layout *layout,
+                                        struct km_baseline_addition *addition, struct km_err *err) KM_MUST_USE;
+
+#endif
