@@ -147,9 +147,25 @@ void km_packing_init(struct km_packing_state *state, uint64_t size)
     *state = (struct km_packing_state){.size = size};
 }
 
+/* Of a hole nothing is kept: nobody signs with zeros. */
+static void note_last(struct km_packing_state *state, const uint8_t *bytes, uint64_t length)
+{
+    size_t room = sizeof state->last, take = length < room ? (size_t)length : room;
+    size_t keep = room - take < state->last_bytes ? room - take : state->last_bytes;
+    if (!bytes) {
+        state->last_bytes = 0;
+        return;
+    }
+    memmove(state->last, state->last + state->last_bytes - keep, keep);
+    memcpy(state->last + keep, bytes + length - take, take);
+    state->last_bytes = (uint32_t)(keep + take);
+}
+
 void km_packing_feed(struct km_packing_state *state, const void *bytes, uint64_t length)
 {
     const uint8_t *at = bytes;
+    if (length > 0)
+        note_last(state, bytes, length);
     if (!state->known) {
         uint64_t room = KM_PACKING_HEAD_BYTES - state->head_bytes, take = length < room ? length : room;
         if (at) /* a hole's zeros are there already */
@@ -180,7 +196,7 @@ enum km_packing km_packing_end(struct km_packing_state *state)
 {
     if (!state->known)
         finish_head(state);
-    if (state->is_upx)
+    if (state->is_upx || (state->is_elf && km_upxhead_ends(state->last, state->last_bytes)))
         return KM_PACKING_UPX;
     if (state->is_script && state->high + state->utf8_held > state->offset / SCRIPT_SHARE)
         return KM_PACKING_SCRIPT;

@@ -41,6 +41,8 @@ struct km_packing_state {
     uint64_t elf_end;              /* end of what the ELF's headers describe */
     unsigned utf8_left, utf8_held; /* of a character: bytes to come, and bytes seen */
     bool is_elf, is_script, is_upx, known;
+    uint8_t last[36]; /* the newest bytes: at the end, UPX signs */
+    uint32_t last_bytes;
     uint32_t head_bytes;
     uint8_t head[KM_PACKING_HEAD_BYTES];
 };

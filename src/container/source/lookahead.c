@@ -3,6 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void note_last(struct km_lookahead *ahead, const uint8_t *bytes, size_t length)
+{
+    size_t take = length < KM_LOOKAHEAD_LAST ? length : KM_LOOKAHEAD_LAST;
+    size_t keep = KM_LOOKAHEAD_LAST - take < ahead->last_bytes ? KM_LOOKAHEAD_LAST - take : ahead->last_bytes;
+    if (length == 0)
+        return;
+    memmove(ahead->last, ahead->last + ahead->last_bytes - keep, keep);
+    memcpy(ahead->last + keep, bytes + length - take, take);
+    ahead->last_bytes = keep + take;
+}
+
 static enum km_code pull_lookahead(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length,
                                    struct km_err *err)
 {
@@ -19,7 +30,10 @@ static enum km_code pull_lookahead(struct km_stream *base, const uint8_t **out_b
         ahead->rest_bytes = 0;
         return KM_OK;
     }
-    return km_stream_next(ahead->source, UINT64_MAX, out_bytes, out_length, err);
+    enum km_code code = km_stream_next(ahead->source, UINT64_MAX, out_bytes, out_length, err);
+    if (code == KM_OK)
+        note_last(ahead, *out_bytes, *out_length);
+    return code;
 }
 
 void km_lookahead_init(struct km_lookahead *ahead, struct km_stream *source)

@@ -7,7 +7,8 @@
 
 #include "container/source/stream.h"
 
-#define KM_LOOKAHEAD_MAX ((size_t)256 << 10)
+#define KM_LOOKAHEAD_MAX  ((size_t)256 << 10)
+#define KM_LOOKAHEAD_LAST ((size_t)40)
 
 struct km_lookahead {
     struct km_stream base;
@@ -16,6 +17,8 @@ struct km_lookahead {
     size_t held_bytes;
     const uint8_t *rest; /* of the source's block, given out before its next one */
     size_t rest_bytes;
+    uint8_t last[KM_LOOKAHEAD_LAST]; /* of what the source has given: the file's end, once it is over */
+    size_t last_bytes;
 };
 
 void km_lookahead_init(struct km_lookahead *ahead, struct km_stream *source);

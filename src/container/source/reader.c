@@ -274,7 +274,7 @@ static enum km_code close_member(struct km_reader *reader, struct frame *frame, 
                     (sized || !inflate_failed(frame));
     if (!nested)
         code = account(reader, frame, complete, err);
-    else if (!complete && sized)
+    else if (!complete && sized && !frame->stream.told)
         code = tell_content(reader, frame, KM_GAP_DAMAGED, "the nested file cannot be read to its end", err);
     enum km_code ended = end_member(reader, frame, complete, err);
     return code != KM_OK ? code : ended;

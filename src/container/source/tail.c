@@ -8,9 +8,10 @@
 #include "container/source/lookahead.h"
 #include "container/source/sniff.h"
 #include "container/source/tarhead.h"
+#include "container/source/upxhead.h"
 
-#define MIN_MAGIC_BYTES   8 /* less cannot be told from chance */
-#define MIN_PAYLOAD_BYTES 20
+#define MIN_MAGIC_BYTES   8   /* less cannot be told from chance */
+#define MIN_PAYLOAD_BYTES 20  /* no compressed data with content are shorter */
 #define TEXT_PROOF        256 /* bytes of a head without "#!" that must all be text */
 #define USTAR_AT          257
 #define SALT_BYTES        24                  /* of what says of itself that it is encrypted: not all of it is text */
@@ -86,8 +87,7 @@ struct km_tail_place km_tail_expect(const uint8_t *head, size_t length, uint64_t
 {
     if (length >= 16 && memcmp(head, "\177ELF", 4) == 0) {
         uint64_t end = end_of_elf(head, length, size);
-        bool more = end != UINT64_MAX && (size == KM_SIZE_UNKNOWN || (end < size && size - end >= MIN_PAYLOAD_BYTES));
-        return more ? (struct km_tail_place){KM_TAIL_ELF, end} : (struct km_tail_place){KM_TAIL_NONE, 0};
+        return end != UINT64_MAX ? (struct km_tail_place){KM_TAIL_ELF, end} : (struct km_tail_place){KM_TAIL_NONE, 0};
     }
     bool script = length >= 3 && head[0] == '#' && head[1] == '!';
     if (script || (length >= TEXT_PROOF && is_text(head, TEXT_PROOF)))
@@ -229,11 +229,18 @@ static enum km_code tell(struct tail *tail, enum km_gap_reason reason, const cha
     return km_members_fault(&tail->base, &fault, err);
 }
 
+/* To the end of the file, which of a shared library that UPX packed is the only place with a name on it: such a file
+ * keeps its own headers, and is not opened. */
 static enum km_code stop(struct tail *tail, struct km_err *err)
 {
     uint64_t skipped = 0;
+    bool first = !tail->over;
     tail->over = true;
-    return km_stream_skip(&tail->ahead.base, UINT64_MAX, &skipped, err);
+    enum km_code code = km_stream_skip(&tail->ahead.base, UINT64_MAX, &skipped, err);
+    if (code != KM_OK || !first || tail->place.head != KM_TAIL_ELF ||
+        !km_upxhead_ends(tail->ahead.last, tail->ahead.last_bytes))
+        return code;
+    return tell(tail, KM_GAP_UNSUPPORTED, "packed by UPX in a way that is not opened (a shared library)", err);
 }
 
 static void begin_payload(struct tail *tail, struct km_member *out)
@@ -323,8 +330,8 @@ static enum km_code next_member(struct km_members *members, struct km_member *ou
         tail->inflated = NULL;
         tail->line_begins = true; /* another one may follow at once */
     }
-    if (tail->raw)
-        tail->over = true;
+    if (tail->raw && !tail->over)
+        return stop(tail, err);
     if (tail->ahead.base.position < tail->place.from)
         code = km_stream_skip(&tail->ahead.base, tail->place.from - tail->ahead.base.position, &skipped, err);
     while (code == KM_OK && !*out_found && !tail->over)

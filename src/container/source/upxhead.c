@@ -9,7 +9,7 @@
 #define MAX_SEGMENTS    8 /* its loaders have two to four */
 #define L_INFO_BYTES    12
 #define P_INFO_BYTES    12
-#define MIN_BLOCK_BYTES 4096u
+#define MIN_BLOCK_BYTES 512u
 #define MAX_FILTER      0xd0u /* above it no filter has a number */
 
 static uint32_t get32(const uint8_t *bytes, bool big_endian)
@@ -70,4 +70,13 @@ bool km_upxhead_find(const uint8_t *head, size_t length, struct km_upx_head *out
         return false;
     *out = found;
     return true;
+}
+
+/* "UPX!", version, format (from 128 on: high byte first), method, level, …, four bytes of offset. */
+bool km_upxhead_ends(const uint8_t *last, size_t length)
+{
+    if (length < KM_UPXHEAD_LAST_BYTES)
+        return false;
+    const uint8_t *trailer = last + length - KM_UPXHEAD_LAST_BYTES;
+    return memcmp(trailer, "UPX!", 4) == 0 && trailer[4] >= 10 && trailer[4] < 64 && known_method(trailer[6]);
 }

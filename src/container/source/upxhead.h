@@ -44,6 +44,10 @@ struct km_upx_head {
 /* True when head[0..length) begins such an ELF; *out is then set. Without "UPX!", sizes and method must fit. */
 bool km_upxhead_find(const uint8_t *head, size_t length, struct km_upx_head *out);
 
+/* True when a file that ends with last[0..length) has UPX's name and own header at its end, as all that it packs. */
+#define KM_UPXHEAD_LAST_BYTES ((size_t)36)
+bool km_upxhead_ends(const uint8_t *last, size_t length);
+
 /* One b_info: 12 bytes. */
 struct km_upx_block km_upxhead_read_block(const uint8_t bytes[KM_UPX_BLOCK_BYTES], bool big_endian);
 
