@@ -6,9 +6,9 @@
 #include "container/source/entrypath.h"
 #include "container/source/memberstream.h"
 #include "container/source/nameset.h"
+#include "container/source/payload.h"
 #include "container/source/single.h"
 #include "container/source/sniff.h"
-#include "container/source/tail.h"
 #include "container/source/tarhead.h"
 #include "container/source/tarmembers.h"
 #include "container/source/unpack.h"
@@ -373,7 +373,7 @@ static enum km_code look_deeper(struct km_reader *reader, struct frame *frame, s
     struct km_upx_head upx;
     struct km_stream *stream = &frame->stream.base;
     bool too_deep = reader->frame_count > reader->limits.nested_depth;
-    enum km_code code = km_stream_peek(stream, KM_TAIL_HEAD_BYTES, &bytes, &have, err);
+    enum km_code code = km_stream_peek(stream, KM_PAYLOAD_HEAD_BYTES, &bytes, &have, err);
     if (code != KM_OK)
         return code;
     if (km_upxhead_find(bytes, have, &upx)) {
@@ -381,10 +381,10 @@ static enum km_code look_deeper(struct km_reader *reader, struct frame *frame, s
             return tell_content(reader, frame, KM_GAP_NESTED, "a program packed by UPX", err);
         return push_members(reader, frame, km_upx_new(&upx, stream, &reader->nested_inflate, err), err);
     }
-    struct km_tail_place place = km_tail_expect(bytes, have, frame->size);
-    if (place.head == KM_TAIL_NONE)
+    struct km_payload_place place = km_payload_expect(bytes, have, frame->size);
+    if (place.head == KM_PAYLOAD_NONE)
         return KM_OK;
-    return push_members(reader, frame, km_tail_new(place, stream, &reader->nested_inflate, too_deep, err), err);
+    return push_members(reader, frame, km_payload_new(place, stream, &reader->nested_inflate, too_deep, err), err);
 }
 
 static enum km_code pop(struct km_reader *reader, struct km_err *err)

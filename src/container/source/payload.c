@@ -1,4 +1,4 @@
-#include "container/source/tail.h"
+#include "container/source/payload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,10 +19,10 @@
 #define ZIP_HEADER_BYTES  30
 #define NAME_BYTES        24
 
-struct tail {
+struct payload {
     struct km_members base;
     struct km_lookahead ahead;
-    struct km_tail_place place;
+    struct km_payload_place place;
     struct km_inflate_limits limits;
     struct km_stream *inflated; /* of the current payload, or NULL */
     bool raw;                   /* the current payload is an archive's own bytes */
@@ -83,16 +83,17 @@ static bool is_text(const uint8_t *bytes, size_t length)
     return true;
 }
 
-struct km_tail_place km_tail_expect(const uint8_t *head, size_t length, uint64_t size)
+struct km_payload_place km_payload_expect(const uint8_t *head, size_t length, uint64_t size)
 {
     if (length >= 16 && memcmp(head, "\177ELF", 4) == 0) {
         uint64_t end = end_of_elf(head, length, size);
-        return end != UINT64_MAX ? (struct km_tail_place){KM_TAIL_ELF, end} : (struct km_tail_place){KM_TAIL_NONE, 0};
+        return end != UINT64_MAX ? (struct km_payload_place){KM_PAYLOAD_ELF, end}
+                                 : (struct km_payload_place){KM_PAYLOAD_NONE, 0};
     }
     bool script = length >= 3 && head[0] == '#' && head[1] == '!';
     if (script || (length >= TEXT_PROOF && is_text(head, TEXT_PROOF)))
-        return (struct km_tail_place){KM_TAIL_TEXT, 0};
-    return (struct km_tail_place){KM_TAIL_NONE, 0};
+        return (struct km_payload_place){KM_PAYLOAD_TEXT, 0};
+    return (struct km_payload_place){KM_PAYLOAD_NONE, 0};
 }
 
 /* ---- Finding a magic number ---- */
@@ -113,7 +114,7 @@ static bool starts_like_magic(const uint8_t *bytes)
 
 /* The formats that are looked for. Textual magics (cpio, ar, PGP) mean something only where binary data are expected.
  */
-static bool may_begin(const struct tail *tail, const uint8_t *bytes, size_t length)
+static bool may_begin(const struct payload *self, const uint8_t *bytes, size_t length)
 {
     if (length > USTAR_AT + 5 && memcmp(bytes + USTAR_AT, "ustar", 5) == 0)
         return true;
@@ -130,9 +131,9 @@ static bool may_begin(const struct tail *tail, const uint8_t *bytes, size_t leng
         return true;
     case KM_CONTENT_AR:
     case KM_CONTENT_CPIO:
-        return tail->place.head == KM_TAIL_ELF;
+        return self->place.head == KM_PAYLOAD_ELF;
     case KM_CONTENT_ENCRYPTED:
-        return tail->place.head == KM_TAIL_ELF || !is_text(bytes, length < SALT_BYTES ? length : SALT_BYTES);
+        return self->place.head == KM_PAYLOAD_ELF || !is_text(bytes, length < SALT_BYTES ? length : SALT_BYTES);
     case KM_CONTENT_PLAIN:
         break;
     }
@@ -141,19 +142,19 @@ static bool may_begin(const struct tail *tail, const uint8_t *bytes, size_t leng
 
 /* The first place in a block where something may begin; `length` when there is none. Of the last bytes, in which a
  * magic would be cut off, the caller keeps enough unless the stream is over. */
-static size_t find_place(const struct tail *tail, const uint8_t *bytes, size_t length, bool last)
+static size_t find_place(const struct payload *self, const uint8_t *bytes, size_t length, bool last)
 {
     size_t end = last ? length : length - KM_SNIFF_BYTES;
-    if (tail->place.head == KM_TAIL_ELF) {
+    if (self->place.head == KM_PAYLOAD_ELF) {
         for (size_t i = 0; i < end; i++)
-            if (may_begin(tail, bytes + i, length - i))
+            if (may_begin(self, bytes + i, length - i))
                 return i;
         return end;
     }
     size_t i = 0;
-    bool line = tail->line_begins;
+    bool line = self->line_begins;
     while (i < end) {
-        if (line && may_begin(tail, bytes + i, length - i))
+        if (line && may_begin(self, bytes + i, length - i))
             return i;
         const uint8_t *newline = memchr(bytes + i, '\n', end - i);
         if (!newline)
@@ -177,12 +178,12 @@ static bool zip_holds(const uint8_t *bytes, size_t length)
 }
 
 /* Decodes what is shown; true unless it is damaged, which 256 KiB of chance are not long in being. */
-static enum km_code decodes(struct tail *tail, enum km_content content, const uint8_t *bytes, size_t length,
+static enum km_code decodes(struct payload *self, enum km_content content, const uint8_t *bytes, size_t length,
                             bool *out_holds, struct km_err *err)
 {
     struct km_stream *memory KM_CLEANUP(km_stream_cleanup) = km_stream_new_memory(bytes, length, err);
     struct km_stream *inflated KM_CLEANUP(km_stream_cleanup) =
-        memory ? km_inflate_new(content, memory, &tail->limits, err) : NULL;
+        memory ? km_inflate_new(content, memory, &self->limits, err) : NULL;
     if (!inflated)
         return err->code;
     uint64_t made = 0;
@@ -203,11 +204,11 @@ static enum km_code decodes(struct tail *tail, enum km_content content, const ui
     return KM_OK;
 }
 
-static enum km_code holds(struct tail *tail, enum km_content *out_content, bool *out_holds, struct km_err *err)
+static enum km_code holds(struct payload *self, enum km_content *out_content, bool *out_holds, struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t length = 0;
-    enum km_code code = km_lookahead_show(&tail->ahead, KM_LOOKAHEAD_MAX, &bytes, &length, err);
+    enum km_code code = km_lookahead_show(&self->ahead, KM_LOOKAHEAD_MAX, &bytes, &length, err);
     *out_holds = false;
     if (code != KM_OK || length < MIN_PAYLOAD_BYTES)
         return code;
@@ -215,135 +216,135 @@ static enum km_code holds(struct tail *tail, enum km_content *out_content, bool 
     enum km_content content = km_sniff(bytes, length);
     *out_content = content;
     if (km_inflate_handles(content))
-        return decodes(tail, content, bytes, length, out_holds, err);
+        return decodes(self, content, bytes, length, out_holds, err);
     *out_holds = content != KM_CONTENT_PLAIN && (content != KM_CONTENT_ZIP || zip_holds(bytes, length));
     return KM_OK;
 }
 
 /* ---- Members ---- */
 
-static enum km_code tell(struct tail *tail, enum km_gap_reason reason, const char *detail, struct km_err *err)
+static enum km_code tell(struct payload *self, enum km_gap_reason reason, const char *detail, struct km_err *err)
 {
     const struct km_fault fault = {
-        .reason = reason, .offset = tail->ahead.base.position, .bytes = UINT64_MAX, .detail = detail};
-    return km_members_fault(&tail->base, &fault, err);
+        .reason = reason, .offset = self->ahead.base.position, .bytes = UINT64_MAX, .detail = detail};
+    return km_members_fault(&self->base, &fault, err);
 }
 
 /* To the end of the file, which of a shared library that UPX packed is the only place with a name on it: such a file
  * keeps its own headers, and is not opened. */
-static enum km_code stop(struct tail *tail, struct km_err *err)
+static enum km_code stop(struct payload *self, struct km_err *err)
 {
     uint64_t skipped = 0;
-    bool first = !tail->over;
-    tail->over = true;
-    enum km_code code = km_stream_skip(&tail->ahead.base, UINT64_MAX, &skipped, err);
-    if (code != KM_OK || !first || tail->place.head != KM_TAIL_ELF ||
-        !km_upxhead_ends(tail->ahead.last, tail->ahead.last_bytes))
+    bool first = !self->over;
+    self->over = true;
+    enum km_code code = km_stream_skip(&self->ahead.base, UINT64_MAX, &skipped, err);
+    if (code != KM_OK || !first || self->place.head != KM_PAYLOAD_ELF ||
+        !km_upxhead_ends(self->ahead.last, self->ahead.last_bytes))
         return code;
-    return tell(tail, KM_GAP_UNSUPPORTED, "packed by UPX in a way that is not opened (a shared library)", err);
+    return tell(self, KM_GAP_UNSUPPORTED, "packed by UPX in a way that is not opened (a shared library)", err);
 }
 
-static void begin_payload(struct tail *tail, struct km_member *out)
+static void begin_payload(struct payload *self, struct km_member *out)
 {
-    if (++tail->payloads == 1)
-        snprintf(tail->name, sizeof tail->name, "payload");
+    if (++self->payloads == 1)
+        snprintf(self->name, sizeof self->name, "payload");
     else
-        snprintf(tail->name, sizeof tail->name, "payload-%u", tail->payloads);
-    tail->payload_start = tail->ahead.base.position;
+        snprintf(self->name, sizeof self->name, "payload-%u", self->payloads);
+    self->payload_start = self->ahead.base.position;
     *out = (struct km_member){.type = KM_ENTRY_FILE,
-                              .path = tail->name,
+                              .path = self->name,
                               .size = KM_SIZE_UNKNOWN,
                               .mode = 0600,
-                              .offset = tail->payload_start};
+                              .offset = self->payload_start};
 }
 
 /* Something that holds was found where the stream stands. */
-static enum km_code open_payload(struct tail *tail, enum km_content content, struct km_member *out, bool *out_found,
+static enum km_code open_payload(struct payload *self, enum km_content content, struct km_member *out, bool *out_found,
                                  struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t have = 0;
-    enum km_code code = km_lookahead_show(&tail->ahead, KM_STREAM_PEEK_MAX, &bytes, &have, err);
+    enum km_code code = km_lookahead_show(&self->ahead, KM_STREAM_PEEK_MAX, &bytes, &have, err);
     if (code != KM_OK)
         return code;
     const char *name = km_sniff_name(bytes, have);
-    enum km_gap_reason reason = tail->look_only                     ? KM_GAP_NESTED
+    enum km_gap_reason reason = self->look_only                     ? KM_GAP_NESTED
                                 : content == KM_CONTENT_ENCRYPTED   ? KM_GAP_ENCRYPTED
                                 : content == KM_CONTENT_UNSUPPORTED ? KM_GAP_UNSUPPORTED
                                                                     : KM_GAP_LIMIT;
-    if (reason != KM_GAP_LIMIT || tail->payloads == KM_TAIL_MAX_PAYLOADS) {
-        code = tell(tail, reason, reason == KM_GAP_LIMIT ? "too many payloads" : name, err);
-        return code == KM_OK ? stop(tail, err) : code;
+    if (reason != KM_GAP_LIMIT || self->payloads == KM_PAYLOAD_MAX) {
+        code = tell(self, reason, reason == KM_GAP_LIMIT ? "too many payloads" : name, err);
+        return code == KM_OK ? stop(self, err) : code;
     }
-    tail->raw = !km_inflate_handles(content);
-    if (!tail->raw) {
-        tail->inflated = km_inflate_new(content, &tail->ahead.base, &tail->limits, err);
-        if (!tail->inflated)
+    self->raw = !km_inflate_handles(content);
+    if (!self->raw) {
+        self->inflated = km_inflate_new(content, &self->ahead.base, &self->limits, err);
+        if (!self->inflated)
             return err->code;
     }
-    begin_payload(tail, out);
+    begin_payload(self, out);
     *out_found = true;
     return KM_OK;
 }
 
 /* One step of the search: to the next place, and past it when nothing holds there. */
-static enum km_code search(struct tail *tail, struct km_member *out, bool *out_found, struct km_err *err)
+static enum km_code search(struct payload *self, struct km_member *out, bool *out_found, struct km_err *err)
 {
     const uint8_t *bytes = NULL;
     size_t have = 0;
-    enum km_code code = km_stream_peek(&tail->ahead.base, 1, &bytes, &have, err);
+    enum km_code code = km_stream_peek(&self->ahead.base, 1, &bytes, &have, err);
     if (code == KM_OK && have <= KM_SNIFF_BYTES)
-        code = km_lookahead_show(&tail->ahead, KM_LOOKAHEAD_MAX, &bytes, &have, err);
+        code = km_lookahead_show(&self->ahead, KM_LOOKAHEAD_MAX, &bytes, &have, err);
     if (code != KM_OK || have < MIN_MAGIC_BYTES)
-        return code == KM_OK ? stop(tail, err) : code;
+        return code == KM_OK ? stop(self, err) : code;
     bool last = have <= KM_SNIFF_BYTES;
-    size_t place = find_place(tail, bytes, have, last), end = last ? have : have - KM_SNIFF_BYTES;
+    size_t place = find_place(self, bytes, have, last), end = last ? have : have - KM_SNIFF_BYTES;
     if (place > 0) {
-        tail->line_begins = bytes[place - 1] == '\n';
-        km_stream_consume(&tail->ahead.base, place);
+        self->line_begins = bytes[place - 1] == '\n';
+        km_stream_consume(&self->ahead.base, place);
     }
     if (place == end)
         return KM_OK;
-    if (tail->tries++ == KM_TAIL_MAX_TRIES) {
-        code = tell(tail, KM_GAP_LIMIT, "too many places that look like compressed data", err);
-        return code == KM_OK ? stop(tail, err) : code;
+    if (self->tries++ == KM_PAYLOAD_MAX_TRIES) {
+        code = tell(self, KM_GAP_LIMIT, "too many places that look like compressed data", err);
+        return code == KM_OK ? stop(self, err) : code;
     }
     enum km_content content = KM_CONTENT_PLAIN;
     bool proven = false;
-    code = holds(tail, &content, &proven, err);
+    code = holds(self, &content, &proven, err);
     if (code != KM_OK)
         return code;
     if (proven)
-        return open_payload(tail, content, out, out_found, err);
-    tail->line_begins = false;
-    return km_stream_skip(&tail->ahead.base, 1, &(uint64_t){0}, err);
+        return open_payload(self, content, out, out_found, err);
+    self->line_begins = false;
+    return km_stream_skip(&self->ahead.base, 1, &(uint64_t){0}, err);
 }
 
 static enum km_code next_member(struct km_members *members, struct km_member *out, bool *out_found, struct km_err *err)
 {
-    struct tail *tail = (struct tail *)members;
+    struct payload *self = (struct payload *)members;
     uint64_t skipped = 0;
     enum km_code code = KM_OK;
     *out_found = false;
-    if (tail->inflated) {
-        km_stream_close(tail->inflated);
-        tail->inflated = NULL;
-        tail->line_begins = true; /* another one may follow at once */
+    if (self->inflated) {
+        km_stream_close(self->inflated);
+        self->inflated = NULL;
+        self->line_begins = true; /* another one may follow at once */
     }
-    if (tail->raw && !tail->over)
-        return stop(tail, err);
-    if (tail->ahead.base.position < tail->place.from)
-        code = km_stream_skip(&tail->ahead.base, tail->place.from - tail->ahead.base.position, &skipped, err);
-    while (code == KM_OK && !*out_found && !tail->over)
-        code = search(tail, out, out_found, err);
-    return code == KM_OK && tail->over ? stop(tail, err) : code;
+    if (self->raw && !self->over)
+        return stop(self, err);
+    if (self->ahead.base.position < self->place.from)
+        code = km_stream_skip(&self->ahead.base, self->place.from - self->ahead.base.position, &skipped, err);
+    while (code == KM_OK && !*out_found && !self->over)
+        code = search(self, out, out_found, err);
+    return code == KM_OK && self->over ? stop(self, err) : code;
 }
 
 static enum km_code read_member(struct km_members *members, struct km_piece *out, struct km_err *err)
 {
-    struct tail *tail = (struct tail *)members;
-    struct km_stream *stream = tail->raw ? &tail->ahead.base : tail->inflated;
-    uint64_t at = tail->raw ? stream->position - tail->payload_start : stream->position;
+    struct payload *self = (struct payload *)members;
+    struct km_stream *stream = self->raw ? &self->ahead.base : self->inflated;
+    uint64_t at = self->raw ? stream->position - self->payload_start : stream->position;
     const uint8_t *bytes = NULL;
     size_t got = 0;
     *out = (struct km_piece){0};
@@ -351,35 +352,35 @@ static enum km_code read_member(struct km_members *members, struct km_piece *out
     if (code != KM_OK)
         return code;
     *out = (struct km_piece){.offset = at, .bytes = bytes, .length = got};
-    const struct km_fault *fault = got == 0 && !tail->raw ? km_inflate_fault(stream) : NULL;
+    const struct km_fault *fault = got == 0 && !self->raw ? km_inflate_fault(stream) : NULL;
     if (!fault || fault->reason == KM_GAP_TRAILING) /* what follows is looked at next */
         return KM_OK;
     out->broken = out->told = true;
     struct km_fault told = *fault;
-    told.where = tail->name;
-    return km_members_fault(&tail->base, &told, err);
+    told.where = self->name;
+    return km_members_fault(&self->base, &told, err);
 }
 
-static void close_tail(struct km_members *members)
+static void close_payload(struct km_members *members)
 {
-    struct tail *tail = (struct tail *)members;
-    km_stream_close(tail->inflated);
-    km_lookahead_done(&tail->ahead);
-    free(tail);
+    struct payload *self = (struct payload *)members;
+    km_stream_close(self->inflated);
+    km_lookahead_done(&self->ahead);
+    free(self);
 }
 
-struct km_members *km_tail_new(struct km_tail_place place, struct km_stream *stream,
-                               const struct km_inflate_limits *limits, bool look_only, struct km_err *err)
+struct km_members *km_payload_new(struct km_payload_place place, struct km_stream *stream,
+                                  const struct km_inflate_limits *limits, bool look_only, struct km_err *err)
 {
-    struct tail *tail = malloc(sizeof *tail);
-    if (!tail) {
-        km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", sizeof *tail);
+    struct payload *self = malloc(sizeof *self);
+    if (!self) {
+        km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", sizeof *self);
         return NULL;
     }
-    *tail = (struct tail){.place = place, .limits = *limits, .look_only = look_only, .line_begins = true};
-    tail->base.next = next_member;
-    tail->base.read = read_member;
-    tail->base.close = close_tail;
-    km_lookahead_init(&tail->ahead, stream);
-    return &tail->base;
+    *self = (struct payload){.place = place, .limits = *limits, .look_only = look_only, .line_begins = true};
+    self->base.next = next_member;
+    self->base.read = read_member;
+    self->base.close = close_payload;
+    km_lookahead_init(&self->ahead, stream);
+    return &self->base;
 }
