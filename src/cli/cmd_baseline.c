@@ -95,6 +95,16 @@ struct request {
     const char *folder;
     int operand_count;
     char **operands;
+    int *out_exit;
+};
+
+/* An image that was scanned, and what was collected on the way. */
+struct heard {
+    const struct request *request;
+    const struct km_scan_item *item;
+    const struct km_source *source;
+    struct km_baseline_collect *collect;
+    const struct km_result *result;
 };
 
 /* ---- The folder ---- */
@@ -182,23 +192,23 @@ static enum km_exit check_result(const struct request *request, const struct km_
     return KM_EXIT_FINDINGS;
 }
 
-static enum km_code take_in(const struct request *request, const struct km_scan_item *item,
-                            const struct km_source *source, struct km_baseline_collect *collect,
-                            const struct km_result *result, enum km_exit *out_exit, struct km_err *err)
+static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, struct km_err *err)
 {
+    const struct request *request = heard->request;
+    const struct km_result *result = heard->result;
     char who[WHO_BYTES];
     const char *name = km_options_text(request->options, "name"), *reason = km_options_text(request->options, "force");
     int fd KM_CLEANUP(km_cleanup_close) = -1;
     bool suspicious = result->outcome.verdict >= KM_VERDICT_SUSPICIOUS;
     name_user(who);
-    struct km_baseline_addition addition = {.image = {.name = name ? name : item->name,
-                                                      .target = item->name,
+    struct km_baseline_addition addition = {.image = {.name = name ? name : heard->item->name,
+                                                      .target = heard->item->name,
                                                       .who = who,
                                                       .reason = suspicious ? reason : "", /* checked: there is one */
                                                       .added_ns = km_clock_wall_ns()},
                                             .max_bytes = (uint64_t)km_options_integer(request->options, "max-size") *
                                                          BYTES_PER_MB};
-    enum km_code code = km_baseline_collect_finish(collect, km_source_layout(source), &addition, err);
+    enum km_code code = km_baseline_collect_finish(heard->collect, km_source_layout(heard->source), &addition, err);
     if (code == KM_OK)
         code = make_folder(request->folder, err);
     if (code == KM_OK)
@@ -243,7 +253,8 @@ static enum km_code add_one(const struct request *request, const struct km_scan_
         return code;
     const struct km_result *result = km_results_get(results, 0);
     *out_exit = check_result(request, item, result);
-    return *out_exit == KM_EXIT_OK ? take_in(request, item, source, collect, result, out_exit, err) : KM_OK;
+    const struct heard heard = {request, item, source, collect, result};
+    return *out_exit == KM_EXIT_OK ? take_in(&heard, out_exit, err) : KM_OK;
 }
 
 /* The worst, in the order error, findings, incomplete. */
@@ -256,7 +267,7 @@ static int worse(int a, int b)
     return KM_EXIT_OK;
 }
 
-static enum km_code act_add(const struct request *request, int *out_exit, struct km_err *err)
+static enum km_code act_add(const struct request *request, struct km_err *err)
 {
     struct km_scan_items items KM_CLEANUP(km_scan_items_done) = {0};
     struct km_scan_access access = {.socket = km_options_text(request->options, "socket"),
@@ -289,7 +300,7 @@ static enum km_code act_add(const struct request *request, int *out_exit, struct
             fprintf(stderr, "komainu: baseline: %s: not added: %s\n", name, why.text);
             status = KM_EXIT_ERROR;
         }
-        *out_exit = worse(*out_exit, (int)status);
+        *request->out_exit = worse(*request->out_exit, (int)status);
     }
     return KM_OK;
 }
@@ -350,9 +361,8 @@ static void print_text(const struct km_baseline *baseline)
            (unsigned long long)km_baseline_file_count(baseline), (unsigned long long)km_baseline_layer_count(baseline));
 }
 
-static enum km_code act_list(const struct request *request, int *out_exit, struct km_err *err)
+static enum km_code act_list(const struct request *request, struct km_err *err)
 {
-    (void)out_exit;
     struct km_baseline *baseline KM_CLEANUP(km_baseline_cleanup) = NULL;
     enum km_code code = km_baseline_open_path(request->folder, &baseline, err);
     if (code != KM_OK)
@@ -363,10 +373,9 @@ static enum km_code act_list(const struct request *request, int *out_exit, struc
     return KM_OK;
 }
 
-static enum km_code act_remove(const struct request *request, int *out_exit, struct km_err *err)
+static enum km_code act_remove(const struct request *request, struct km_err *err)
 {
     int fd KM_CLEANUP(km_cleanup_close) = -1;
-    (void)out_exit;
     enum km_code code = open_folder(request->folder, &fd, err);
     for (int i = 0; code == KM_OK && i < request->operand_count; i++) {
         code = km_baseline_remove(fd, request->operands[i], err);
@@ -379,7 +388,7 @@ static enum km_code act_remove(const struct request *request, int *out_exit, str
 static const struct {
     const char *name;
     int least, most; /* operands behind it; -1: any number */
-    enum km_code (*act)(const struct request *request, int *out_exit, struct km_err *err);
+    enum km_code (*act)(const struct request *request, struct km_err *err);
 } actions[] = {{"add", 1, -1, act_add}, {"list", 0, 0, act_list}, {"remove", 1, -1, act_remove}};
 
 static int run(const struct km_options *options, int operand_count, char **operands)
@@ -396,10 +405,13 @@ static int run(const struct km_options *options, int operand_count, char **opera
     char folder[KM_BASELINE_PATH_BYTES];
     int status = KM_EXIT_OK;
     enum km_code code = km_baseline_path(km_options_text(options, "store"), folder, &err);
-    const struct request request = {
-        .options = options, .folder = folder, .operand_count = operand_count - 1, .operands = operands + 1};
+    const struct request request = {.options = options,
+                                    .folder = folder,
+                                    .operand_count = operand_count - 1,
+                                    .operands = operands + 1,
+                                    .out_exit = &status};
     if (code == KM_OK)
-        code = actions[a].act(&request, &status, &err);
+        code = actions[a].act(&request, &err);
     if (code == KM_OK)
         return status;
     fprintf(stderr, "komainu: baseline: %s\n", err.text);

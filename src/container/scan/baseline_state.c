@@ -266,18 +266,20 @@ static enum km_code read_json(struct km_baseline_state *state, const struct km_j
 static enum km_code read_first_line(struct km_baseline_state *state, const char *text, size_t length,
                                     size_t *out_body_at, struct km_err *err)
 {
-    unsigned version = 0;
-    int read_bytes = 0;
     char promised[KM_SHA256_HEX_BYTES] = "";
+    char *rest = NULL;
     const char *end = memchr(text, '\n', length < 256 ? length : 256);
-    if (!end || sscanf(text, MAGIC " %9u %n", &version, &read_bytes) < 1 || read_bytes == 0)
+    if (!end || strncmp(text, MAGIC " ", sizeof MAGIC) != 0)
         return damaged(err, "its document has no first line");
+    unsigned long version = strtoul(text + sizeof MAGIC, &rest, 10);
+    if (rest == text + sizeof MAGIC || *rest != ' ')
+        return damaged(err, "its document has no version");
     if (version != KM_BASELINE_VERSION)
-        return km_fail(err, KM_UNSUPPORTED, "the baseline has format %u, and this program reads format %d", version,
+        return km_fail(err, KM_UNSUPPORTED, "the baseline has format %lu, and this program reads format %d", version,
                        KM_BASELINE_VERSION);
-    if (end - (text + read_bytes) != KM_SHA256_HEX_BYTES - 1)
+    if (end - rest != KM_SHA256_HEX_BYTES)
         return damaged(err, "its document has no checksum");
-    memcpy(promised, text + read_bytes, KM_SHA256_HEX_BYTES - 1);
+    memcpy(promised, rest + 1, KM_SHA256_HEX_BYTES - 1);
     *out_body_at = (size_t)(end + 1 - text);
     struct km_digest *digest KM_CLEANUP(digest_cleanup) = km_digest_new(KM_DIGEST_SHA256, err);
     uint8_t sha256[KM_SHA256_BYTES];

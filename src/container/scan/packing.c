@@ -102,34 +102,34 @@ static void count_high(struct km_packing_state *state, const uint8_t *bytes, siz
     }
 }
 
-static void count_range(uint64_t counts[256], uint64_t *total, const uint8_t *bytes, uint64_t length)
+static void count_bytes(struct km_packing_tally *tally, const uint8_t *bytes, uint64_t length)
 {
-    *total += length;
+    tally->total += length;
     if (!bytes) {
-        counts[0] += length;
+        tally->counts[0] += length;
         return;
     }
     for (uint64_t i = 0; i < length; i++)
-        counts[bytes[i]]++;
+        tally->counts[bytes[i]]++;
 }
 
-/* The part of [begin, end) that lies in the block at `offset`. */
-static void count_overlap(const struct km_packing_state *state, uint64_t begin, uint64_t end, const uint8_t *bytes,
-                          uint64_t length, uint64_t counts[256], uint64_t *total)
+/* The part of a range that lies in the block at state->offset. */
+static void count_overlap(const struct km_packing_state *state, const uint64_t range[2], const uint8_t *bytes,
+                          uint64_t length, struct km_packing_tally *tally)
 {
-    uint64_t from = larger(begin, state->offset), block_end = end_of(state->offset, length);
-    uint64_t to = end < block_end ? end : block_end;
+    uint64_t from = larger(range[0], state->offset), block_end = end_of(state->offset, length);
+    uint64_t to = range[1] < block_end ? range[1] : block_end;
     if (from < to)
-        count_range(counts, total, bytes ? bytes + (from - state->offset) : NULL, to - from);
+        count_bytes(tally, bytes ? bytes + (from - state->offset) : NULL, to - from);
 }
 
 static void count(struct km_packing_state *state, const uint8_t *bytes, uint64_t length)
 {
     if (state->is_elf) {
+        const uint64_t behind[2] = {state->elf_end, UINT64_MAX};
         for (unsigned i = 0; i < state->segment_count; i++)
-            count_overlap(state, state->segments[i][0], state->segments[i][1], bytes, length, state->code,
-                          &state->code_bytes);
-        count_overlap(state, state->elf_end, UINT64_MAX, bytes, length, state->tail, &state->tail_bytes);
+            count_overlap(state, state->segments[i], bytes, length, &state->code);
+        count_overlap(state, behind, bytes, length, &state->tail);
     } else if (state->is_script && bytes) {
         count_high(state, bytes, (size_t)length);
     }
@@ -181,12 +181,12 @@ void km_packing_feed(struct km_packing_state *state, const void *bytes, uint64_t
         count(state, at, length);
 }
 
-static double entropy(const uint64_t counts[256], uint64_t total)
+static double entropy(const struct km_packing_tally *tally)
 {
     double bits = 0;
     for (size_t i = 0; i < 256; i++)
-        if (counts[i] > 0) {
-            double share = (double)counts[i] / (double)total;
+        if (tally->counts[i] > 0) {
+            double share = (double)tally->counts[i] / (double)tally->total;
             bits -= share * log2(share);
         }
     return bits;
@@ -200,10 +200,10 @@ enum km_packing km_packing_end(struct km_packing_state *state)
         return KM_PACKING_UPX;
     if (state->is_script && state->high + state->utf8_held > state->offset / SCRIPT_SHARE)
         return KM_PACKING_SCRIPT;
-    if (state->code_bytes >= KM_PACKING_MIN_CODE_BYTES && entropy(state->code, state->code_bytes) > MAX_ENTROPY)
+    if (state->code.total >= KM_PACKING_MIN_CODE_BYTES && entropy(&state->code) > MAX_ENTROPY)
         return KM_PACKING_ENTROPY;
-    if (state->tail_bytes >= MIN_TAIL_BYTES && state->tail_bytes > state->offset / TAIL_SHARE &&
-        entropy(state->tail, state->tail_bytes) > MAX_ENTROPY)
+    if (state->tail.total >= MIN_TAIL_BYTES && state->tail.total > state->offset / TAIL_SHARE &&
+        entropy(&state->tail) > MAX_ENTROPY)
         return KM_PACKING_APPENDED;
     return KM_PACKING_NONE;
 }

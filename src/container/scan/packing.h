@@ -30,12 +30,16 @@ enum km_packing {
 #define KM_PACKING_MAX_SEGMENTS   8
 #define KM_PACKING_MIN_CODE_BYTES 4096 /* of code; entropy of less says nothing */
 
+struct km_packing_tally {
+    uint64_t counts[256]; /* of each byte value */
+    uint64_t total;
+};
+
 struct km_packing_state {
     uint64_t size;
-    uint64_t high;                 /* bytes from 0x80 on that are not part of UTF-8 */
-    uint64_t offset;               /* of the next byte */
-    uint64_t code[256], tail[256]; /* how often each byte value occurs in executable segments, and behind the end */
-    uint64_t code_bytes, tail_bytes;
+    uint64_t high;                                 /* bytes from 0x80 on that are not part of UTF-8 */
+    uint64_t offset;                               /* of the next byte */
+    struct km_packing_tally code, tail;            /* of executable segments, and of what is behind the end */
     uint64_t segments[KM_PACKING_MAX_SEGMENTS][2]; /* file ranges of executable segments */
     unsigned segment_count;
     uint64_t elf_end;              /* end of what the ELF's headers describe */

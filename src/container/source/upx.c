@@ -141,6 +141,11 @@ static enum km_code undo_nrv(uint8_t method, const uint8_t *in, size_t in_bytes,
 }
 #endif
 
+bool km_upx_handles(enum km_upx_method method)
+{
+    return KM_HAVE_UCL || method == KM_UPX_LZMA || method == KM_UPX_STORED;
+}
+
 /* Memory is taken for what a block really can become, not for what it says. */
 static enum km_code make_block(struct upx *upx, const struct km_upx_block *block, struct km_err *err)
 {
@@ -238,8 +243,8 @@ static enum km_code open_upx(struct upx *upx, struct km_err *err)
         return km_fail(err, KM_FORMAT, "the first block holds no headers");
     code = unpack(upx, &first, first_at, err);
     if (code == KM_OK)
-        code = km_upx_layout_read(&upx->head, upx->packed, upx->packed_bytes, upx->block, first.unpacked_bytes,
-                                  &upx->layout, err);
+        code = km_upx_layout_read(&upx->head, (struct km_upx_span){upx->packed, upx->packed_bytes},
+                                  (struct km_upx_span){upx->block, first.unpacked_bytes}, &upx->layout, err);
     return code == KM_OK ? arrange(upx, err) : code;
 }
 

@@ -18,6 +18,9 @@
 #include "container/source/members.h"
 #include "container/source/upxhead.h"
 
+/* Whether this build opens blocks of that method: NRV needs libucl. */
+bool km_upx_handles(enum km_upx_method method);
+
 /* `head` was found in what `stream` (not owned) will give. Keeps limits->memory_left. NULL with *err set (KM_NOMEM). */
 struct km_members *km_upx_new(const struct km_upx_head *head, struct km_stream *stream,
                               const struct km_inflate_limits *limits, struct km_err *err) KM_MUST_USE;

@@ -2,11 +2,12 @@
 
 #include <string.h>
 
-#define CALL        0xe8
-#define JUMP        0xe9
-#define LAST_TARGET 5 /* an instruction's target is the four bytes behind its opcode; the last five are never changed  \
-                       */
-#define RECENT 32     /* targets that the filters 0x80… remember */
+#define CALL 0xe8
+#define JUMP 0xe9
+#define LAST_TARGET                                                                                                    \
+    5             /* an instruction's target is the four bytes behind its opcode; the last five are never changed      \
+                   */
+#define RECENT 32 /* targets that the filters 0x80… remember */
 
 static uint32_t get_high_first(const uint8_t *at)
 {

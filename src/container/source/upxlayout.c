@@ -173,16 +173,15 @@ static void read_checksum(struct cursor *cursor, struct km_upx_layout *out)
     out->adler = (uint32_t)get(trailer + TRAILER_ADLER, 4, cursor->head->big_endian);
 }
 
-enum km_code km_upx_layout_read(const struct km_upx_head *head, const uint8_t *bytes, size_t length,
-                                const uint8_t *original_head, size_t original_head_bytes, struct km_upx_layout *out,
-                                struct km_err *err)
+enum km_code km_upx_layout_read(const struct km_upx_head *head, struct km_upx_span packed,
+                                struct km_upx_span original_head, struct km_upx_layout *out, struct km_err *err)
 {
     struct plan plan = {0};
-    struct cursor cursor = {.head = head, .bytes = bytes, .length = length, .at = head->blocks_at};
+    struct cursor cursor = {.head = head, .bytes = packed.bytes, .length = packed.length, .at = head->blocks_at};
     *out = (struct km_upx_layout){0};
-    enum km_code code = read_segments(head, original_head, original_head_bytes, &plan, err);
+    enum km_code code = read_segments(head, original_head.bytes, original_head.length, &plan, err);
     if (code == KM_OK)
-        code = read_run(&cursor, (struct range){0, original_head_bytes}, out, err);
+        code = read_run(&cursor, (struct range){0, original_head.length}, out, err);
     for (size_t i = 0; code == KM_OK && i < plan.segment_count; i++)
         code = read_run(&cursor, plan.segments[i], out, err);
     if (code != KM_OK)

@@ -21,6 +21,11 @@ struct km_upx_place {
     uint64_t original_at; /* of its content in the original */
 };
 
+struct km_upx_span {
+    const uint8_t *bytes;
+    size_t length;
+};
+
 struct km_upx_layout {
     struct km_upx_place *places; /* in the order of packing; the first one is the headers' */
     size_t count, capacity;
@@ -28,10 +33,10 @@ struct km_upx_layout {
     uint32_t adler;
 };
 
-/* Walks the file. `original_head` is the unpacked content of the first block. The caller ends *out with
+/* Walks the file `packed`. `original_head` is the unpacked content of the first block. The caller ends *out with
  * km_upx_layout_done, also on failure. KM_FORMAT with the reason: it does not add up; KM_LIMIT, KM_NOMEM. */
-enum km_code km_upx_layout_read(const struct km_upx_head *head, const uint8_t *bytes, size_t length,
-                                const uint8_t *original_head, size_t original_head_bytes, struct km_upx_layout *out,
+enum km_code km_upx_layout_read(const struct km_upx_head *head, struct km_upx_span packed,
+                                struct km_upx_span original_head, struct km_upx_layout *out,
                                 struct km_err *err) KM_MUST_USE;
 void km_upx_layout_done(struct km_upx_layout *layout);
 

@@ -35,6 +35,7 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's are not for us to use */
 int renameat(int old_fd, const char *old_name, int new_fd, const char *new_name)
 {
     maybe_die();
@@ -43,18 +44,21 @@ int renameat(int old_fd, const char *old_name, int new_fd, const char *new_name)
     return result;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's are not for us to use */
 int unlinkat(int fd, const char *name, int flags)
 {
     maybe_die();
     return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's are not for us to use */
 ssize_t write(int fd, const void *bytes, size_t length)
 {
     maybe_die();
     return syscall(SYS_write, fd, bytes, length);
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): glibc's are not for us to use */
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset)
 {
     maybe_die();
@@ -70,7 +74,7 @@ static int dir_fd = -1;
 static int make_folder(void **state)
 {
     (void)state;
-    memcpy(strrchr(folder, '-') + 1, "XXXXXX", 6);
+    memset(strrchr(folder, '-') + 1, 'X', 6);
     if (!mkdtemp(folder))
         return -1;
     dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -86,7 +90,7 @@ static size_t list_folder(const char *prefix, char *out_name, bool remove)
         if (entry->d_name[0] != '.' && strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
             count++;
             if (out_name)
-                snprintf(out_name, 256, "%s", entry->d_name);
+                (void)snprintf(out_name, 256, "%s", entry->d_name);
             if (remove)
                 (void)syscall(SYS_unlinkat, dir_fd, entry->d_name, 0);
         }
@@ -272,14 +276,14 @@ static void no_baseline_is_said_so(void **state)
 static void change_byte(const char *name, long at, int change)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "r+b");
     assert_non_null(file);
     assert_int_equal(fseek(file, at, at < 0 ? SEEK_END : SEEK_SET), 0);
     int byte = fgetc(file);
     assert_int_equal(fseek(file, -1, SEEK_CUR), 0);
     assert_int_not_equal(fputc(byte ^ change, file), EOF);
-    fclose(file);
+    (void)fclose(file);
 }
 
 static void damage_is_told_and_never_written_over(void **state)
@@ -304,12 +308,12 @@ static void damage_is_told_and_never_written_over(void **state)
         change_byte("current", words[i], 0x04);
     }
     km_baseline_close(open_store());
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     assert_int_equal(truncate(path, 4096), 0);
     expect_failure(KM_FORMAT, "damaged");
     assert_int_equal(unlink(path), 0);
     expect_failure(KM_FORMAT, "is missing");
-    snprintf(path, sizeof path, "%s/current", folder);
+    (void)snprintf(path, sizeof path, "%s/current", folder);
     assert_int_equal(truncate(path, 0), 0);
     expect_failure(KM_FORMAT, "damaged");
 }
@@ -490,7 +494,7 @@ static void the_folder_is_the_users(void **state)
     memset(store, 'a', sizeof store - 1);
     store[sizeof store - 1] = '\0';
     assert_int_equal(km_baseline_path(store, path, &err), KM_LIMIT);
-    setenv("XDG_STATE_HOME", "/state", 1);
+    (void)setenv("XDG_STATE_HOME", "/state", 1);
     assert_ok(km_baseline_path(NULL, path, &err), err);
     assert_string_equal(path, geteuid() == 0 ? "/var/lib/komainu/baseline" : "/state/komainu/baseline");
 }

@@ -8,6 +8,8 @@
 
 #define FILE_BYTES ((size_t)64 << 10)
 
+static const uint8_t elf_magic[7] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+
 static uint8_t file[FILE_BYTES];
 
 static void put(size_t at, uint64_t value, size_t bytes)
@@ -33,7 +35,7 @@ static void make_elf(size_t code, size_t code_end)
 {
     memset(file, 'c', sizeof file);
     memset(file, 0, 256);
-    memcpy(file, "\177ELF\2\1\1", 7);
+    memcpy(file, elf_magic, sizeof elf_magic);
     put(16, 2, 2);
     put(18, 62, 2);
     put(32, 64, 8); /* program headers */
@@ -138,8 +140,9 @@ static void text_in_any_language_is_no_binary_data(void **state)
 {
     (void)state;
     static const char text[] = "\xe7\xa5\x9e \xc3\xbc \xf0\x9f\x90\x95"; /* three, two and four bytes */
+    static const uint8_t head[12] = {'#', '!', '/', 'b', 'i', 'n', '/', 's', 'h', '\n', '#', ' '};
     memset(file, '\n', sizeof file);
-    memcpy(file, "#!/bin/sh\n# ", 12);
+    memcpy(file, head, sizeof head);
     for (size_t at = 12; at + sizeof text < FILE_BYTES; at += sizeof text - 1)
         memcpy(file + at, text, sizeof text - 1);
     assert_int_equal(see(FILE_BYTES), KM_PACKING_NONE);

@@ -43,8 +43,7 @@ static void add_noise(struct km_buf *buf, size_t length)
 /* A little-endian 64-bit ELF of 400 bytes, one segment, no sections. */
 static void add_elf(struct km_buf *buf, uint64_t segment_bytes, uint64_t section_at)
 {
-    uint8_t elf[400] = {0};
-    memcpy(elf, "\177ELF\2\1\1", 7);
+    uint8_t elf[400] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
     elf[16] = 2;
     elf[18] = 62;
     elf[32] = 64;

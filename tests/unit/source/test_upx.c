@@ -8,6 +8,7 @@
 #include "archives.h"
 #include "base/digest.h"
 #include "container/source/stream.h"
+#include "container/source/upx.h"
 #include "container/source/upxfilter.h"
 #include "container/source/upxhead.h"
 
@@ -17,11 +18,12 @@ static const struct {
     const char *name, *sha256;
     size_t original_bytes;
 } fixtures[] = {
-    {"amd64-nrv2e.upx", "196a05f45dced9ccdd09aa308c6be5efd5fe0001224a5bf7ab3af4168a721cc9", 41328},
+    /* those of LZMA first: a build without libucl skips from the others on */
     {"amd64-pie-lzma.upx", "2f0465e05d351ff169ac08cbbe1eee03cfbd2d491d99b6549cbd0101e200c6a5", 44632},
+    {"arm64-lzma.upx", "e46e3def794c7a9ea0363d83d0b294ccbcdb34a4b82c96277af490db5ac75cef", 44800},
+    {"amd64-nrv2e.upx", "196a05f45dced9ccdd09aa308c6be5efd5fe0001224a5bf7ab3af4168a721cc9", 41328},
     {"i386-nrv2b.upx", "d862d58bee9c007620f39cc26e50f3d571908a3d41c9f803b1770729debf82ac", 46488},
     {"i386-nrv2d.upx", "d862d58bee9c007620f39cc26e50f3d571908a3d41c9f803b1770729debf82ac", 46488},
-    {"arm64-lzma.upx", "e46e3def794c7a9ea0363d83d0b294ccbcdb34a4b82c96277af490db5ac75cef", 44800},
     {"arm64-nrv2e.upx", "e46e3def794c7a9ea0363d83d0b294ccbcdb34a4b82c96277af490db5ac75cef", 44800},
 };
 #define FIXTURES (sizeof fixtures / sizeof fixtures[0])
@@ -37,12 +39,16 @@ static void load(size_t i)
         print_message("KOMAINU_SOURCE does not name the project's folder\n");
         skip();
     }
-    snprintf(path, sizeof path, "%s/tests/unit/source/packed/%s", source, fixtures[i].name);
+    (void)snprintf(path, sizeof path, "%s/tests/unit/source/packed/%s", source, fixtures[i].name);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     packed_bytes = fread(packed, 1, sizeof packed, file);
     assert_int_equal(fgetc(file), EOF);
-    fclose(file);
+    (void)fclose(file);
+    if (strstr(path, "nrv") && !km_upx_handles(KM_UPX_NRV2B)) {
+        print_message("built without libucl: NRV is not opened\n");
+        skip();
+    }
 }
 
 /* ---- What comes out of a run ---- */
@@ -103,7 +109,7 @@ static enum km_code on_gap(void *context, const struct km_gap *gap, struct km_er
     struct heard *heard = context;
     (void)err;
     heard->gaps[gap->reason]++;
-    snprintf(heard->detail, sizeof heard->detail, "%s", gap->detail ? gap->detail : "");
+    (void)snprintf(heard->detail, sizeof heard->detail, "%s", gap->detail ? gap->detail : "");
     return KM_OK;
 }
 
@@ -208,10 +214,10 @@ static void damage_is_never_silent(void **state)
 static void a_wrong_checksum_is_told_beside_the_content(void **state)
 {
     (void)state;
-    load(0);
+    load(2);
     packed[packed_bytes - 36 + 8] ^= 1;
     struct heard heard = hear(NULL);
-    assert_string_equal(heard.sha256, fixtures[0].sha256);
+    assert_string_equal(heard.sha256, fixtures[2].sha256);
     assert_true(heard.complete);
     assert_int_equal(heard.gaps[KM_GAP_DAMAGED], 1);
     assert_int_equal(gaps(&heard), 1);
@@ -220,31 +226,31 @@ static void a_wrong_checksum_is_told_beside_the_content(void **state)
 static void a_cut_file_is_opaque(void **state)
 {
     (void)state;
-    load(1);
+    load(0);
     size_t whole = packed_bytes;
     for (packed_bytes = blocks_at() + KM_UPX_BLOCK_BYTES; packed_bytes + 200 < whole; packed_bytes += 997) {
         struct heard heard = hear(NULL);
         assert_true(gaps(&heard) > 0);
-        assert_string_not_equal(heard.sha256, fixtures[1].sha256);
+        assert_string_not_equal(heard.sha256, fixtures[0].sha256);
     }
 }
 
 static void the_loader_may_lie_about_its_length(void **state)
 {
     (void)state;
-    load(0);
+    load(2);
     size_t at = blocks_at() - 24 + 8;
     packed[at] ^= 0x10;
     packed[at + 1] ^= 0x01;
     struct heard heard = hear(NULL);
     assert_int_equal(gaps(&heard), 0);
-    assert_string_equal(heard.sha256, fixtures[0].sha256);
+    assert_string_equal(heard.sha256, fixtures[2].sha256);
 }
 
 static void unknown_methods_and_filters_are_unsupported(void **state)
 {
     (void)state;
-    load(0);
+    load(2);
     size_t second = blocks_at() + KM_UPX_BLOCK_BYTES + 140 + KM_UPX_BLOCK_BYTES + 36; /* the filtered one */
     assert_int_equal(packed[second + 9], 0x49);
     packed[second + 9] = 0x4a;
@@ -252,7 +258,7 @@ static void unknown_methods_and_filters_are_unsupported(void **state)
     assert_int_equal(heard.gaps[KM_GAP_UNSUPPORTED], 1);
     assert_non_null(strstr(heard.detail, "unknown filter 0x4a"));
     assert_false(heard.complete);
-    load(0);
+    load(2);
     packed[blocks_at() + 8] = 15;
     heard = hear(NULL);
     assert_int_equal(heard.gaps[KM_GAP_UNSUPPORTED], 1);
@@ -265,7 +271,7 @@ static void too_deep_is_told(void **state)
     (void)state;
     struct km_source_limits limits = KM_SOURCE_LIMITS_INIT;
     limits.nested_depth = 0;
-    load(0);
+    load(2);
     struct heard heard = hear(&limits);
     assert_int_equal(heard.gaps[KM_GAP_NESTED], 1);
     assert_int_equal(heard.inner, 0);
@@ -278,7 +284,7 @@ static void memory_has_a_limit(void **state)
     for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
         struct km_source_limits limits = KM_SOURCE_LIMITS_INIT;
         limits.decoder_bytes = budgets[i];
-        load(1);
+        load(0);
         struct heard heard = hear(&limits);
         assert_int_equal(heard.gaps[KM_GAP_LIMIT], 1);
         assert_false(heard.complete);
@@ -288,7 +294,7 @@ static void memory_has_a_limit(void **state)
 static void a_block_that_promises_the_moon_is_refused(void **state)
 {
     (void)state;
-    load(0);
+    load(2);
     size_t at = blocks_at();
     struct km_source_limits limits = KM_SOURCE_LIMITS_INIT;
     memset(packed + at - 8, 0x7f, 8); /* the original's size, the block size */
