@@ -212,12 +212,15 @@ uint64_t km_baseline_layer_count(const struct km_baseline *baseline)
     return baseline->state.layers;
 }
 
-enum km_code km_baseline_open_part(const struct km_baseline *baseline, const char *part, int *out_fd,
+enum km_code km_baseline_open_part(const struct km_baseline *baseline, size_t i, const char *part, int *out_fd,
                                    struct km_err *err)
 {
-    const struct km_baseline_part *found = km_baseline_state_part(&baseline->state, part);
+    char name[KM_BASELINE_PART_BYTES];
+    const struct km_baseline_part *found = NULL;
+    if (km_baseline_part_name(part, baseline->state.images[i].number, name))
+        found = km_baseline_state_part(&baseline->state, name);
     if (!found)
-        return km_fail(err, KM_NOTFOUND, "the baseline has no part '%s'", part);
+        return km_fail(err, KM_NOTFOUND, "the image has no part '%s' in the baseline", part);
     return km_baseline_state_open_part(baseline->dir_fd, found, out_fd, err);
 }
 

@@ -79,10 +79,10 @@ const char *km_baseline_digest(const struct km_baseline *baseline);
 uint64_t km_baseline_file_count(const struct km_baseline *baseline);
 uint64_t km_baseline_layer_count(const struct km_baseline *baseline);
 
-/* A further file that belongs to this state of the baseline (the benign side of the token index is one: "tokens"), as
- * an open descriptor at its beginning, verified like the others; the caller closes it. KM_NOTFOUND when there is none
- * of that name; KM_FORMAT, KM_IO. */
-enum km_code km_baseline_open_part(const struct km_baseline *baseline, const char *part, int *out_fd,
+/* What was stored with image i (< count) beside its hashes (baseline_edit.h), as an open descriptor at its beginning,
+ * verified like the hashes; the caller closes it. "tokens" is the benign side of the token index. KM_NOTFOUND when the
+ * image has no such part; KM_FORMAT, KM_DENIED, KM_IO, KM_NOMEM. */
+enum km_code km_baseline_open_part(const struct km_baseline *baseline, size_t i, const char *part, int *out_fd,
                                    struct km_err *err) KM_MUST_USE;
 
 /* ---- Where it is ---- */

@@ -17,6 +17,7 @@
 
 #define LOCK_FILE    "lock"
 #define WORK_FILE    "work.mdb"
+#define PART_PREFIX  "part"
 #define NUMBER_BYTES 4
 #define COPY_BYTES   ((size_t)64 << 10)
 #define MAP_ROOM     ((uint64_t)64 << 20) /* a change needs pages beside those that it replaces, until it is compacted */
@@ -28,7 +29,20 @@ struct edit {
     MDB_txn *txn;
     MDB_dbi files, layers;
     uint64_t max_bytes;
+    bool begun, saved;
 };
+
+static void clear_away(const struct edit *edit);
+
+/* Of a change that failed, nothing is left but the old state. */
+static void forget_change(struct edit *edit)
+{
+    struct km_err ignored = KM_ERR_INIT;
+    km_baseline_state_done(&edit->state);
+    enum km_code code = km_baseline_state_load(edit->dir_fd, &edit->state, &ignored);
+    if (code == KM_OK || code == KM_NOTFOUND)
+        clear_away(edit);
+}
 
 static void edit_done(struct edit *edit)
 {
@@ -38,6 +52,8 @@ static void edit_done(struct edit *edit)
         mdb_env_close(edit->env);
         (void)unlinkat(edit->dir_fd, WORK_FILE, 0);
     }
+    if (edit->begun && !edit->saved)
+        forget_change(edit);
     km_baseline_state_done(&edit->state);
     km_cleanup_close(&edit->lock_fd);
 }
@@ -85,6 +101,7 @@ static void clear_away(const struct edit *edit)
     const struct dirent *entry;
     while ((entry = readdir(folder))) {
         bool ours = strncmp(entry->d_name, KM_BASELINE_HASHES "-", sizeof KM_BASELINE_HASHES) == 0 ||
+                    strncmp(entry->d_name, PART_PREFIX "-", sizeof PART_PREFIX) == 0 ||
                     strcmp(entry->d_name, WORK_FILE) == 0 || strcmp(entry->d_name, "current.new") == 0;
         if (ours && !is_current(edit, entry->d_name))
             (void)unlinkat(edit->dir_fd, entry->d_name, 0);
@@ -92,25 +109,29 @@ static void clear_away(const struct edit *edit)
     closedir(folder);
 }
 
+static enum km_code copy_bytes(int from, int to, struct km_err *err)
+{
+    void *buffer KM_CLEANUP(km_cleanup_free) = malloc(COPY_BYTES);
+    if (!buffer)
+        return km_fail(err, KM_NOMEM, "out of memory (baseline)");
+    for (;;) {
+        ssize_t got = read(from, buffer, COPY_BYTES);
+        if (got == 0)
+            return KM_OK;
+        if (got < 0 || write(to, buffer, (size_t)got) != got)
+            return km_fail_errno(err, errno ? errno : EIO, "cannot write the baseline");
+    }
+}
+
 /* The work file: a copy of the hashes in force. */
 static enum km_code copy_hashes(const struct edit *edit, int work_fd, struct km_err *err)
 {
     const struct km_baseline_part *part = km_baseline_state_part(&edit->state, KM_BASELINE_HASHES);
     int from KM_CLEANUP(km_cleanup_close) = -1;
-    void *buffer KM_CLEANUP(km_cleanup_free) = malloc(COPY_BYTES);
     if (!part)
         return KM_OK;
-    if (!buffer)
-        return km_fail(err, KM_NOMEM, "out of memory (baseline)");
     enum km_code code = km_baseline_state_open_part(edit->dir_fd, part, &from, err);
-    while (code == KM_OK) {
-        ssize_t got = read(from, buffer, COPY_BYTES);
-        if (got == 0)
-            break;
-        if (got < 0 || write(work_fd, buffer, (size_t)got) != got)
-            code = km_fail_errno(err, errno ? errno : EIO, "cannot write the baseline");
-    }
-    return code;
+    return code == KM_OK ? copy_bytes(from, work_fd, err) : code;
 }
 
 static enum km_code open_work(struct edit *edit, struct km_err *err)
@@ -156,6 +177,7 @@ static enum km_code edit_begin(struct edit *edit, int dir_fd, bool may_create, s
     }
     if (code == KM_OK)
         clear_away(edit);
+    edit->begun = code == KM_OK;
     return code;
 }
 
@@ -179,43 +201,65 @@ static enum km_code count_keys(struct edit *edit, MDB_dbi table, uint64_t *out, 
     return KM_OK;
 }
 
-static enum km_code new_name(char out[KM_BASELINE_FILE_BYTES], struct km_err *err)
+/* A new file under a name that nobody has. */
+static enum km_code new_file(const struct edit *edit, const char *prefix, struct km_baseline_part *out, int *out_fd,
+                             struct km_err *err)
 {
     uint8_t random[8];
     char hex[2 * sizeof random + 1];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return km_fail_errno(err, errno, "no random numbers");
     km_hex_format(random, sizeof random, hex);
-    snprintf(out, KM_BASELINE_FILE_BYTES, KM_BASELINE_HASHES "-%s.mdb", hex);
+    (void)snprintf(out->file, sizeof out->file, "%s-%s.mdb", prefix, hex);
+    *out_fd = openat(edit->dir_fd, out->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return *out_fd >= 0 ? KM_OK : km_fail_errno(err, errno, "cannot write the baseline");
+}
+
+/* Safe on the disk, and part of the state that is being made. */
+static enum km_code keep_file(struct edit *edit, const char *name, int fd, struct km_baseline_part *part,
+                              struct km_err *err)
+{
+    struct km_baseline_part *kept = NULL;
+    enum km_code code = fsync(fd) == 0 ? KM_OK : km_fail_errno(err, errno, "cannot write the baseline");
+    if (code == KM_OK)
+        code = km_baseline_hash_file(fd, part->sha256, &part->bytes, err);
+    if (code == KM_OK)
+        code = km_baseline_state_touch_part(&edit->state, name, &kept, err);
+    if (code != KM_OK)
+        return code;
+    part->name = kept->name;
+    *kept = *part;
     return KM_OK;
 }
 
-/* A compact copy of the work file, safe on the disk, becomes the state's file of hashes. */
+/* A compact copy of the work file becomes the state's file of hashes. */
 static enum km_code write_hashes(struct edit *edit, struct km_err *err)
 {
-    struct km_baseline_part part = {0}, *kept = NULL;
-    enum km_code code = new_name(part.file, err);
-    int fd KM_CLEANUP(km_cleanup_close) =
-        code == KM_OK ? openat(edit->dir_fd, part.file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    if (code == KM_OK && fd < 0)
-        code = km_fail_errno(err, errno, "cannot write the baseline");
-    if (code != KM_OK)
-        return code;
-    int result = mdb_env_copyfd2(edit->env, fd, MDB_CP_COMPACT);
-    if (result == 0 && fsync(fd) != 0)
-        result = errno;
-    code = result == 0 ? km_baseline_hash_file(fd, part.sha256, &part.bytes, err) : fail_lmdb(edit, err, result);
-    if (code == KM_OK && part.bytes > edit->max_bytes)
-        code = fail_lmdb(edit, err, MDB_MAP_FULL);
+    struct km_baseline_part part = {0};
+    int fd KM_CLEANUP(km_cleanup_close) = -1;
+    enum km_code code = new_file(edit, KM_BASELINE_HASHES, &part, &fd, err);
+    int result = code == KM_OK ? mdb_env_copyfd2(edit->env, fd, MDB_CP_COMPACT) : 0;
+    if (result != 0)
+        code = fail_lmdb(edit, err, result);
     if (code == KM_OK)
-        code = km_baseline_state_touch_part(&edit->state, KM_BASELINE_HASHES, &kept, err);
-    if (code != KM_OK) {
-        (void)unlinkat(edit->dir_fd, part.file, 0);
-        return code;
-    }
-    part.name = kept->name;
-    *kept = part;
-    return KM_OK;
+        code = keep_file(edit, KM_BASELINE_HASHES, fd, &part, err);
+    return code == KM_OK && part.bytes > edit->max_bytes ? fail_lmdb(edit, err, MDB_MAP_FULL) : code;
+}
+
+static enum km_code write_part(struct edit *edit, const struct km_baseline_addition *addition, struct km_err *err)
+{
+    struct km_baseline_part part = {0};
+    char name[KM_BASELINE_PART_BYTES];
+    int fd KM_CLEANUP(km_cleanup_close) = -1;
+    if (!addition->part)
+        return KM_OK;
+    KM_ASSERT(km_baseline_part_name(addition->part, edit->state.next_number, name));
+    if (lseek(addition->part_fd, 0, SEEK_SET) < 0)
+        return km_fail_errno(err, errno, "cannot read what is to be stored with the image");
+    enum km_code code = new_file(edit, PART_PREFIX, &part, &fd, err);
+    if (code == KM_OK)
+        code = copy_bytes(addition->part_fd, fd, err);
+    return code == KM_OK ? keep_file(edit, name, fd, &part, err) : code;
 }
 
 static enum km_code edit_commit(struct edit *edit, struct km_err *err)
@@ -230,13 +274,12 @@ static enum km_code edit_commit(struct edit *edit, struct km_err *err)
     if (result != 0)
         return fail_lmdb(edit, err, result);
     code = write_hashes(edit, err);
-    if (code != KM_OK)
-        return code;
-    code = km_baseline_state_save(edit->dir_fd, &edit->state, err);
     if (code == KM_OK)
+        code = km_baseline_state_save(edit->dir_fd, &edit->state, err);
+    if (code == KM_OK) {
+        edit->saved = true;
         clear_away(edit);
-    else
-        (void)unlinkat(edit->dir_fd, km_baseline_state_part(&edit->state, KM_BASELINE_HASHES)->file, 0);
+    }
     return code;
 }
 
@@ -303,6 +346,8 @@ enum km_code km_baseline_add(int dir_fd, struct km_baseline_addition *addition, 
     if (code == KM_OK)
         code = put_all(&edit, edit.layers, addition->layers, addition->layer_count, &image.layers, err);
     if (code == KM_OK)
+        code = write_part(&edit, addition, err);
+    if (code == KM_OK)
         code = km_baseline_state_add_image(&edit.state, &image, err);
     return code == KM_OK ? edit_commit(&edit, err) : code;
 }
@@ -363,19 +408,21 @@ enum km_code km_baseline_remove(int dir_fd, const char *name, struct km_err *err
 {
     struct edit edit KM_CLEANUP(edit_done) = {.lock_fd = -1};
     enum km_code code = edit_begin(&edit, dir_fd, false, err);
-    const struct km_baseline_image *image = code == KM_OK ? find_image(&edit.state, name) : NULL;
-    if (code == KM_OK && !image)
-        code = km_fail(err, KM_NOTFOUND, "the baseline has no image '%s'", name);
     if (code != KM_OK)
         return code;
+    const struct km_baseline_image *image = find_image(&edit.state, name);
+    if (!image)
+        return km_fail(err, KM_NOTFOUND, "the baseline has no image '%s'", name);
     size_t at = (size_t)(image - edit.state.images);
+    uint32_t number = image->number;
     code = open_work(&edit, err);
     if (code == KM_OK)
-        code = drop_all(&edit, edit.files, image->number, err);
+        code = drop_all(&edit, edit.files, number, err);
     if (code == KM_OK)
-        code = drop_all(&edit, edit.layers, image->number, err);
+        code = drop_all(&edit, edit.layers, number, err);
     if (code != KM_OK)
         return code;
+    km_baseline_state_drop_parts(&edit.state, number);
     memmove(edit.state.images + at, edit.state.images + at + 1, (edit.state.image_count - at - 1) * sizeof *image);
     edit.state.image_count--;
     return edit_commit(&edit, err);

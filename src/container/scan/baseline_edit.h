@@ -19,6 +19,8 @@ struct km_baseline_addition {
     size_t file_count;
     uint8_t (*layers)[KM_SHA256_BYTES]; /* the same for diff ids */
     size_t layer_count;
+    const char *part;   /* name of what is stored with the image, small letters, or NULL; … */
+    int part_fd;        /* … its content, from the beginning to the end */
     uint64_t max_bytes; /* of the file of hashes afterwards; at most KM_BASELINE_MAX_BYTES */
 };
 

@@ -28,6 +28,7 @@ void km_baseline_state_done(struct km_baseline_state *state)
 {
     km_arena_free(state->texts);
     free(state->images);
+    free(state->parts);
     *state = (struct km_baseline_state){0};
 }
 
@@ -131,16 +132,39 @@ enum km_code km_baseline_state_touch_part(struct km_baseline_state *state, const
 {
     struct km_baseline_part *part = (struct km_baseline_part *)km_baseline_state_part(state, name);
     if (!part) {
-        if (state->part_count == KM_BASELINE_MAX_PARTS)
-            return km_fail(err, KM_LIMIT, "too many parts in a baseline");
         char *copy = km_arena_strndup(state->texts, name, strlen(name), err);
-        if (!copy)
-            return err->code;
+        void *parts = state->parts;
+        enum km_code code = copy ? km_grow(&parts, &state->part_capacity, state->part_count + 1, sizeof *part,
+                                           KM_BASELINE_MAX_PARTS, err)
+                                 : err->code;
+        state->parts = parts;
+        if (code != KM_OK)
+            return code;
         part = &state->parts[state->part_count++];
         *part = (struct km_baseline_part){.name = copy};
     }
     *out = part;
     return KM_OK;
+}
+
+bool km_baseline_part_name(const char *part, uint32_t number, char out[KM_BASELINE_PART_BYTES])
+{
+    size_t length = strspn(part, "abcdefghijklmnopqrstuvwxyz");
+    int written = snprintf(out, KM_BASELINE_PART_BYTES, "%s.%u", part, (unsigned)number);
+    return length > 0 && part[length] == '\0' && written > 0 && written < KM_BASELINE_PART_BYTES;
+}
+
+void km_baseline_state_drop_parts(struct km_baseline_state *state, uint32_t number)
+{
+    char ending[16];
+    size_t kept = 0;
+    (void)snprintf(ending, sizeof ending, ".%u", (unsigned)number);
+    for (size_t i = 0; i < state->part_count; i++) {
+        const char *dot = strrchr(state->parts[i].name, '.');
+        if (!dot || strcmp(dot, ending) != 0)
+            state->parts[kept++] = state->parts[i];
+    }
+    state->part_count = kept;
 }
 
 /* A copy for a terminal. A longer text is cut. */

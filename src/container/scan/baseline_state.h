@@ -13,7 +13,8 @@
 #include "base/err.h"
 #include "container/scan/baseline.h"
 
-#define KM_BASELINE_MAX_PARTS     ((size_t)4)
+#define KM_BASELINE_MAX_PARTS     (2 * KM_BASELINE_MAX_IMAGES + 1)
+#define KM_BASELINE_PART_BYTES    48 /* of a part's name, with its NUL */
 #define KM_BASELINE_FILE_BYTES    64 /* of a file's name, with its NUL */
 #define KM_BASELINE_HASHES        "hashes"
 #define KM_BASELINE_HASHES_FILES  "files" /* the two tables in it: SHA-256 → number of an image, several times */
@@ -21,7 +22,7 @@
 
 /* One file of the folder. */
 struct km_baseline_part {
-    const char *name; /* KM_BASELINE_HASHES, or that of a further part */
+    const char *name; /* KM_BASELINE_HASHES, or "NAME.NUMBER": what was stored with an image */
     char file[KM_BASELINE_FILE_BYTES];
     uint64_t bytes;
     uint8_t sha256[KM_SHA256_BYTES];
@@ -29,8 +30,8 @@ struct km_baseline_part {
 
 struct km_baseline_state {
     struct km_arena *texts; /* of the images and parts */
-    struct km_baseline_part parts[KM_BASELINE_MAX_PARTS];
-    size_t part_count;
+    struct km_baseline_part *parts;
+    size_t part_count, part_capacity;
     struct km_baseline_image *images;
     size_t image_count, image_capacity;
     uint32_t next_number;
@@ -57,6 +58,11 @@ const struct km_baseline_part *km_baseline_state_part(const struct km_baseline_s
 /* The part of that name, new and empty when there was none. KM_LIMIT, KM_NOMEM. */
 enum km_code km_baseline_state_touch_part(struct km_baseline_state *state, const char *name,
                                           struct km_baseline_part **out, struct km_err *err) KM_MUST_USE;
+
+/* Forgets the parts of an image. */
+void km_baseline_state_drop_parts(struct km_baseline_state *state, uint32_t number);
+/* "NAME.NUMBER"; false when the name is too long or holds more than small letters. */
+bool km_baseline_part_name(const char *part, uint32_t number, char out[KM_BASELINE_PART_BYTES]);
 
 /* Opens a part's file and compares it with what the document says; *out_fd is at its beginning. KM_FORMAT, KM_DENIED,
  * KM_IO, KM_NOMEM. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -262,17 +263,6 @@ static void removing_takes_exactly_what_nobody_else_has(void **state)
     assert_int_equal(list_folder("hashes-", NULL, false), 1); /* nothing old stays */
 }
 
-static void no_baseline_is_said_so(void **state)
-{
-    (void)state;
-    struct km_err err = KM_ERR_INIT;
-    expect_failure(KM_NOTFOUND, "no baseline");
-    assert_int_equal(km_baseline_remove(dir_fd, "x", &err), KM_NOTFOUND);
-    struct km_baseline *baseline = NULL;
-    assert_int_equal(km_baseline_open_path("/nowhere/at/all", &baseline, &err), KM_NOTFOUND);
-    assert_ok(km_baseline_open_path(folder, &baseline, &err) == KM_NOTFOUND ? KM_OK : KM_IO, err);
-}
-
 static void change_byte(const char *name, long at, int change)
 {
     char path[512];
@@ -284,6 +274,55 @@ static void change_byte(const char *name, long at, int change)
     assert_int_equal(fseek(file, -1, SEEK_CUR), 0);
     assert_int_not_equal(fputc(byte ^ change, file), EOF);
     (void)fclose(file);
+}
+
+static int memory_file(const char *text)
+{
+    int fd = memfd_create("part", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    return fd;
+}
+
+static void what_is_stored_with_an_image_comes_and_goes_with_it(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    char text[16] = "", name[256];
+    int part = memory_file("tokens of two"), fd = -1;
+    add("one", 0, 10);
+    struct km_baseline_addition addition = {.image = {.name = "two", .target = "", .who = "", .reason = ""},
+                                            .part = "tokens",
+                                            .part_fd = part,
+                                            .max_bytes = KM_BASELINE_MAX_BYTES};
+    assert_ok(km_baseline_add(dir_fd, &addition, &err), err);
+    close(part);
+    add("three", 0, 10); /* keeps it */
+    struct km_baseline *baseline = open_store();
+    assert_int_equal(km_baseline_open_part(baseline, 0, "tokens", &fd, &err), KM_NOTFOUND);
+    assert_int_equal(km_baseline_open_part(baseline, 1, "others", &fd, &err), KM_NOTFOUND);
+    assert_ok(km_baseline_open_part(baseline, 1, "tokens", &fd, &err), err);
+    assert_int_equal(read(fd, text, sizeof text), 13);
+    assert_memory_equal(text, "tokens of two", 13);
+    close(fd);
+    assert_int_equal(list_folder("part-", name, false), 1);
+    change_byte(name, 3, 1);
+    assert_int_equal(km_baseline_open_part(baseline, 1, "tokens", &fd, &err), KM_FORMAT);
+    change_byte(name, 3, 1);
+    km_baseline_close(baseline);
+    assert_ok(km_baseline_remove(dir_fd, "two", &err), err);
+    assert_int_equal(list_folder("part-", NULL, false), 0);
+}
+
+static void no_baseline_is_said_so(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    expect_failure(KM_NOTFOUND, "no baseline");
+    assert_int_equal(km_baseline_remove(dir_fd, "x", &err), KM_NOTFOUND);
+    struct km_baseline *baseline = NULL;
+    assert_int_equal(km_baseline_open_path("/nowhere/at/all", &baseline, &err), KM_NOTFOUND);
+    assert_ok(km_baseline_open_path(folder, &baseline, &err) == KM_NOTFOUND ? KM_OK : KM_IO, err);
 }
 
 static void damage_is_told_and_never_written_over(void **state)
@@ -507,6 +546,7 @@ int main(void)
         STORE_TEST(what_was_added_is_known_and_nothing_else),
         STORE_TEST(doubles_count_once),
         STORE_TEST(removing_takes_exactly_what_nobody_else_has),
+        STORE_TEST(what_is_stored_with_an_image_comes_and_goes_with_it),
         STORE_TEST(no_baseline_is_said_so),
         STORE_TEST(damage_is_told_and_never_written_over),
         STORE_TEST(another_version_is_told),
