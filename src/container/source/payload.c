@@ -26,7 +26,7 @@ struct payload {
     struct km_inflate_limits limits;
     struct km_stream *inflated; /* of the current payload, or NULL */
     bool raw;                   /* the current payload is an archive's own bytes */
-    bool look_only, over, line_begins;
+    bool look_only, over, line_begins, signed_by_upx;
     unsigned tries, payloads;
     uint64_t payload_start;
     char name[NAME_BYTES];
@@ -48,7 +48,7 @@ static uint64_t sum(uint64_t a, uint64_t b)
 }
 
 /* The kernel loads by program headers; section headers may lie, and end within the file or do not count. */
-static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size)
+static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size, uint64_t *out_code_at)
 {
     bool is_64 = head[4] == 2, big = head[5] == 2;
     size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
@@ -67,8 +67,11 @@ static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size)
         const uint8_t *program = head + at;
         uint64_t begin = is_64 ? get(program + 8, 8, big) : get(program + 4, 4, big);
         uint64_t file_end = sum(begin, is_64 ? get(program + 32, 8, big) : get(program + 16, 4, big));
-        if (get(program, 4, big) == 1 && file_end > end)
-            end = file_end;
+        if (get(program, 4, big) != 1)
+            continue;
+        if (*out_code_at == 0 && (get(program + (is_64 ? 4 : 24), 4, big) & 1))
+            *out_code_at = begin;
+        end = file_end > end ? file_end : end;
     }
     if (end > size) /* the kernel maps what is not there, too: nothing it says of its end can be believed */
         return header_bytes;
@@ -86,14 +89,14 @@ static bool is_text(const uint8_t *bytes, size_t length)
 struct km_payload_place km_payload_expect(const uint8_t *head, size_t length, uint64_t size)
 {
     if (length >= 16 && memcmp(head, "\177ELF", 4) == 0) {
-        uint64_t end = end_of_elf(head, length, size);
-        return end != UINT64_MAX ? (struct km_payload_place){KM_PAYLOAD_ELF, end}
-                                 : (struct km_payload_place){KM_PAYLOAD_NONE, 0};
+        struct km_payload_place place = {.head = KM_PAYLOAD_ELF};
+        place.from = end_of_elf(head, length, size, &place.code_at);
+        return place.from != UINT64_MAX ? place : (struct km_payload_place){.head = KM_PAYLOAD_NONE};
     }
     bool script = length >= 3 && head[0] == '#' && head[1] == '!';
     if (script || (length >= TEXT_PROOF && is_text(head, TEXT_PROOF)))
-        return (struct km_payload_place){KM_PAYLOAD_TEXT, 0};
-    return (struct km_payload_place){KM_PAYLOAD_NONE, 0};
+        return (struct km_payload_place){.head = KM_PAYLOAD_TEXT};
+    return (struct km_payload_place){.head = KM_PAYLOAD_NONE};
 }
 
 /* ---- Finding a magic number ---- */
@@ -230,16 +233,32 @@ static enum km_code tell(struct payload *self, enum km_gap_reason reason, const 
     return km_members_fault(&self->base, &fault, err);
 }
 
-/* To the end of the file, which of a shared library that UPX packed is the only place with a name on it: such a file
- * keeps its own headers, and is not opened. */
+/* A shared library that UPX packed keeps its own headers and is not opened. UPX 3 signs it where its code begins, … */
+static enum km_code look_at_code(struct payload *self, struct km_err *err)
+{
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    uint64_t skipped = 0;
+    if (self->ahead.base.position >= self->place.code_at)
+        return KM_OK;
+    enum km_code code =
+        km_stream_skip(&self->ahead.base, self->place.code_at - self->ahead.base.position, &skipped, err);
+    if (code == KM_OK)
+        code = km_lookahead_show(&self->ahead, KM_STREAM_PEEK_MAX, &bytes, &have, err);
+    self->signed_by_upx = code == KM_OK && have >= 8 && memcmp(bytes + 4, "UPX!", 4) == 0;
+    return code;
+}
+
+/* … UPX 4 at the file's end. */
 static enum km_code stop(struct payload *self, struct km_err *err)
 {
     uint64_t skipped = 0;
     bool first = !self->over;
     self->over = true;
     enum km_code code = km_stream_skip(&self->ahead.base, UINT64_MAX, &skipped, err);
-    if (code != KM_OK || !first || self->place.head != KM_PAYLOAD_ELF ||
-        !km_upxhead_ends(self->ahead.last, self->ahead.last_bytes))
+    bool packed = self->place.head == KM_PAYLOAD_ELF &&
+                  (self->signed_by_upx || km_upxhead_ends(self->ahead.last, self->ahead.last_bytes));
+    if (code != KM_OK || !first || !packed)
         return code;
     return tell(self, KM_GAP_UNSUPPORTED, "packed by UPX in a way that is not opened (a shared library)", err);
 }
@@ -333,7 +352,8 @@ static enum km_code next_member(struct km_members *members, struct km_member *ou
     }
     if (self->raw && !self->over)
         return stop(self, err);
-    if (self->ahead.base.position < self->place.from)
+    code = look_at_code(self, err);
+    if (code == KM_OK && self->ahead.base.position < self->place.from)
         code = km_stream_skip(&self->ahead.base, self->place.from - self->ahead.base.position, &skipped, err);
     while (code == KM_OK && !*out_found && !self->over)
         code = search(self, out, out_found, err);

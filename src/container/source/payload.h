@@ -32,7 +32,8 @@ enum km_payload_head {
 
 struct km_payload_place {
     enum km_payload_head head;
-    uint64_t from; /* the search begins here */
+    uint64_t from;    /* the search begins here */
+    uint64_t code_at; /* of an ELF: its first executable segment, where UPX 3 signs shared libraries; or 0 */
 };
 
 /* What a file of `size` bytes (or KM_SIZE_UNKNOWN) that begins with head[0..length) may carry; length is

@@ -322,6 +322,15 @@ static void what_is_not_opened_is_opaque(void **state)
     see(&file);
     assert_non_null(seen_gap(&seen, KM_GAP_UNSUPPORTED));
     assert_non_null(strstr(seen_gap(&seen, KM_GAP_UNSUPPORTED)->detail, "shared library"));
+    km_buf_clear(&file);
+    add_elf(&file, 200, 0);
+    file.data[72] = (char)200; /* the code begins here, and with UPX's header */
+    see(&file);
+    assert_int_equal(seen.gap_count, 0);
+    memcpy(file.data + 204, signature, 4);
+    see(&file);
+    assert_int_equal(seen.gap_count, 1);
+    assert_non_null(strstr(seen_gap(&seen, KM_GAP_UNSUPPORTED)->detail, "shared library"));
     km_buf_done(&file);
 }
 
