@@ -17,7 +17,7 @@
  * Symbols are read from the first KM_TOKEN_HEAD_BYTES of an ELF file (32 and 64 bit, both orders), found by its dynamic
  * segment wherever that lies; tables beyond are not read and counted as words only. Section headers are not used.
  *
- * Memory is fixed at birth, below 3 MiB, whatever the file says: sets are bit sets over all ids, so that no number of
+ * Memory is fixed at birth, below 4 MiB, whatever the file says: sets are bit sets over all ids, so that no number of
  * words can push another out. An extractor belongs to one thread.
  */
 #ifndef KM_CONTAINER_TOKENS_TOKENS_H
