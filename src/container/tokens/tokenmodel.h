@@ -48,6 +48,8 @@ double km_token_model_logit(const struct km_token_model *model, const struct km_
 double km_token_model_explain(const struct km_token_model *model, const struct km_token_set *set,
                               struct km_token_term *out_terms, size_t max, size_t *out_count);
 double km_token_model_bias(const struct km_token_model *model);
+/* The term of set->ids[i]. */
+double km_token_model_term(const struct km_token_model *model, const struct km_token_set *set, size_t i);
 
 /* Calibrated scores: of a whole file, and of the highest of `windows` windows. */
 double km_token_model_file_score(const struct km_token_model *model, double logit);
