@@ -17,12 +17,13 @@
 
 #include "container/tokens/tokens.h"
 
-#define KM_TOKEN_INDEX_KEEP        1024
-#define KM_TOKEN_INDEX_LABEL_BYTES 128 /* with the NUL */
-#define KM_TOKEN_INDEX_MAX_ENTRIES 100000
-#define KM_TOKEN_INDEX_MAX_BYTES   ((size_t)128 << 20)
-#define KM_TOKEN_INDEX_SHARED      8
-#define KM_TOKEN_INDEX_MIN_TOKENS  8 /* sets with fewer are neither kept nor found */
+#define KM_TOKEN_INDEX_KEEP         1024
+#define KM_TOKEN_INDEX_LABEL_BYTES  128 /* with the NUL */
+#define KM_TOKEN_INDEX_MAX_ENTRIES  100000
+#define KM_TOKEN_INDEX_MAX_FAMILIES 20000
+#define KM_TOKEN_INDEX_MAX_BYTES    ((size_t)128 << 20)
+#define KM_TOKEN_INDEX_SHARED       8
+#define KM_TOKEN_INDEX_MIN_TOKENS   8 /* sets with fewer are neither kept nor found */
 
 enum km_token_index_side {
     KM_TOKEN_INDEX_POSITIVE = 0,
@@ -46,7 +47,7 @@ enum km_code km_token_index_save(const struct km_token_index *index, int fd, str
 
 /* The family ("hydra") and the file ("9.4-1 usr/bin/hydra") are copied. A set of fewer than KM_TOKEN_INDEX_MIN_TOKENS,
  * and one that the index has already on this side under this family, adds nothing: still KM_OK. KM_LIMIT (entries,
- * label), KM_FORMAT (control characters in a label, an id out of range), KM_NOMEM. Not after prepare. */
+ * families, label), KM_FORMAT (control characters in a label, an id out of range), KM_NOMEM. Not after prepare. */
 enum km_code km_token_index_add(struct km_token_index *index, enum km_token_index_side side, const char *family,
                                 const char *file, const struct km_token_set *set, struct km_err *err) KM_MUST_USE;
 /* All entries of `other`. */

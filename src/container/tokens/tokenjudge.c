@@ -96,7 +96,7 @@ void km_token_judge_end(struct km_token_judge *judge, struct km_token_verdict *o
         out->window_offset = best->offset;
         out->window_bytes = best->bytes;
         out->window_logit = best->logit;
-        out->window_score = km_token_model_window_score(judge->model, best->logit, out->file.windows);
+        out->window_score = km_token_model_window_score(judge->model, best->logit);
         out->window_decided = out->window_score > out->file_score;
         out->score = out->window_decided ? out->window_score : out->file_score;
     }

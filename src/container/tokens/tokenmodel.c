@@ -105,11 +105,9 @@ double km_token_model_file_score(const struct km_token_model *model, double logi
     return model->calibration.file_scale * logit + model->calibration.file_shift;
 }
 
-double km_token_model_window_score(const struct km_token_model *model, double logit, uint64_t windows)
+double km_token_model_window_score(const struct km_token_model *model, double logit)
 {
-    const struct km_token_calibration *calibration = &model->calibration;
-    return calibration->window_scale * logit + calibration->window_shift -
-           calibration->window_load * log(windows > 0 ? (double)windows : 1);
+    return model->calibration.window_scale * logit + model->calibration.window_shift;
 }
 
 const float *km_token_model_idf(const struct km_token_model *model)

@@ -3,9 +3,11 @@
  *
  *     logit(set) = bias + sum over the set of weight[id] * idf[id] / norm,   norm = sqrt(sum of idf[id]^2)
  *
- * Two logits make a file's score: that of the whole file and the highest of its windows, each calibrated to log-odds at
- * which benign files give them (a whole file that says it 1 time in 100 weighs as a window that says it 1 time in 100
- * files of that many windows). The score is the higher one: bytes that are appended change no window that was there.
+ * Ids that training saw in fewer than two files are outside the vocabulary: neither sum nor norm counts them, so that
+ * words nobody knows dilute nothing.
+ *
+ * Two logits make a file's score: that of the whole file and the highest of its windows, each calibrated to log-odds.
+ * The score is the higher one, whatever the number of windows: bytes that are appended change no window that was there.
  *
  * On disk: STEM.safetensors (weights and idf) and STEM.json, its card (nn/card.h, architecture "tokens"). Both are
  * hostile until checked: size, digest, shapes, finite values, scheme.
@@ -51,9 +53,10 @@ double km_token_model_bias(const struct km_token_model *model);
 /* The term of set->ids[i]. */
 double km_token_model_term(const struct km_token_model *model, const struct km_token_set *set, size_t i);
 
-/* Calibrated scores: of a whole file, and of the highest of `windows` windows. */
+/* Calibrated log-odds (of equally many positive and benign files): of a whole file, and of the highest of a file's
+ * windows. Equal to the logit before calibration. */
 double km_token_model_file_score(const struct km_token_model *model, double logit);
-double km_token_model_window_score(const struct km_token_model *model, double logit, uint64_t windows);
+double km_token_model_window_score(const struct km_token_model *model, double logit);
 
 /* How rare each token is: [KM_TOKEN_IDS], for the index. Borrowed. */
 const float *km_token_model_idf(const struct km_token_model *model);

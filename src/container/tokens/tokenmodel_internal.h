@@ -4,10 +4,10 @@
 
 #include "container/tokens/tokenmodel.h"
 
-/* score = scale * logit + shift - load * log(windows) */
+/* score = scale * logit + shift */
 struct km_token_calibration {
     double file_scale, file_shift;
-    double window_scale, window_shift, window_load;
+    double window_scale, window_shift;
 };
 
 struct km_token_model {

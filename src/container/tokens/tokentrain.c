@@ -5,6 +5,7 @@
 
 #include "container/tokens/lbfgs.h"
 #include "container/tokens/tokenmodel_internal.h"
+#include "nn/safetensors.h"
 
 #define DEFAULT_STRENGTH   30.0 /* chosen on development data: README.md */
 #define DEFAULT_ITERATIONS 200
@@ -51,7 +52,7 @@ static enum km_code count_tokens(const struct km_token_sample *samples, size_t c
         for (size_t k = 0; k < samples[i].set.count; k++)
             files[samples[i].set.ids[k]]++;
     for (uint32_t id = 0; id < KM_TOKEN_IDS; id++) {
-        out_idf[id] = (float)(log((1.0 + (double)count) / (1.0 + files[id])) + 1);
+        out_idf[id] = km_safetensors_round_half((float)(log((1.0 + (double)count) / (1.0 + files[id])) + 1));
         out_vocabulary[id] = files[id] >= MIN_FILES ? out_idf[id] : 0;
     }
     return KM_OK;
@@ -108,6 +109,13 @@ static double evaluate(void *context, const double *point, double *out_gradient)
     return value;
 }
 
+/* Models are what their files hold: a model that was saved and loaded is the same model. */
+static float as_stored(double weight)
+{
+    double most = (double)KM_SAFETENSORS_HALF_MAX;
+    return km_safetensors_round_half((float)fmax(-most, fmin(most, weight)));
+}
+
 static enum km_code fit(struct training *training, const struct km_token_train_options *options,
                         struct km_token_model *model, struct km_token_train_report *report, struct km_err *err)
 {
@@ -135,7 +143,7 @@ static enum km_code fit(struct training *training, const struct km_token_train_o
     *report = (struct km_token_train_report){done.iterations, done.value, done.converged};
     model->bias = (double)(float)point[KM_TOKEN_IDS];
     for (uint32_t id = 0; id < KM_TOKEN_IDS; id++)
-        model->weight[id] = (float)(point[id] * (double)training->idf[id]);
+        model->weight[id] = as_stored(point[id] * (double)training->idf[id]);
     km_token_model_finish(model);
     return KM_OK;
 }

@@ -8,7 +8,8 @@
 
 #include "container/tokens/tokenmodel.h"
 
-#define KM_TOKEN_MAX_SAMPLES ((size_t)1 << 20)
+#define KM_TOKEN_MAX_SAMPLES      ((size_t)1 << 20)
+#define KM_TOKEN_MIN_OBSERVATIONS 20
 
 struct km_token_sample {
     struct km_token_set set; /* borrowed */
@@ -37,13 +38,14 @@ enum km_code km_token_train(const struct km_token_sample *samples, size_t count,
 /* What a file that was not in training got. */
 struct km_token_observation {
     double file_logit;
-    double window_logit; /* highest of its windows */
-    uint64_t windows;
-    double weight;
+    double window_logit; /* the highest of its windows */
+    double weight;       /* as in training */
     bool positive;
 };
 
-/* Sets the calibration from files of both classes that were held out. KM_FORMAT: fewer than 20 of a class. */
+/* Sets the calibration (J. Platt, Advances in Large Margin Classifiers, 1999) from files of both classes that were held
+ * out; both classes weigh the same. KM_FORMAT: fewer than KM_TOKEN_MIN_OBSERVATIONS of a class, a number that is none,
+ * or logits that do not tell the classes apart; the model is then as before. */
 enum km_code km_token_model_calibrate(struct km_token_model *model, const struct km_token_observation *observations,
                                       size_t count, struct km_err *err) KM_MUST_USE;
 
