@@ -136,28 +136,29 @@ static enum km_code make_room(struct km_token_index *index, size_t ids, struct k
     return code == KM_OK ? KM_OK : km_err_wrap(err, "token index");
 }
 
-enum km_code km_token_index_put(struct km_token_index *index, enum km_token_index_side side, uint32_t family,
-                                const char *file, uint32_t total, const uint32_t *kept, size_t count,
-                                struct km_err *err)
+enum km_code km_token_index_put(struct km_token_index *index, const struct km_token_record *record, struct km_err *err)
 {
     KM_ASSERT(!index->starts);
-    struct km_token_entry entry = {
-        .side = side, .family = family, .total = total, .begin = (uint32_t)index->id_count, .count = (uint32_t)count};
-    enum km_code code = make_room(index, count, err);
+    struct km_token_entry entry = {.side = record->side,
+                                   .family = record->family,
+                                   .total = record->total,
+                                   .begin = (uint32_t)index->id_count,
+                                   .count = (uint32_t)record->count};
+    enum km_code code = make_room(index, record->count, err);
     if (code != KM_OK)
         return code;
-    entry.digest = digest_of(index, &entry, kept);
-    size_t slot = find_slot(index, &entry, kept);
+    entry.digest = digest_of(index, &entry, record->kept);
+    size_t slot = find_slot(index, &entry, record->kept);
     if (index->slots[slot] != 0)
         return KM_OK;
-    code = add_text(index, file, &entry.file, err);
+    code = add_text(index, record->file, &entry.file, err);
     if (code != KM_OK)
         return code;
-    memcpy(index->ids + index->id_count, kept, count * sizeof *kept);
-    index->id_count += count;
+    memcpy(index->ids + index->id_count, record->kept, record->count * sizeof *record->kept);
+    index->id_count += record->count;
     index->entries[index->entry_count++] = entry;
     index->slots[slot] = (uint32_t)index->entry_count;
-    index->counts[side]++;
+    index->counts[record->side]++;
     return KM_OK;
 }
 
@@ -169,12 +170,13 @@ enum km_code km_token_index_add(struct km_token_index *index, enum km_token_inde
     for (size_t i = 0; i < set->count; i++)
         if (set->ids[i] >= KM_TOKEN_IDS || (i > 0 && set->ids[i] <= set->ids[i - 1]))
             return km_fail(err, KM_FORMAT, "token index: no ascending set of ids");
-    uint32_t number = 0;
-    enum km_code code = km_token_index_family(index, family, &number, err);
-    if (code != KM_OK)
-        return code;
-    size_t kept = set->count < KM_TOKEN_INDEX_KEEP ? set->count : KM_TOKEN_INDEX_KEEP;
-    return km_token_index_put(index, side, number, file, (uint32_t)set->count, set->ids, kept, err);
+    struct km_token_record record = {.side = side,
+                                     .file = file,
+                                     .total = (uint32_t)set->count,
+                                     .kept = set->ids,
+                                     .count = set->count < KM_TOKEN_INDEX_KEEP ? set->count : KM_TOKEN_INDEX_KEEP};
+    enum km_code code = km_token_index_family(index, family, &record.family, err);
+    return code == KM_OK ? km_token_index_put(index, &record, err) : code;
 }
 
 enum km_code km_token_index_merge(struct km_token_index *index, const struct km_token_index *other, struct km_err *err)
@@ -188,8 +190,13 @@ enum km_code km_token_index_merge(struct km_token_index *index, const struct km_
         code = km_token_index_family(index, other->texts + other->families[i], &families[i], err);
     for (size_t i = 0; code == KM_OK && i < other->entry_count; i++) {
         const struct km_token_entry *entry = &other->entries[i];
-        code = km_token_index_put(index, entry->side, families[entry->family], other->texts + entry->file, entry->total,
-                                  other->ids + entry->begin, entry->count, err);
+        struct km_token_record record = {.side = entry->side,
+                                         .family = families[entry->family],
+                                         .file = other->texts + entry->file,
+                                         .total = entry->total,
+                                         .kept = other->ids + entry->begin,
+                                         .count = entry->count};
+        code = km_token_index_put(index, &record, err);
     }
     return code;
 }

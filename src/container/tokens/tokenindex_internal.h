@@ -42,9 +42,16 @@ enum km_code km_token_index_family(struct km_token_index *index, const char *fam
 /* The same without a look at those that are there. */
 enum km_code km_token_index_append_family(struct km_token_index *index, const char *family, uint32_t *out,
                                           struct km_err *err) KM_MUST_USE;
-/* Adds an entry of `total` tokens of which kept[0..count) are the smallest, ascending. */
-enum km_code km_token_index_put(struct km_token_index *index, enum km_token_index_side side, uint32_t family,
-                                const char *file, uint32_t total, const uint32_t *kept, size_t count,
+struct km_token_record {
+    enum km_token_index_side side;
+    uint32_t family;
+    const char *file;
+    uint32_t total;       /* tokens */
+    const uint32_t *kept; /* the smallest of them, ascending */
+    size_t count;
+};
+/* Adds an entry, unless it is there. */
+enum km_code km_token_index_put(struct km_token_index *index, const struct km_token_record *record,
                                 struct km_err *err) KM_MUST_USE;
 
 #endif

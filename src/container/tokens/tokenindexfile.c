@@ -106,7 +106,13 @@ static enum km_code read_entry(struct input *input, struct km_token_index *index
     code = read_ids(input, count, kept, err);
     if (code != KM_OK)
         return code;
-    return km_token_index_put(index, (enum km_token_index_side)side, family, label, total, kept, count, err);
+    struct km_token_record record = {.side = (enum km_token_index_side)side,
+                                     .family = family,
+                                     .file = label,
+                                     .total = total,
+                                     .kept = kept,
+                                     .count = count};
+    return km_token_index_put(index, &record, err);
 }
 
 static enum km_code check_digest(const uint8_t *bytes, size_t length, struct km_err *err)

@@ -34,7 +34,7 @@ static void classify(const uint8_t *bytes, struct classes *out)
 static uint64_t gather(const uint8_t bytes[BLOCK])
 {
     uint64_t bits = 0;
-    for (unsigned i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 8; i++) {
         uint64_t eight;
         memcpy(&eight, bytes + 8 * i, 8);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
