@@ -56,9 +56,9 @@ enum km_code km_safetensors_read(const struct km_safetensor *tensor, float *out,
 /* What to write: row-major, as F32, or as F16 when `half` (values within KM_SAFETENSORS_HALF_MAX; rounded). */
 struct km_safetensors_item {
     const char *name;
-    uint32_t rank;
     const uint64_t *dims;
     const float *values;
+    uint32_t rank;
     bool half;
 };
 

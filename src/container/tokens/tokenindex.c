@@ -73,7 +73,7 @@ enum km_code km_token_index_append_family(struct km_token_index *index, const ch
     enum km_code code = km_grow(&array, &index->family_room, index->family_count + 1, sizeof *index->families,
                                 KM_TOKEN_INDEX_MAX_FAMILIES, err);
     index->families = array;
-    size_t text;
+    size_t text = 0;
     if (code == KM_OK)
         code = add_text(index, family, &text, err);
     if (code != KM_OK)
