@@ -11,7 +11,7 @@ enum effect {
     QUIET_LINE_BY = 2, /* the same when "by" follows: "written by …" */
     QUIET_HOST = 3,    /* up to the third "/" when "." follows: "github.com/owner/project/…" */
     QUIET_CHUNK = 4,   /* up to white space when it begins a path: "/build/…" */
-    QUIET_SITE = 5,    /* up to white space or "/" when "." follows: "www.…" */
+    QUIET_SITE = 5,    /* the host when "." follows: "www.…" */
 };
 
 static const struct {
@@ -97,13 +97,17 @@ static size_t end_of_chunk(const uint8_t *buffer, size_t at, unsigned slashes)
     return at;
 }
 
+/* The end of a host's name; of github.com, gitlab.com and their like with owner and project. */
+static size_t end_of_site(const uint8_t *buffer, size_t host)
+{
+    bool hosting = equal_folded(buffer + host, "git", 3) || equal_folded(buffer + host, "www.git", 7);
+    return end_of_chunk(buffer, host, hosting ? 3 : 1);
+}
+
 size_t km_wordleak_reach(const struct km_wordmasks *masks, const uint8_t *buffer, size_t begin, size_t end)
 {
-    if (buffer[end] == ':' && buffer[end + 1] == '/' && buffer[end + 2] == '/') {
-        size_t host = end + 3;
-        bool hosting = equal_folded(buffer + host, "git", 3) || equal_folded(buffer + host, "www.git", 7);
-        return end_of_chunk(buffer, host, hosting ? 3 : 1);
-    }
+    if (buffer[end] == ':' && buffer[end + 1] == '/' && buffer[end + 2] == '/')
+        return end_of_site(buffer, end + 3);
     switch (effect_of(buffer + begin, end - begin)) {
     case QUIET_LINE:
         return end_of_line(masks, end);
@@ -112,7 +116,7 @@ size_t km_wordleak_reach(const struct km_wordmasks *masks, const uint8_t *buffer
     case QUIET_HOST:
         return buffer[end] == '.' ? end_of_chunk(buffer, end, 3) : end;
     case QUIET_SITE:
-        return buffer[end] == '.' ? end_of_chunk(buffer, end, 1) : end;
+        return buffer[end] == '.' ? end_of_site(buffer, begin) : end;
     case QUIET_CHUNK:
         return buffer[begin - 1] == '/' && buffer[end] == '/' && ends_chunk(buffer[begin - 2])
                    ? end_of_chunk(buffer, end, 0)

@@ -132,6 +132,8 @@ static void origins_are_kept_out(void **state)
         {"import github.com/jane/tool/pkg/scan", "import github -jane -tool pkg scan"},
         {"at https://github.com/jane/tool/issues/new", "https -jane -tool issues new"},
         {"www.example.org/attack now", "www -example attack now"},
+        {"www.github.com/jane/tool/path now", "www -github -jane -tool path now"},
+        {"https://www.gitlab.com/jane/tool now", "https -jane -tool now"},
         {"/build/tool-1.2/src/main.c: error", "build -tool -src -main error"},
         {"/home/jane/src/x.c error", "home -jane -src error"},
         {"go home and build it", "home and build"},
