@@ -31,13 +31,13 @@ struct slopes {
     double scale, shift, scale_scale, scale_shift, shift_shift;
 };
 
-static struct slopes measure(const struct km_token_observation *observations, size_t count, bool window,
-                             const double share[2], struct line line)
+static struct slopes measure(const struct km_token_observation *observations, size_t count, const double share[2],
+                             struct line line)
 {
     struct slopes sum = {.scale = RIDGE * (line.scale - 1), .scale_scale = RIDGE, .shift_shift = RIDGE * 1e-3};
     for (size_t i = 0; i < count; i++) {
         const struct km_token_observation *seen = &observations[i];
-        double x = window ? seen->window_logit : seen->file_logit, weight = seen->weight * share[seen->positive];
+        double x = fmax(seen->file_logit, seen->window_logit), weight = seen->weight * share[seen->positive];
         double p = 1 / (1 + exp(-(line.scale * x + line.shift)));
         double push = weight * (p - (seen->positive ? 1 : 0)), curve = weight * p * (1 - p);
         sum.scale += push * x;
@@ -50,7 +50,7 @@ static struct slopes measure(const struct km_token_observation *observations, si
 }
 
 /* Newton's steps, shortened so that none runs away. */
-static bool fit_line(const struct km_token_observation *observations, size_t count, bool window, struct line *out)
+static bool fit_line(const struct km_token_observation *observations, size_t count, struct line *out)
 {
     double total[2] = {0, 0};
     for (size_t i = 0; i < count; i++)
@@ -58,7 +58,7 @@ static bool fit_line(const struct km_token_observation *observations, size_t cou
     double share[2] = {0.5 / total[0], 0.5 / total[1]};
     struct line line = {1, 0};
     for (int step = 0; step < STEPS; step++) {
-        struct slopes s = measure(observations, count, window, share, line);
+        struct slopes s = measure(observations, count, share, line);
         double determinant = s.scale_scale * s.shift_shift - s.scale_shift * s.scale_shift;
         if (!(determinant > 0))
             return false;
@@ -80,10 +80,12 @@ enum km_code km_token_model_calibrate(struct km_token_model *model, const struct
     enum km_code code = check(observations, count, err);
     if (code != KM_OK)
         return code;
-    struct line file, window;
-    if (!fit_line(observations, count, false, &file) || !fit_line(observations, count, true, &window))
+    struct line line;
+    if (!fit_line(observations, count, &line))
         return km_fail(err, KM_FORMAT, "token calibration: the logits do not tell the classes apart");
-    model->calibration = (struct km_token_calibration){(double)(float)file.scale, (double)(float)file.shift,
-                                                       (double)(float)window.scale, (double)(float)window.shift};
+    double scale = (double)(float)line.scale, shift = (double)(float)line.shift;
+    /* One line for both. With a line each, whole files are lifted above windows, and ten benign files behind a positive
+     * cost 0.050 of area under the curve instead of 0.026, for no gain without them. */
+    model->calibration = (struct km_token_calibration){scale, shift, scale, shift};
     return KM_OK;
 }

@@ -44,8 +44,9 @@ struct km_token_observation {
 };
 
 /* Sets the calibration (J. Platt, Advances in Large Margin Classifiers, 1999) from files of both classes that were held
- * out; both classes weigh the same. KM_FORMAT: fewer than KM_TOKEN_MIN_OBSERVATIONS of a class, a number that is none,
- * or logits that do not tell the classes apart; the model is then as before. */
+ * out: one line, for the higher of a file's two logits, since that is what decides; both classes weigh the same.
+ * KM_FORMAT: fewer than KM_TOKEN_MIN_OBSERVATIONS of a class, a number that is none, or logits that do not tell the
+ * classes apart; the model is then as before. */
 enum km_code km_token_model_calibrate(struct km_token_model *model, const struct km_token_observation *observations,
                                       size_t count, struct km_err *err) KM_MUST_USE;
 

@@ -343,7 +343,7 @@ static void calibration_makes_log_odds(void **state)
     struct km_err err = KM_ERR_INIT;
     struct data *data = data_new(1);
     struct km_token_model *model = train(data);
-    /* Logits whose true log-odds are 2 x - 1 for files and 2 x - 3 for windows. */
+    /* Files whose true log-odds are 2 x - 1, x the higher of their logits, now the file's and now the window's. */
     enum { COUNT = 20000 };
     struct km_token_observation *seen = calloc(COUNT, sizeof *seen);
     assert_non_null(seen);
@@ -351,7 +351,7 @@ static void calibration_makes_log_odds(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         double x = (double)(made_next(&seed) % 10000) / 2500 - 1.5;
         bool positive = (double)(made_next(&seed) % 1000000) / 1e6 < 1 / (1 + exp(1 - 2 * x));
-        seen[i] = (struct km_token_observation){x, x + 1, 1, positive};
+        seen[i] = (struct km_token_observation){i % 2 ? x : x - 1, i % 2 ? x - 2 : x, 1, positive};
     }
     /* Both classes weigh the same, whatever their numbers: that shifts the log-odds by the prior's. */
     double prior[2] = {0, 0};
@@ -361,12 +361,12 @@ static void calibration_makes_log_odds(void **state)
     assert_ok(km_token_model_calibrate(model, seen, COUNT, &err), err);
     for (double x = -1; x < 2; x += 0.5) {
         assert_near(km_token_model_file_score(model, x), 2 * x - 1 + shift, 0.25);
-        assert_near(km_token_model_window_score(model, x + 1), 2 * x - 1 + shift, 0.25);
+        assert_near(km_token_model_window_score(model, x), 2 * x - 1 + shift, 0.25);
     }
     assert_int_equal(km_token_model_calibrate(model, seen, 30, &err), KM_FORMAT);
     seen[3].window_logit = NAN;
     assert_int_equal(km_token_model_calibrate(model, seen, COUNT, &err), KM_FORMAT);
-    seen[3].window_logit = 0;
+    seen[3].window_logit = seen[3].file_logit;
     for (size_t i = 0; i < COUNT; i++)
         seen[i].positive = !seen[i].positive;
     double before = km_token_model_file_score(model, 1);
