@@ -70,11 +70,13 @@ enum km_code km_architecture_build(const struct km_architecture_options *options
     case KM_ARCHITECTURE_LIGHT:
         light(out_graph, options);
         break;
+    case KM_ARCHITECTURE_TOKENS:
+        return km_fail(err, KM_UNSUPPORTED, "a token model is no network");
     }
     return km_graph_check(out_graph, err);
 }
 
-static const char *const architectures[] = {"resnet18", "light"}, *const stems[] = {"colour", "byte", "hash"};
+static const char *const architectures[] = {"resnet18", "light", "tokens"}, *const stems[] = {"colour", "byte", "hash"};
 
 const char *km_architecture_to_string(enum km_architecture kind)
 {

@@ -6,6 +6,7 @@
  * light: 16-channel stem on the bytes of a square (4x4 places a cell), 3x3 stride-2 convolutions to 32, 64 and 128
  *   channels, one residual 3x3 convolution at 128, norms throughout; mean over the valid 1 KiB cells, dropout 0.3,
  *   linear. One output cell is 1 KiB of the file.
+ * tokens: no network, but the linear model of container/tokens, whose files have a card, too.
  */
 #ifndef KM_NN_ARCHITECTURE_H
 #define KM_NN_ARCHITECTURE_H
@@ -16,6 +17,7 @@
 enum km_architecture {
     KM_ARCHITECTURE_RESNET18 = 0,
     KM_ARCHITECTURE_LIGHT = 1,
+    KM_ARCHITECTURE_TOKENS = 2,
 };
 
 struct km_architecture_options {
@@ -27,11 +29,11 @@ struct km_architecture_options {
     const float *colours;              /* KM_STEM_COLOUR: [257][3], borrowed; row 256 is padding's colour */
 };
 
-/* KM_FORMAT or KM_LIMIT of graph.h. */
+/* KM_FORMAT or KM_LIMIT of graph.h; KM_UNSUPPORTED for TOKENS. */
 enum km_code km_architecture_build(const struct km_architecture_options *options, struct km_graph *out_graph,
                                    struct km_err *err) KM_MUST_USE;
 
-/* "resnet18", "light"; "colour", "byte", "hash". Static storage. */
+/* "resnet18", "light", "tokens"; "colour", "byte", "hash". Static storage. */
 const char *km_architecture_to_string(enum km_architecture kind);
 const char *km_stem_kind_to_string(enum km_stem_kind kind);
 /* KM_UNSUPPORTED for other words. */

@@ -62,7 +62,8 @@ static enum km_code write_memory(const struct memory *memory, const struct km_tr
         return err->code;
     for (size_t i = 0; i < each * PARTS; i++) {
         const struct km_tensor *tensor = km_weights_get(memory->parts[i / each], i % each);
-        items[i] = (struct km_safetensors_item){tensor->name, tensor->rank, tensor->dims, tensor->values};
+        items[i] = (struct km_safetensors_item){
+            .name = tensor->name, .rank = tensor->rank, .dims = tensor->dims, .values = tensor->values};
     }
     char settings[512], steps[24];
     settings_text(km_trainer_options(trainer), settings, sizeof settings);

@@ -1,7 +1,6 @@
 #include "nn/safetensors.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +254,24 @@ static float half_value(uint16_t half)
     return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
+/* The nearest half, ties to even. */
+static uint16_t half_bits(float value)
+{
+    KM_ASSERT(fabsf(value) <= KM_SAFETENSORS_HALF_MAX);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000U;
+    if (fabsf(value) < 0x1p-14F) /* the half's subnormals are multiples of 2^-24 */
+        return (uint16_t)(sign | (uint32_t)lrintf(fabsf(value) * 0x1p24F));
+    uint32_t odd = bits >> 13 & 1; /* a carry out of the mantissa goes into the exponent, as it should */
+    return (uint16_t)(sign | ((bits & 0x7FFFFFFFU) - (112U << 23) + 0xFFFU + odd) >> 13);
+}
+
+float km_safetensors_round_half(float value)
+{
+    return half_value(half_bits(value));
+}
+
 enum km_code km_safetensors_read(const struct km_safetensor *tensor, float *out, struct km_err *err)
 {
     bool single = strcmp(tensor->dtype, "F32") == 0, brain = strcmp(tensor->dtype, "BF16") == 0;
@@ -289,12 +306,28 @@ static void describe(struct km_json *header, const struct km_safetensors_item *i
     for (uint32_t i = 0; i < item->rank; i++)
         km_json_append(shape, km_json_new_integer((int64_t)item->dims[i]));
     km_json_append(offsets, km_json_new_integer((int64_t)*offset));
-    *offset += elements_of(item) * sizeof(float);
+    *offset += elements_of(item) * (item->half ? sizeof(uint16_t) : sizeof(float));
     km_json_append(offsets, km_json_new_integer((int64_t)*offset));
-    km_json_set_string(entry, "dtype", "F32");
+    km_json_set_string(entry, "dtype", item->half ? "F16" : "F32");
     km_json_set(entry, "shape", shape);
     km_json_set(entry, "data_offsets", offsets);
     km_json_set(header, item->name, entry);
+}
+
+static enum km_code write_values(int fd, const struct km_safetensors_item *item, struct km_err *err)
+{
+    uint64_t count = elements_of(item);
+    if (!item->half)
+        return km_wholefile_write(fd, item->values, count * sizeof(float), err);
+    enum km_code code = KM_OK;
+    for (uint64_t at = 0; code == KM_OK && at < count;) {
+        uint16_t block[1024];
+        size_t filled = 0;
+        while (filled < sizeof block / sizeof *block && at < count)
+            block[filled++] = half_bits(item->values[at++]);
+        code = km_wholefile_write(fd, block, filled * sizeof *block, err);
+    }
+    return code;
 }
 
 enum km_code km_safetensors_write(int fd, const struct km_safetensors_item *items, size_t count,
@@ -321,6 +354,6 @@ enum km_code km_safetensors_write(int fd, const struct km_safetensors_item *item
     if (code == KM_OK)
         code = km_wholefile_write(fd, km_buf_text(&text), text.length, err);
     for (size_t i = 0; code == KM_OK && i < count; i++)
-        code = km_wholefile_write(fd, items[i].values, elements_of(&items[i]) * sizeof(float), err);
+        code = write_values(fd, &items[i], err);
     return code;
 }

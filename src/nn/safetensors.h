@@ -9,6 +9,7 @@
 #ifndef KM_NN_SAFETENSORS_H
 #define KM_NN_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,13 +53,19 @@ const char *km_safetensors_metadata(const struct km_safetensors *file, const cha
  * (out is then undefined). */
 enum km_code km_safetensors_read(const struct km_safetensor *tensor, float *out, struct km_err *err) KM_MUST_USE;
 
-/* What to write: F32, row-major. */
+/* What to write: row-major, as F32, or as F16 when `half` (values within KM_SAFETENSORS_HALF_MAX; rounded). */
 struct km_safetensors_item {
     const char *name;
-    uint32_t rank;
     const uint64_t *dims;
     const float *values;
+    uint32_t rank;
+    bool half;
 };
+
+#define KM_SAFETENSORS_HALF_MAX 65504.0F
+
+/* The nearest number that F16 holds; ties to even. |value| <= KM_SAFETENSORS_HALF_MAX. */
+float km_safetensors_round_half(float value);
 
 /* Writes a file to fd from its current offset. metadata: an object of strings, or NULL; borrowed. KM_IO, KM_NOMEM,
  * KM_LIMIT (header, tensors). */

@@ -106,7 +106,8 @@ enum km_code km_weights_save(const struct km_weights *weights, int fd, struct km
         return err->code;
     for (size_t i = 0; i < count; i++) {
         const struct km_tensor *tensor = km_weights_get(weights, i);
-        items[i] = (struct km_safetensors_item){tensor->name, tensor->rank, tensor->dims, tensor->values};
+        items[i] = (struct km_safetensors_item){
+            .name = tensor->name, .rank = tensor->rank, .dims = tensor->dims, .values = tensor->values};
     }
     return km_safetensors_write(fd, items, count, NULL, err);
 }

@@ -160,6 +160,50 @@ static void halves_are_converted(void **state)
     }
 }
 
+static void halves_are_written_rounded(void **state)
+{
+    (void)state;
+    static const struct {
+        float value, rounded;
+    } table[] = {{0, 0},
+                 {-2, -2},
+                 {65504, 65504},
+                 {1 + 0x1p-11F, 1}, /* ties to even */
+                 {1 + 0x1.8p-10F, 1 + 0x1p-9F},
+                 {1 + 0x1.01p-11F, 1 + 0x1p-10F},
+                 {0x1.ffep0F, 2},          /* into the next exponent */
+                 {0x1.fffp-15F, 0x1p-14F}, /* out of the subnormals */
+                 {-0x1p-24F, -0x1p-24F},
+                 {0x1p-26F, 0}};
+    enum { COUNT = sizeof table / sizeof *table };
+    struct km_err err = KM_ERR_INIT;
+    float values[COUNT], back[COUNT], single[1] = {0.1F};
+    uint64_t dims = COUNT, one = 1;
+    for (size_t i = 0; i < COUNT; i++) {
+        values[i] = table[i].value;
+        assert_true(km_safetensors_round_half(values[i]) == table[i].rounded);
+    }
+    struct km_safetensors_item items[] = {{.name = "h", .rank = 1, .dims = &dims, .values = values, .half = true},
+                                          {.name = "s", .rank = 1, .dims = &one, .values = single}};
+    int fd = memfd_create("halves", MFD_CLOEXEC);
+    assert_ok(km_safetensors_write(fd, items, 2, NULL, &err), err);
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+    assert_ok(km_wholefile_read(fd, 1 << 20, &bytes, &length, &err), err);
+    close(fd);
+    struct km_safetensors *file = km_safetensors_parse(bytes, length, &err);
+    assert_non_null(file);
+    const struct km_safetensor *tensor = km_safetensors_find(file, "h");
+    assert_string_equal(tensor->dtype, "F16");
+    assert_ok(km_safetensors_read(tensor, back, &err), err);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_true(back[i] == table[i].rounded);
+    assert_ok(km_safetensors_read(km_safetensors_find(file, "s"), back, &err), err);
+    assert_true(back[0] == 0.1F);
+    km_safetensors_free(file);
+    free(bytes);
+}
+
 static void what_is_not_finite_is_refused(void **state)
 {
     (void)state;
@@ -320,12 +364,12 @@ static void unknown_tensors_are_reported(void **state)
     assert_in_range(count, 1, 12);
     for (size_t i = 0; i < count; i++) {
         const struct km_tensor *t = km_weights_get(weights, i);
-        items[i] = (struct km_safetensors_item){t->name, t->rank, t->dims, t->values};
+        items[i] = (struct km_safetensors_item){.name = t->name, .rank = t->rank, .dims = t->dims, .values = t->values};
     }
     static const float one[] = {1};
-    items[count++] = (struct km_safetensors_item){"norm.num_batches_tracked", 0, NULL, one};
-    items[count++] = (struct km_safetensors_item){"extra.weight", 0, NULL, one};
-    items[count++] = (struct km_safetensors_item){"more.weight", 0, NULL, one};
+    items[count++] = (struct km_safetensors_item){.name = "norm.num_batches_tracked", .values = one};
+    items[count++] = (struct km_safetensors_item){.name = "extra.weight", .values = one};
+    items[count++] = (struct km_safetensors_item){.name = "more.weight", .values = one};
     int fd = memfd_create("weights", MFD_CLOEXEC);
     assert_ok(km_safetensors_write(fd, items, count, NULL, &err), err);
     uint8_t *bytes = NULL;
@@ -362,6 +406,7 @@ int main(void)
         cmocka_unit_test(lies_are_refused),
         cmocka_unit_test(lengths_are_checked_before_use),
         cmocka_unit_test(halves_are_converted),
+        cmocka_unit_test(halves_are_written_rounded),
         cmocka_unit_test(what_is_not_finite_is_refused),
         cmocka_unit_test(weights_survive_a_file),
         cmocka_unit_test(bad_weights_change_nothing),
