@@ -1,0 +1,38 @@
+-- A store of schema 1 with a little in it. Never changed: the upgrade from it is tested.
+CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE run(id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, host TEXT NOT NULL, who TEXT NOT NULL, began_ns INTEGER NOT NULL, ended_ns INTEGER, komainu TEXT, rules TEXT, model TEXT, cpu_ms INTEGER, memory_peak_bytes INTEGER) STRICT;
+CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, seq INTEGER NOT NULL, name TEXT NOT NULL, scheme TEXT, began_ns INTEGER NOT NULL, ended_ns INTEGER, verdict INTEGER, score REAL, bytes_total INTEGER, bytes_examined INTEGER, bytes_opaque INTEGER, files_total INTEGER, files_examined INTEGER, gaps INTEGER, findings_omitted INTEGER, integrity TEXT, images TEXT, error TEXT, seconds REAL, cpu_ms INTEGER, UNIQUE(run_id, seq)) STRICT;
+CREATE TABLE incident(id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, kind TEXT NOT NULL, host TEXT NOT NULL, subject TEXT NOT NULL, role TEXT, dominant TEXT NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, count INTEGER NOT NULL, verdict INTEGER NOT NULL, score REAL NOT NULL, confidence REAL NOT NULL, finding_id INTEGER, origin INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0, assignee TEXT, minutes REAL NOT NULL DEFAULT 0, service TEXT, importance REAL NOT NULL DEFAULT 1, reach REAL NOT NULL DEFAULT 1, patch_window REAL NOT NULL DEFAULT 1, priority REAL NOT NULL DEFAULT 0, shown INTEGER NOT NULL DEFAULT 0, shown_ns INTEGER, first_decided_ns INTEGER, decided_ns INTEGER, decision_kind INTEGER, suppression_id INTEGER REFERENCES suppression ON DELETE SET NULL, returned_ns INTEGER, opened_ns INTEGER NOT NULL, closed_ns INTEGER) STRICT;
+CREATE INDEX incident_key ON incident(key, last_ns);
+CREATE INDEX incident_list ON incident(state, shown, priority);
+CREATE INDEX incident_last ON incident(last_ns);
+CREATE TABLE finding(id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, seq INTEGER NOT NULL, target_id INTEGER REFERENCES target ON DELETE CASCADE, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, image TEXT, path TEXT, layer TEXT, layer_index INTEGER, sha256 TEXT, size_bytes INTEGER, unit TEXT, role TEXT, subject_more TEXT, verdict INTEGER NOT NULL, score REAL NOT NULL, confidence REAL NOT NULL, package TEXT, ranges TEXT, evidence TEXT NOT NULL, dominant TEXT NOT NULL, decision_kind INTEGER, origin INTEGER NOT NULL DEFAULT 0, incident_id INTEGER REFERENCES incident ON DELETE SET NULL, grouped INTEGER NOT NULL DEFAULT 0, UNIQUE(run_id, seq)) STRICT;
+CREATE INDEX finding_incident ON finding(incident_id) WHERE incident_id IS NOT NULL;
+CREATE INDEX finding_time ON finding(at_ns);
+CREATE INDEX finding_target ON finding(target_id);
+CREATE INDEX finding_waiting ON finding(id) WHERE grouped=0;
+CREATE TABLE gap(id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, seq INTEGER NOT NULL, target_id INTEGER NOT NULL REFERENCES target ON DELETE CASCADE, reason INTEGER NOT NULL, place TEXT NOT NULL, layer TEXT, offset INTEGER, bytes INTEGER, detail TEXT, UNIQUE(run_id, seq)) STRICT;
+CREATE INDEX gap_target ON gap(target_id);
+CREATE TABLE loss(id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, at_ns INTEGER NOT NULL, what TEXT NOT NULL, unit TEXT, lost INTEGER NOT NULL, seen INTEGER) STRICT;
+CREATE INDEX loss_time ON loss(at_ns);
+CREATE TABLE health(id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, at_ns INTEGER NOT NULL, name TEXT NOT NULL, value REAL, text TEXT) STRICT;
+CREATE INDEX health_time ON health(at_ns);
+CREATE TABLE watch(id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, unit TEXT NOT NULL, role TEXT NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL, mature INTEGER NOT NULL, confidence REAL NOT NULL, episodes INTEGER NOT NULL, tapped INTEGER NOT NULL) STRICT;
+CREATE INDEX watch_time ON watch(to_ns);
+CREATE TABLE component(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, version TEXT, digest TEXT, made_ns INTEGER, from_ns INTEGER NOT NULL, to_ns INTEGER) STRICT;
+CREATE INDEX component_name ON component(kind, name, to_ns);
+CREATE TABLE decision(id INTEGER PRIMARY KEY AUTOINCREMENT, incident_id INTEGER REFERENCES incident ON DELETE SET NULL, kind INTEGER NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, at_ns INTEGER NOT NULL, until_ns INTEGER, guardian TEXT NOT NULL, host TEXT NOT NULL, unit TEXT, role TEXT, image TEXT, path TEXT, sha256 TEXT, dominant TEXT, alarm TEXT, applied_ns INTEGER, applied_by TEXT, applied_error TEXT, undone_ns INTEGER, undone_by TEXT, undone_note TEXT, undo_applied_ns INTEGER, before TEXT) STRICT;
+CREATE INDEX decision_incident ON decision(incident_id);
+CREATE INDEX decision_path ON decision(path) WHERE undone_ns IS NULL;
+CREATE INDEX decision_unit ON decision(unit, role) WHERE undone_ns IS NULL;
+CREATE TABLE suppression(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, host TEXT, unit TEXT, role TEXT, image TEXT, path TEXT, sha256 TEXT, evidence TEXT, reason TEXT NOT NULL, owner TEXT NOT NULL, created_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL, ended_ns INTEGER, ended_by TEXT, hidden INTEGER NOT NULL DEFAULT 0, last_hidden_ns INTEGER, reviewed_ns INTEGER) STRICT;
+CREATE INDEX suppression_open ON suppression(expires_ns) WHERE ended_ns IS NULL;
+
+INSERT INTO run(token, kind, host, who, began_ns, ended_ns, komainu) VALUES('00112233445566778899aabbccddeeff', 'scan', 'gate', 'kato', 1000, 2000, '0.1.0');
+INSERT INTO target(run_id, seq, name, scheme, began_ns, ended_ns, verdict, score, bytes_total, bytes_examined, gaps) VALUES(1, 1, 'shop:1', 'docker-archive', 1000, 1900, 3, 0.9, 4096, 4000, 1);
+INSERT INTO incident(key, kind, host, subject, dominant, first_ns, last_ns, count, verdict, score, confidence, finding_id, opened_ns) VALUES('k', 'file', 'gate', 'opt/agent', 'hash.listed', 1500, 1500, 1, 3, 0.9, 1, 1, 1500);
+INSERT INTO finding(run_id, seq, target_id, at_ns, kind, image, path, verdict, score, confidence, evidence, dominant, incident_id, grouped) VALUES(1, 2, 1, 1500, 'file', 'shop:1', 'opt/vendor/agent', 3, 0.9, 1, '[{"id":"hash.listed","weight":9.0,"args":[["list","own"],["name","x"]]}]', 'hash.listed', 1, 1);
+INSERT INTO gap(run_id, seq, target_id, reason, place, bytes) VALUES(1, 3, 1, 6, 'secret.zip', 96);
+INSERT INTO decision(incident_id, kind, who, note, at_ns, guardian, host, path) VALUES(1, 4, 'kato', 'seen before', 1600, 'scan', 'gate', 'opt/vendor/agent');
+PRAGMA application_id=0x6b6d6473;
+PRAGMA user_version=1;
