@@ -28,6 +28,76 @@ static const struct {
     {KM_EVIDENCE_HIDDEN_NAME, "its name is hidden ({name})", NULL},
     {KM_EVIDENCE_DELETED, "a later layer deletes it ({layer}), but the image still carries it",
      "Anyone who has the image has this file; if it is a secret or unwanted, rebuild without the layer that added it."},
+    {KM_EVIDENCE_FIRST_EXEC, "it started the program {what}, which it never did while it was learned ({arguments})",
+     "Ask who runs this server whether it is meant to start that program. If not, treat the server as taken over: keep "
+     "its logs, look at what the program did, and cut it off from the network."},
+    {KM_EVIDENCE_FIRST_OPEN, "it opened files in a place it never used: {what}",
+     "Look whether a change of its configuration explains the place. If none does, find out who made it read or write "
+     "there, and what the file holds."},
+    {KM_EVIDENCE_FIRST_CONNECT, "it connected to an address of a kind it never used: {what}",
+     "Ask whether this server is meant to call others. If not, look at what it sent and from which request that came."},
+    {KM_EVIDENCE_FIRST_BIND, "it took an address it never used: {what}",
+     "Look whether its configuration names this address; if not, find out who opened it."},
+    {KM_EVIDENCE_FIRST_LISTEN, "it listens where it never did: {what}",
+     "Look whether its configuration names this port; a port that nobody asked for is a way in for others."},
+    {KM_EVIDENCE_FIRST_ACCEPT, "it was reached from a kind of network that never did: {what}",
+     "Look whether the firewall and the server's configuration mean to let that network in."},
+    {KM_EVIDENCE_FIRST_IDENTITY, "it changed to a user or group it never was: {what}",
+     "A server that changes its user on its own may be giving itself rights; compare with its configuration."},
+    {KM_EVIDENCE_FIRST_CAPABILITY, "it set rights it never had set: {what}",
+     "Compare with its unit file; a server that changes its own rights needs an explanation."},
+    {KM_EVIDENCE_FIRST_NAMESPACE, "it entered or made a namespace, which it never did: {what}",
+     "Servers seldom do that by themselves; ask whether a sandbox or container was configured."},
+    {KM_EVIDENCE_FIRST_MEMORY, "it made memory executable in a way it never did: {what}",
+     "Foreign code may have been loaded. Look for a new plug-in or library; if there is none, treat it as an attack."},
+    {KM_EVIDENCE_FIRST_MEMFD, "it made a file that exists in memory only: {what}",
+     "This is a usual way to hide a program. Unless the software is known to do it, look at the process now."},
+    {KM_EVIDENCE_FIRST_MEMFD_EXEC, "it started a program that exists in memory only: {what}",
+     "Treat it as an attack: keep the machine running, save the process's memory, cut the network."},
+    {KM_EVIDENCE_FIRST_PTRACE, "it looked into or changed another process: {what}",
+     "Servers do not debug others. Unless somebody debugs here, treat it as an attack."},
+    {KM_EVIDENCE_FIRST_MODULE, "it loaded code into the kernel: {what}",
+     "Treat it as an attack unless an administrator did it: what runs in the kernel can hide everything."},
+    {KM_EVIDENCE_FIRST_SETUID_BIT, "it made a file that runs with its owner's rights: {what}",
+     "Remove the bit unless somebody can say what it is for."},
+    {KM_EVIDENCE_FIRST_UNLINK, "it deleted a file in a system place: {what}",
+     "Look at what is missing, and restore it; ask why the server may write there."},
+    {KM_EVIDENCE_FIRST_RENAME, "it renamed a file in a system place: {what}",
+     "Look at both names; a replaced system file needs an explanation."},
+    {KM_EVIDENCE_FIRST_MOUNT, "it mounted or unmounted a file system: {what}",
+     "Ask whether its configuration says so; mounts can hide files or open others."},
+    {KM_EVIDENCE_FIRST_KILL, "it sent a signal to a foreign process: {what}",
+     "Look at which process got it and whether it still runs."},
+    {KM_EVIDENCE_SEQUENCE,
+     "{calls} system calls came in an order or mix that its {episodes} learned episodes hardly know",
+     "Compare with the log of the server at this time: which request was that? If it was ordinary, accept it with "
+     "'komainu profile accept'."},
+    {KM_EVIDENCE_CALL, "after {after} came {call}; expected instead: {expected}", NULL},
+    {KM_EVIDENCE_CALL_SET, "it used a set of system calls unlike any learned one", NULL},
+    {KM_EVIDENCE_NEAREST,
+     "nearest normal episode (seen {episodes} times): this one has besides: {extra}; it lacks: "
+     "{missing}",
+     NULL},
+    {KM_EVIDENCE_RATE, "it made {per_second} calls a second, another pace than usual",
+     "Look at the load at this time; a sudden pace may be a scan, a loop, or an attack by many requests."},
+    {KM_EVIDENCE_ERRORS, "{percent} % of its calls failed, more than usual",
+     "Many failures can mean that somebody tries what is not allowed; look at the server's log."},
+    {KM_EVIDENCE_NEW_ROLE, "a kind of thread appeared that was never learned: {role}, program {program}",
+     "Ask whether the server was changed to do something new. If so, learn it again (komainu guard --relearn); if not, "
+     "look at that program now."},
+    {KM_EVIDENCE_PROGRAM_CHANGED,
+     "its program {program} is another one than was learned, and no upgrade of a package "
+     "explains it (build {learned} then, {running} now)",
+     "Compare the file with its package (dpkg --verify). A server program that nobody upgraded and that changed must "
+     "be taken for replaced by an intruder."},
+    {KM_EVIDENCE_RULE, "rule \"{title}\" ({level}) fired: {field} {pattern}: {value}",
+     "The rule describes a known way of attack. Look at the process and who started it; if it is meant, write a "
+     "decision for it."},
+    {KM_EVIDENCE_IMMATURE,
+     "its profile is young ({episodes} episodes, {novelty} % of what came was new to the last): "
+     "trust this less",
+     NULL},
+    {KM_EVIDENCE_LOST, "{events} events were lost before it: trust this less", NULL},
 };
 
 static size_t find_row(const char *id)
@@ -109,6 +179,11 @@ static struct km_arg *add(struct km_evidence *evidence, const char *name, enum k
 void km_evidence_add_text(struct km_evidence *evidence, const char *name, const char *text)
 {
     add(evidence, name, KM_ARG_TEXT)->text = text ? text : "";
+}
+
+void km_evidence_add_real(struct km_evidence *evidence, const char *name, double real)
+{
+    add(evidence, name, KM_ARG_REAL)->real = real;
 }
 
 void km_evidence_add_integer(struct km_evidence *evidence, const char *name, int64_t integer)

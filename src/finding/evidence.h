@@ -22,6 +22,38 @@
 #define KM_EVIDENCE_HIDDEN_NAME     "place.hidden"    /* name */
 #define KM_EVIDENCE_DELETED         "layer.deleted"   /* layer */
 
+/* Of daemons. "first.<act>": an act that the role never did in `episodes` learned ones; what says on what. */
+#define KM_EVIDENCE_FIRST_EXEC       "first.exec" /* what, arguments, episodes; the same for all of them: */
+#define KM_EVIDENCE_FIRST_OPEN       "first.open"
+#define KM_EVIDENCE_FIRST_CONNECT    "first.connect"
+#define KM_EVIDENCE_FIRST_BIND       "first.bind"
+#define KM_EVIDENCE_FIRST_LISTEN     "first.listen"
+#define KM_EVIDENCE_FIRST_ACCEPT     "first.accept"
+#define KM_EVIDENCE_FIRST_IDENTITY   "first.identity"
+#define KM_EVIDENCE_FIRST_CAPABILITY "first.capability"
+#define KM_EVIDENCE_FIRST_NAMESPACE  "first.namespace"
+#define KM_EVIDENCE_FIRST_MEMORY     "first.executable-memory"
+#define KM_EVIDENCE_FIRST_MEMFD      "first.memfd"
+#define KM_EVIDENCE_FIRST_MEMFD_EXEC "first.memfd-exec"
+#define KM_EVIDENCE_FIRST_PTRACE     "first.ptrace"
+#define KM_EVIDENCE_FIRST_MODULE     "first.module"
+#define KM_EVIDENCE_FIRST_SETUID_BIT "first.setuid-bit"
+#define KM_EVIDENCE_FIRST_UNLINK     "first.unlink"
+#define KM_EVIDENCE_FIRST_RENAME     "first.rename"
+#define KM_EVIDENCE_FIRST_MOUNT      "first.mount"
+#define KM_EVIDENCE_FIRST_KILL       "first.kill"
+#define KM_EVIDENCE_SEQUENCE         "behaviour.sequence"  /* calls, episodes: order and mix of the calls */
+#define KM_EVIDENCE_CALL             "behaviour.call"      /* call, after, expected, bits: a part of the sequence */
+#define KM_EVIDENCE_CALL_SET         "behaviour.call-set"  /* calls, episodes */
+#define KM_EVIDENCE_NEAREST          "behaviour.nearest"   /* episodes, extra, missing */
+#define KM_EVIDENCE_RATE             "behaviour.rate"      /* per_second */
+#define KM_EVIDENCE_ERRORS           "behaviour.errors"    /* percent */
+#define KM_EVIDENCE_NEW_ROLE         "role.new"            /* role, program, episodes */
+#define KM_EVIDENCE_PROGRAM_CHANGED  "program.changed"     /* program, learned, running, package */
+#define KM_EVIDENCE_RULE             "rule.matched"        /* rule, title, level, field, pattern, value */
+#define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
+#define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
+
 /* Appends the English sentence for a piece of evidence; an id that the table lacks is printed with its arguments, so
  * that nothing is hidden. Argument text is escaped. KM_NOMEM, KM_LIMIT. */
 enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_buf *out, struct km_err *err) KM_MUST_USE;
@@ -31,6 +63,7 @@ const char *km_evidence_advice(const char *id);
 
 /* Adds a named argument; KM_ASSERT when there are too many. */
 void km_evidence_add_text(struct km_evidence *evidence, const char *name, const char *text);
+void km_evidence_add_real(struct km_evidence *evidence, const char *name, double real);
 void km_evidence_add_integer(struct km_evidence *evidence, const char *name, int64_t integer);
 
 #endif

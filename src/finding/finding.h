@@ -101,6 +101,12 @@ struct km_subject {
     const char *replaced_by;   /* diff id of the layer that puts another file in its place */
     const char *sha256;        /* hex digest of the content, or NULL */
     uint64_t size_bytes;
+    const char *daemon;     /* of a daemon: its unit, or by what else it is guarded */
+    const char *role;       /* the kind of thread */
+    const char *executable; /* path of the program */
+    const char *command;    /* the process's arguments, separated by spaces */
+    uint32_t pid, tid;      /* process and thread; 0 = none */
+    int64_t uid;            /* user; -1 = not known */
 };
 
 struct km_decision; /* decision.h */
@@ -112,6 +118,7 @@ struct km_finding {
     double score;                       /* probability-like, 0..1: what the additive model says */
     double confidence;                  /* 0..1: how far to trust the score, lowered by gaps and losses */
     const char *package;                /* owner "name version", or NULL */
+    int64_t time_wall_ns;               /* when it happened; 0 = at no moment of its own */
     const struct km_decision *decision; /* what a person said about it, or NULL; does not change the verdict here */
     size_t range_count;
     const struct km_range *ranges;

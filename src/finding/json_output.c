@@ -8,8 +8,7 @@
 #include "base/text.h"
 #include "finding/decision.h"
 
-/* Paths and names are bytes that an enemy chose: what is not plain UTF-8 is escaped, so that two readers agree. */
-static void set_hostile(struct km_json *object, const char *key, const char *text)
+void km_json_output_set_text(struct km_json *object, const char *key, const char *text)
 {
     char small[1024];
     if (!text) {
@@ -33,7 +32,7 @@ static void set_count(struct km_json *object, const char *key, uint64_t count)
         km_json_set_integer(object, key, count > INT64_MAX ? INT64_MAX : (int64_t)count);
 }
 
-static struct km_json *new_evidence(const struct km_evidence *evidence)
+struct km_json *km_json_output_evidence(const struct km_evidence *evidence)
 {
     struct km_json *object = km_json_new_object();
     km_json_set_string(object, "id", evidence->id);
@@ -41,7 +40,7 @@ static struct km_json *new_evidence(const struct km_evidence *evidence)
     for (size_t i = 0; i < evidence->arg_count; i++) {
         const struct km_arg *arg = &evidence->args[i];
         if (arg->type == KM_ARG_TEXT)
-            set_hostile(args, arg->name, arg->text);
+            km_json_output_set_text(args, arg->name, arg->text);
         else if (arg->type == KM_ARG_INTEGER)
             km_json_set_integer(args, arg->name, arg->integer);
         else
@@ -57,22 +56,22 @@ static struct km_json *new_evidence(const struct km_evidence *evidence)
 static struct km_json *new_subject(const struct km_subject *subject)
 {
     struct km_json *object = km_json_new_object();
-    set_hostile(object, "image", subject->image);
-    set_hostile(object, "path", subject->path);
-    set_hostile(object, "layer", subject->layer);
+    km_json_output_set_text(object, "image", subject->image);
+    km_json_output_set_text(object, "path", subject->path);
+    km_json_output_set_text(object, "layer", subject->layer);
     if (subject->layer_index >= 0)
         km_json_set_integer(object, "layer_index", subject->layer_index);
     else
         km_json_set_string(object, "layer_index", NULL);
-    set_hostile(object, "layer_history", subject->layer_history);
-    set_hostile(object, "deleted_by", subject->deleted_by);
-    set_hostile(object, "replaced_by", subject->replaced_by);
+    km_json_output_set_text(object, "layer_history", subject->layer_history);
+    km_json_output_set_text(object, "deleted_by", subject->deleted_by);
+    km_json_output_set_text(object, "replaced_by", subject->replaced_by);
     km_json_set_string(object, "sha256", subject->sha256);
     set_count(object, "size", subject->size_bytes);
     return object;
 }
 
-static struct km_json *new_decision(const struct km_decision *decision)
+struct km_json *km_json_output_decision(const struct km_decision *decision)
 {
     if (!decision)
         return km_json_new_null();
@@ -80,8 +79,8 @@ static struct km_json *new_decision(const struct km_decision *decision)
     char until[KM_CLOCK_UTC_BYTES];
     km_clock_format_utc(decision->until_wall_ns, until);
     km_json_set_string(object, "kind", km_decision_kind_to_string(decision->kind));
-    set_hostile(object, "who", decision->who);
-    set_hostile(object, "note", decision->note);
+    km_json_output_set_text(object, "who", decision->who);
+    km_json_output_set_text(object, "note", decision->note);
     km_json_set_string(object, "until", decision->until_wall_ns == INT64_MAX ? NULL : until);
     return object;
 }
@@ -102,11 +101,11 @@ static struct km_json *new_finding(const struct km_finding *finding)
         km_json_append(ranges, range);
     }
     km_json_set(object, "ranges", ranges);
-    set_hostile(object, "package", finding->package);
-    km_json_set(object, "decision", new_decision(finding->decision));
+    km_json_output_set_text(object, "package", finding->package);
+    km_json_set(object, "decision", km_json_output_decision(finding->decision));
     struct km_json *evidence = km_json_new_array();
     for (size_t i = 0; i < finding->evidence_count; i++)
-        km_json_append(evidence, new_evidence(&finding->evidence[i]));
+        km_json_append(evidence, km_json_output_evidence(&finding->evidence[i]));
     km_json_set(object, "evidence", evidence);
     return object;
 }
@@ -116,11 +115,11 @@ static struct km_json *new_gap(const struct km_gap *gap)
     struct km_json *object = km_json_new_object();
     km_json_set_string(object, "reason", km_gap_reason_to_string(gap->reason));
     km_json_set_bool(object, "opaque", km_gap_is_opaque(gap->reason));
-    set_hostile(object, "where", gap->where);
-    set_hostile(object, "layer", gap->layer);
+    km_json_output_set_text(object, "where", gap->where);
+    km_json_output_set_text(object, "layer", gap->layer);
     set_count(object, "offset", gap->offset);
     set_count(object, "bytes", gap->bytes);
-    set_hostile(object, "detail", gap->detail);
+    km_json_output_set_text(object, "detail", gap->detail);
     return object;
 }
 
@@ -147,7 +146,7 @@ static struct km_json *new_integrity(const struct km_integrity *integrity)
         return km_json_new_null();
     struct km_json *object = km_json_new_object();
     km_json_set_string(object, "database", integrity->database);
-    set_hostile(object, "detail", integrity->detail);
+    km_json_output_set_text(object, "detail", integrity->detail);
     set_count(object, "packages", integrity->packages);
     set_count(object, "files_intact", integrity->files_intact);
     set_count(object, "files_unchecked", integrity->files_unchecked);
@@ -161,15 +160,15 @@ static struct km_json *new_integrity(const struct km_integrity *integrity)
 static struct km_json *new_target(const struct km_result *result)
 {
     struct km_json *object = km_json_new_object();
-    set_hostile(object, "name", result->target.name);
+    km_json_output_set_text(object, "name", result->target.name);
     km_json_set_string(object, "scheme", result->target.scheme);
     struct km_json *images = km_json_new_array();
     for (size_t i = 0; i < result->outcome.image_count; i++) {
         const struct km_image_info *info = &result->outcome.images[i];
         struct km_json *image = km_json_new_object();
-        set_hostile(image, "name", info->name);
-        set_hostile(image, "digest", info->digest);
-        set_hostile(image, "platform", info->platform);
+        km_json_output_set_text(image, "name", info->name);
+        km_json_output_set_text(image, "digest", info->digest);
+        km_json_output_set_text(image, "platform", info->platform);
         set_count(image, "layers", info->layers);
         km_json_set(image, "packages", new_integrity(info->packages.database ? &info->packages : NULL));
         km_json_append(images, image);

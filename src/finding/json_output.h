@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "finding/result.h"
 
 #define KM_SCAN_SCHEMA      "komainu.scan/1"      /* one target */
@@ -15,5 +16,13 @@
  * Hostile strings come out as valid UTF-8 with escapes. KM_NOMEM, KM_LIMIT of the buffer. */
 enum km_code km_json_output_format(const struct km_results *results, bool as_list, struct km_buf *out,
                                    struct km_err *err) KM_MUST_USE;
+
+/* Parts that other documents share. The objects are the caller's. */
+
+/* object[key] = text, escaped: paths and names are bytes that an enemy chose, and two readers must agree on them. NULL
+ * sets null. */
+void km_json_output_set_text(struct km_json *object, const char *key, const char *text);
+struct km_json *km_json_output_evidence(const struct km_evidence *evidence);
+struct km_json *km_json_output_decision(const struct km_decision *decision); /* NULL: null */
 
 #endif
