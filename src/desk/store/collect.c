@@ -33,6 +33,7 @@ static const struct {
     {"arguments", KM_COLLECT_ARGUMENTS}, {"argv", KM_COLLECT_ARGUMENTS},  {"command", KM_COLLECT_ARGUMENTS},
     {"address", KM_COLLECT_ADDRESSES},   {"peer", KM_COLLECT_ADDRESSES},  {"content", KM_COLLECT_CONTENTS},
     {"excerpt", KM_COLLECT_CONTENTS},    {"string", KM_COLLECT_CONTENTS}, {"strings", KM_COLLECT_CONTENTS},
+    {"value", KM_COLLECT_ARGUMENTS},
 };
 
 const char *km_collect_kind_to_string(enum km_collect_kind kind)
@@ -140,8 +141,21 @@ const char *km_collect_text(const struct km_collect *collect, enum km_collect_ki
     return "";
 }
 
-const char *km_collect_argument(const struct km_collect *collect, const char *name, const char *text, char *room)
+/* Evidence whose "what" is an address, not a path. */
+static bool is_of_network(const char *evidence)
 {
+    static const char *const ids[] = {"first.connect", "first.bind", "first.listen", "first.accept"};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (strcmp(ids[i], evidence) == 0)
+            return true;
+    return false;
+}
+
+const char *km_collect_argument(const struct km_collect *collect, const char *evidence, const char *name,
+                                const char *text, char *room)
+{
+    if (strcmp(name, "what") == 0)
+        return km_collect_text(collect, is_of_network(evidence) ? KM_COLLECT_ADDRESSES : KM_COLLECT_PATHS, text, room);
     for (size_t i = 0; i < sizeof argument_kinds / sizeof argument_kinds[0]; i++)
         if (strcmp(argument_kinds[i].name, name) == 0)
             return km_collect_text(collect, argument_kinds[i].kind, text, room);

@@ -45,7 +45,8 @@ const char *km_collect_text(const struct km_collect *collect, enum km_collect_ki
 
 /* The same for an argument of evidence, whose name says what it holds; a name that is not known is no personal data
  * ("package", "database") and kept whole. */
-const char *km_collect_argument(const struct km_collect *collect, const char *name, const char *text, char *room);
+const char *km_collect_argument(const struct km_collect *collect, const char *evidence, const char *name,
+                                const char *text, char *room);
 
 /* "paths", … and "none", "hashed", "whole". from_string: KM_FORMAT. */
 const char *km_collect_kind_to_string(enum km_collect_kind kind);

@@ -6,14 +6,14 @@
 
 #include "base/json.h"
 
-static struct km_json *new_argument(const struct km_arg *arg, const struct km_collect *collect)
+static struct km_json *new_argument(const char *id, const struct km_arg *arg, const struct km_collect *collect)
 {
     char kept[KM_COLLECT_TEXT_BYTES];
     struct km_json *pair = km_json_new_array();
     km_json_append(pair, km_json_new_string(arg->name));
     switch (arg->type) {
     case KM_ARG_TEXT:
-        km_json_append(pair, km_json_new_string(km_collect_argument(collect, arg->name, arg->text, kept)));
+        km_json_append(pair, km_json_new_string(km_collect_argument(collect, id, arg->name, arg->text, kept)));
         break;
     case KM_ARG_INTEGER:
         km_json_append(pair, km_json_new_integer(arg->integer));
@@ -39,7 +39,7 @@ enum km_code km_evidence_json_format(const struct km_evidence *evidence, size_t 
             km_json_set_string(object, "reference", evidence[i].reference);
         struct km_json *args = km_json_new_array();
         for (size_t k = 0; k < evidence[i].arg_count; k++)
-            km_json_append(args, new_argument(&evidence[i].args[k], collect));
+            km_json_append(args, new_argument(evidence[i].id, &evidence[i].args[k], collect));
         km_json_set(object, "args", args);
         km_json_append(list, object);
     }

@@ -121,8 +121,9 @@ void km_record_format_dominant(const struct km_finding *finding, const struct km
     for (size_t i = 0; i < strongest->arg_count; i++)
         if (strongest->args[i].type == KM_ARG_TEXT && strongest->args[i].text) {
             char room[KM_COLLECT_TEXT_BYTES];
-            snprintf(out, KM_RECORD_DOMINANT_BYTES, "%s %s", strongest->id,
-                     km_collect_argument(collect, strongest->args[i].name, strongest->args[i].text, room));
+            snprintf(
+                out, KM_RECORD_DOMINANT_BYTES, "%s %s", strongest->id,
+                km_collect_argument(collect, strongest->id, strongest->args[i].name, strongest->args[i].text, room));
             return;
         }
 }
@@ -145,19 +146,25 @@ struct km_record *km_record_new_begin(const struct km_record_place *place, const
 static enum km_code keep_more(struct km_record *record, const struct km_subject *subject,
                               const struct km_collect *collect, struct km_err *err)
 {
+    char rooms[3][KM_COLLECT_TEXT_BYTES];
     const struct {
         const char *key, *text;
-    } parts[] = {{"history", subject->layer_history},
-                 {"deleted_by", subject->deleted_by},
-                 {"replaced_by", subject->replaced_by}};
+    } parts[] = {
+        /* a build step is a command line */
+        {"history", km_collect_text(collect, KM_COLLECT_ARGUMENTS, subject->layer_history, rooms[0])},
+        {"deleted_by", subject->deleted_by},
+        {"replaced_by", subject->replaced_by},
+        {"executable", km_collect_text(collect, KM_COLLECT_PATHS, subject->executable, rooms[1])},
+        {"command", km_collect_text(collect, KM_COLLECT_ARGUMENTS, subject->command, rooms[2])},
+    };
     struct km_json *object KM_CLEANUP(km_json_cleanup) = km_json_new_object();
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        char room[KM_COLLECT_TEXT_BYTES];
-        if (parts[i].text && i == 0) /* a build step is a command line */
-            km_json_set_string(object, parts[i].key,
-                               km_collect_text(collect, KM_COLLECT_ARGUMENTS, parts[i].text, room));
-        else if (parts[i].text)
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i].text)
             km_json_set_string(object, parts[i].key, parts[i].text);
+    if (subject->daemon) {
+        km_json_set_integer(object, "pid", subject->pid);
+        km_json_set_integer(object, "tid", subject->tid);
+        km_json_set_integer(object, "uid", subject->uid);
     }
     if (km_json_size(object) == 0)
         return KM_OK;
@@ -199,11 +206,15 @@ struct km_record *km_record_new_finding(const struct km_record_place *place, con
         keep_path(&record->texts[TEXT_PATH], subject->path, collect, err) != KM_OK ||
         keep(&record->texts[TEXT_LAYER], subject->layer, err) != KM_OK ||
         keep(&record->texts[TEXT_SHA256], subject->sha256, err) != KM_OK ||
+        keep(&record->texts[TEXT_UNIT], subject->daemon, err) != KM_OK ||
+        keep(&record->texts[TEXT_ROLE], subject->role, err) != KM_OK ||
         keep(&record->texts[TEXT_PACKAGE], finding->package, err) != KM_OK ||
         keep_more(record, subject, collect, err) != KM_OK || keep_evidence(record, finding, collect, err) != KM_OK)
         return NULL;
-    record->layer_index = subject->layer_index;
-    record->size_bytes = number_of(subject->size_bytes);
+    if (finding->time_wall_ns > 0)
+        record->place.at_ns = finding->time_wall_ns;
+    record->layer_index = subject->daemon ? -1 : subject->layer_index;
+    record->size_bytes = subject->daemon ? -1 : number_of(subject->size_bytes);
     record->verdict = (int64_t)finding->verdict;
     record->decision = finding->decision ? (int64_t)finding->decision->kind : -1;
     record->score = finding->score;
@@ -322,17 +333,51 @@ static enum km_code write_begin(const struct km_record *record, struct km_desk *
     return km_query_run(query, err);
 }
 
+/* The second of two writes of one row finds it there. */
+static enum km_code find_present(const struct km_record *record, struct km_desk *desk, int64_t run, int64_t *out_id,
+                                 struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk, "SELECT id FROM finding WHERE run_id=?1 AND seq=?2", err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, run);
+    km_query_bind_integer(query, 2, record->place.seq);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    *out_id = km_query_integer(query, 0);
+    return KM_OK;
+}
+
+static enum km_code index_finding(const struct km_record *record, struct km_desk *desk, int64_t id, struct km_err *err)
+{
+    static const enum text texts[] = {TEXT_IMAGE, TEXT_PATH, TEXT_UNIT, TEXT_PACKAGE, TEXT_DOMINANT, TEXT_SHA256};
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk,
+                      "INSERT INTO finding_words(rowid, image, path, unit, package, dominant, sha256)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                      err);
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, id);
+    for (int i = 0; i < (int)(sizeof texts / sizeof texts[0]); i++)
+        km_query_bind_text(query, 2 + i, record->texts[texts[i]]);
+    return km_query_run(query, err);
+}
+
 static enum km_code write_finding(const struct km_record *record, struct km_desk *desk, int64_t run, int64_t *out_id,
                                   struct km_err *err)
 {
-    /* The second of two writes of one row finds it there and asks for its id. */
     struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
         desk,
         "INSERT INTO finding(run_id, seq, target_id, at_ns, kind, image, path, layer, layer_index, sha256, size_bytes,"
         " unit, role, subject_more, verdict, score, confidence, package, ranges, evidence, dominant, decision_kind,"
-        " origin) VALUES(?1, ?2, (SELECT id FROM target WHERE run_id=?1 AND seq=?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
-        " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
-        " ON CONFLICT(run_id, seq) DO UPDATE SET seq=seq RETURNING id",
+        " origin, grouped) VALUES(?1, ?2, (SELECT id FROM target WHERE run_id=?1 AND seq=?3), ?4, ?5, ?6, ?7, ?8, ?9, "
+        "?10,"
+        " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,"
+        " ?15<2 AND ?23=0)"
+        " ON CONFLICT(run_id, seq) DO NOTHING RETURNING id",
         err);
     if (!query)
         return err->code;
@@ -358,10 +403,11 @@ static enum km_code write_finding(const struct km_record *record, struct km_desk
     bool row = false;
     if (km_query_step(query, &row, err) != KM_OK)
         return err->code;
-    KM_ASSERT(row);
+    if (!row)
+        return find_present(record, desk, run, out_id, err);
     int64_t id = km_query_integer(query, 0);
-    if (km_query_step(query, &row, err) != KM_OK) /* the statement ends only behind its row */
-        return err->code;
+    if (km_query_step(query, &row, err) != KM_OK || index_finding(record, desk, id, err) != KM_OK)
+        return err->code; /* the statement ends only behind its row */
     *out_id = id;
     return KM_OK;
 }

@@ -5,6 +5,8 @@ CREATE TABLE target(id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NUL
 CREATE TABLE incident(id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, kind TEXT NOT NULL, host TEXT NOT NULL, subject TEXT NOT NULL, role TEXT, image TEXT, content TEXT, dominant TEXT NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, count INTEGER NOT NULL, verdict INTEGER NOT NULL, score REAL NOT NULL, confidence REAL NOT NULL, finding_id INTEGER, origin INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0, assignee TEXT, minutes REAL NOT NULL DEFAULT 0, service TEXT, importance REAL NOT NULL DEFAULT 1, reach REAL NOT NULL DEFAULT 1, patch_window REAL NOT NULL DEFAULT 1, priority REAL NOT NULL DEFAULT 0, shown INTEGER NOT NULL DEFAULT 0, shown_ns INTEGER, first_decided_ns INTEGER, decided_ns INTEGER, decision_kind INTEGER, suppression_id INTEGER REFERENCES suppression ON DELETE SET NULL, returned_ns INTEGER, opened_ns INTEGER NOT NULL, closed_ns INTEGER) STRICT;
 CREATE INDEX incident_key ON incident(key, last_ns);
 CREATE INDEX incident_content ON incident(content, last_ns) WHERE content IS NOT NULL;
+CREATE INDEX incident_day ON incident(host, first_ns);
+CREATE TABLE incident_image(incident_id INTEGER NOT NULL REFERENCES incident ON DELETE CASCADE, image TEXT NOT NULL, PRIMARY KEY(incident_id, image)) STRICT, WITHOUT ROWID;
 CREATE INDEX incident_list ON incident(state, shown, priority);
 CREATE INDEX incident_last ON incident(last_ns);
 CREATE TABLE finding(id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, seq INTEGER NOT NULL, target_id INTEGER REFERENCES target ON DELETE CASCADE, at_ns INTEGER NOT NULL, kind TEXT NOT NULL, image TEXT, path TEXT, layer TEXT, layer_index INTEGER, sha256 TEXT, size_bytes INTEGER, unit TEXT, role TEXT, subject_more TEXT, verdict INTEGER NOT NULL, score REAL NOT NULL, confidence REAL NOT NULL, package TEXT, ranges TEXT, evidence TEXT NOT NULL, dominant TEXT NOT NULL, decision_kind INTEGER, origin INTEGER NOT NULL DEFAULT 0, incident_id INTEGER REFERENCES incident ON DELETE SET NULL, grouped INTEGER NOT NULL DEFAULT 0, UNIQUE(run_id, seq)) STRICT;
@@ -12,6 +14,7 @@ CREATE INDEX finding_incident ON finding(incident_id) WHERE incident_id IS NOT N
 CREATE INDEX finding_time ON finding(at_ns);
 CREATE INDEX finding_target ON finding(target_id);
 CREATE INDEX finding_waiting ON finding(id) WHERE grouped=0;
+CREATE INDEX finding_uncertain ON finding(score) WHERE verdict<2 AND score>=0.3 AND incident_id IS NULL;
 CREATE TABLE gap(id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL, seq INTEGER NOT NULL, target_id INTEGER NOT NULL REFERENCES target ON DELETE CASCADE, reason INTEGER NOT NULL, place TEXT NOT NULL, layer TEXT, offset INTEGER, bytes INTEGER, detail TEXT, UNIQUE(run_id, seq)) STRICT;
 CREATE INDEX gap_target ON gap(target_id);
 CREATE TABLE loss(id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, at_ns INTEGER NOT NULL, what TEXT NOT NULL, unit TEXT, lost INTEGER NOT NULL, seen INTEGER) STRICT;
