@@ -27,8 +27,11 @@ struct km_cmd {
 /* The table of main.c, ended by NULL: for completion and config. */
 extern const struct km_cmd *const km_commands[];
 
+extern const struct km_cmd km_cmd_alerts;
+extern const struct km_cmd km_cmd_audit;
 extern const struct km_cmd km_cmd_completion;
 extern const struct km_cmd km_cmd_config;
+extern const struct km_cmd km_cmd_privacy;
 extern const struct km_cmd km_cmd_profile;
 extern const struct km_cmd km_cmd_replay;
 extern const struct km_cmd km_cmd_daemons;

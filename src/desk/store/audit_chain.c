@@ -298,7 +298,11 @@ static void check_entry(struct walk *walk, struct km_query *query, struct link *
     char text[FAULT_BYTES];
     int64_t expected = walk->report->entries + 1;
     if (content.id != expected) {
-        snprintf(text, sizeof text, "entries %lld to %lld are missing", (long long)expected, (long long)content.id - 1);
+        if (content.id == expected + 1)
+            snprintf(text, sizeof text, "it is missing");
+        else
+            snprintf(text, sizeof text, "entries %lld to %lld are missing", (long long)expected,
+                     (long long)content.id - 1);
         fault(walk, expected, text);
     } else if (previous_length != sizeof *previous || memcmp(named, previous, sizeof *previous) != 0) {
         fault(walk, content.id, "it does not follow the entry before it");

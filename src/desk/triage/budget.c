@@ -4,37 +4,22 @@
 #include <stdlib.h>
 
 #include "base/digest.h"
+#include "desk/store/settings.h"
 #include "desk/triage/triage_internal.h"
 #include "finding/decision.h"
-
-#define MAX_BUDGET 100000
 
 struct budget {
     int64_t subject, host;      /* alerts a day */
     int64_t uncertain, samples; /* questions a day, out of the host's */
 };
 
-static enum km_code read_number(struct km_desk *desk, const char *name, int64_t usual, int64_t *out, struct km_err *err)
-{
-    char text[KM_DESK_SETTING_BYTES], fallback[32];
-    snprintf(fallback, sizeof fallback, "%" PRId64, usual);
-    if (km_desk_get_setting(desk, name, fallback, text, err) != KM_OK)
-        return err->code;
-    char *end = NULL;
-    long long number = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || number < 0 || number > MAX_BUDGET)
-        return km_fail(err, KM_FORMAT, "the store's setting %s is '%s'", name, text);
-    *out = number;
-    return KM_OK;
-}
-
 static enum km_code read_budget(struct km_desk *desk, struct budget *out, struct km_err *err)
 {
     int64_t uncertain = 0, samples = 0;
-    if (read_number(desk, "budget.daemon", KM_TRIAGE_BUDGET_DAEMON, &out->subject, err) != KM_OK ||
-        read_number(desk, "budget.host", KM_TRIAGE_BUDGET_HOST, &out->host, err) != KM_OK ||
-        read_number(desk, "budget.uncertain", KM_TRIAGE_UNCERTAIN_SHARE, &uncertain, err) != KM_OK ||
-        read_number(desk, "budget.sample", KM_TRIAGE_SAMPLE_SHARE, &samples, err) != KM_OK)
+    if (km_settings_number(desk, "budget.daemon", &out->subject, err) != KM_OK ||
+        km_settings_number(desk, "budget.host", &out->host, err) != KM_OK ||
+        km_settings_number(desk, "budget.uncertain", &uncertain, err) != KM_OK ||
+        km_settings_number(desk, "budget.sample", &samples, err) != KM_OK)
         return err->code;
     out->uncertain = (out->host * uncertain + 50) / 100;
     out->samples = (out->host * samples + 50) / 100;

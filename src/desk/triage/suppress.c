@@ -138,7 +138,7 @@ static enum km_code check(const struct km_suppression *suppression, int64_t now_
         return km_fail(err, KM_FORMAT, "a suppression needs a reason and an owner");
     if (!suppression->daemon && !suppression->image && !suppression->path && !suppression->sha256 &&
         !suppression->evidence)
-        return km_fail(err, KM_FORMAT, "a suppression needs a scope: daemon, image, path, sha256 or evidence");
+        return km_fail(err, KM_FORMAT, "a suppression needs a scope: daemon, image, path, content or evidence");
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i] && strlen(texts[i]) > MAX_TEXT_BYTES)
             return km_fail(err, KM_LIMIT, "a part of a suppression is at most %d bytes long", MAX_TEXT_BYTES);
