@@ -18,7 +18,8 @@
     " instr(coalesce(subject_more,''),?2)>0 OR instr(evidence,?2)>0 OR instr(dominant,?1)>0 OR"                        \
     " instr(coalesce(package,''),?1)>0)"
 #define INCIDENT_HAS                                                                                                   \
-    "(instr(key,?1)>0 OR instr(subject,?1)>0 OR instr(dominant,?1)>0 OR instr(coalesce(assignee,''),?1)>0 OR"          \
+    "(instr(key,?1)>0 OR instr(subject,?1)>0 OR instr(coalesce(image,''),?1)>0 OR instr(dominant,?1)>0 OR "            \
+    "instr(coalesce(assignee,''),?1)>0 OR"                                                                             \
     " instr(coalesce(service,''),?1)>0)"
 #define DECISION_HAS                                                                                                   \
     "(instr(who,?1)>0 OR instr(note,?1)>0 OR instr(coalesce(path,''),?1)>0 OR instr(coalesce(dominant,''),?1)>0 OR"    \
@@ -143,15 +144,16 @@ enum km_code km_privacy_visit(struct km_desk *desk, const char *text, void *cont
 
 /* The search index is told before its rows go. */
 #define UNINDEX                                                                                                        \
-    "INSERT INTO finding_words(finding_words, rowid, image, path, unit, package, dominant, sha256)"                    \
-    " SELECT 'delete', id, image, path, unit, package, dominant, sha256 FROM finding WHERE "
+    "INSERT INTO finding_words(finding_words, rowid, image, path, unit, package, dominant, sha256, verdict)"           \
+    " SELECT 'delete', id, image, path, unit, package, dominant, sha256, verdict FROM finding WHERE "
 
 /* In this order: what refers to a row goes before it. The key is only for grouping; blanked, nothing joins it again. */
 static const char *const erasures[] = {
     UNINDEX FINDING_HAS,
     "DELETE FROM finding WHERE " FINDING_HAS,
     "UPDATE incident SET key=" ERASED "||id, subject=iif(instr(subject,?1)>0," ERASED ",subject),"
-    " dominant=iif(instr(dominant,?1)>0," ERASED ",dominant), assignee=iif(instr(coalesce(assignee,''),?1)>0," ERASED
+    " dominant=iif(instr(dominant,?1)>0," ERASED ",dominant), image=iif(instr(coalesce(image,''),?1)>0," ERASED
+    ",image), assignee=iif(instr(coalesce(assignee,''),?1)>0," ERASED
     ",assignee), service=iif(instr(coalesce(service,''),?1)>0," ERASED ",service) WHERE " INCIDENT_HAS,
     "UPDATE decision SET who=iif(instr(who,?1)>0," ERASED ",who), note=iif(instr(note,?1)>0," ERASED ",note),"
     " path=iif(instr(coalesce(path,''),?1)>0,NULL,path), dominant=iif(instr(coalesce(dominant,''),?1)>0,NULL,dominant),"

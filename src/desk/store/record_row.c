@@ -355,14 +355,15 @@ static enum km_code index_finding(const struct km_record *record, struct km_desk
     static const enum text texts[] = {TEXT_IMAGE, TEXT_PATH, TEXT_UNIT, TEXT_PACKAGE, TEXT_DOMINANT, TEXT_SHA256};
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open(desk,
-                      "INSERT INTO finding_words(rowid, image, path, unit, package, dominant, sha256)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                      "INSERT INTO finding_words(rowid, image, path, unit, package, dominant, sha256, verdict)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                       err);
     if (!query)
         return err->code;
     km_query_bind_integer(query, 1, id);
     for (int i = 0; i < (int)(sizeof texts / sizeof texts[0]); i++)
         km_query_bind_text(query, 2 + i, record->texts[texts[i]]);
+    km_query_bind_integer(query, 8, record->verdict);
     return km_query_run(query, err);
 }
 

@@ -99,8 +99,9 @@ static const char step_2[] =
 /* Search over findings (kept up by record_row.c and privacy.c: with an untrusted schema no trigger may write to the
  * index), and what a pilot needs: stages, the operators' answers, the user's numbers. */
 static const char step_3[] =
-    "CREATE VIRTUAL TABLE finding_words USING fts5(image, path, unit, package, dominant, sha256, content='finding',"
-    " content_rowid='id', tokenize=\"unicode61 remove_diacritics 0\", prefix='3');"
+    "CREATE VIRTUAL TABLE finding_words USING fts5(image, path, unit, package, dominant, sha256, verdict, "
+    "content='finding',"
+    " content_rowid='id', tokenize=\"unicode61 remove_diacritics 0\", prefix='2 3');"
     "INSERT INTO finding_words(finding_words) VALUES('rebuild');"
     "CREATE TABLE scope(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ns INTEGER NOT NULL) STRICT;"
     "CREATE TABLE scope_member(scope_id INTEGER NOT NULL REFERENCES scope ON DELETE CASCADE, kind TEXT NOT NULL,"

@@ -69,9 +69,14 @@ static enum km_code format_list(const struct km_incident_filter *filter, struct 
         {filter->until_ns > 0, " AND i.first_ns<?4"},
         {filter->subject != NULL, " AND (instr(i.subject, ?5)>0 OR instr(coalesce(i.image, ''), ?5)>0)"},
         {filter->assignee != NULL, " AND i.assignee=?6"},
-        {filter->search != NULL, " AND i.id IN (SELECT f.incident_id FROM finding f WHERE f.incident_id IS NOT NULL AND"
-                                 " f.id IN (SELECT rowid FROM finding_words WHERE finding_words MATCH ?7 ORDER BY rowid"
-                                 " DESC LIMIT " SEARCHED_RESULTS "))"},
+        /* Alarms are told apart within the index: of a million findings few have an incident. Those that were asked
+         * about without one are looked up singly. */
+        {filter->search != NULL,
+         " AND (i.id IN (SELECT f.incident_id FROM finding f WHERE f.incident_id IS NOT NULL AND f.id IN (SELECT rowid"
+         " FROM finding_words WHERE finding_words MATCH ?7||' AND verdict : (2 OR 3)' ORDER BY rowid DESC "
+         "LIMIT " SEARCHED_RESULTS
+         ")) OR i.origin<>0 AND EXISTS (SELECT 1 FROM finding_words WHERE finding_words MATCH ?7 AND"
+         " rowid=i.finding_id))"},
         {filter->before_id > 0, " AND (i.priority, -i.id)<(SELECT priority, -id FROM incident WHERE id=?8)"},
         {true, " ORDER BY i.priority DESC, i.id LIMIT ?9"},
     };

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define COLUMNS "{image path unit package dominant sha256}"
+
 struct term {
     bool excluded;
     const char *column; /* of finding_words, or NULL: any */
@@ -108,9 +110,11 @@ enum km_code km_search_format(const char *text, struct km_buf *out, struct km_er
     if (code == KM_OK && wanted_count == 0)
         code = km_fail(err, KM_FORMAT, "a search needs a word to look for");
     if (code == KM_OK)
-        code = km_buf_append_format(out, err, "(%s)", km_buf_text(&wanted));
+        code = km_buf_append_format(out, err, COLUMNS " : ((%s)", km_buf_text(&wanted));
     if (code == KM_OK && unwanted_count > 0)
         code = km_buf_append_format(out, err, " NOT (%s)", km_buf_text(&unwanted));
+    if (code == KM_OK)
+        code = km_buf_append_text(out, ")", err);
     km_buf_done(&wanted);
     km_buf_done(&unwanted);
     return code;

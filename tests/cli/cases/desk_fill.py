@@ -25,6 +25,6 @@ for seq, (kind, image, path, sha, unit, role, verdict, score, (evidence, args)) 
         'INSERT INTO finding(run_id, seq, target_id, at_ns, kind, image, path, sha256, unit, role, verdict, score,'
         ' confidence, evidence, dominant) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)',
         (run, seq, target, now - seq, kind, image, path, sha, unit, role, verdict, score, text, dominant)).lastrowid
-    db.execute('INSERT INTO finding_words(rowid, image, path, unit, package, dominant, sha256) VALUES(?, ?, ?, ?, NULL,'
-               ' ?, ?)', (number, image, path, unit, dominant, sha))
+    db.execute('INSERT INTO finding_words(rowid, image, path, unit, package, dominant, sha256, verdict) VALUES(?, ?, ?, ?, NULL,'
+               ' ?, ?, ?)', (number, image, path, unit, dominant, sha, verdict))
 db.commit()
