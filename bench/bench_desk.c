@@ -3,6 +3,7 @@
  * lists and searches. `many FILE COUNT`: that many findings in the store, and how long list and search take, beside
  * grep over the same findings as JSON lines. Prints "name value unit low high n".
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -73,7 +74,7 @@ static void print_times(const char *name, struct times *times)
 {
     printf("%s %.2f ms %.2f %.2f %zu\n", name, quantile(times, 0.5), quantile(times, 0.25), quantile(times, 0.75),
            times->count);
-    fflush(stdout);
+    (void)fflush(stdout);
 }
 
 /* Finding i: an image's file or a daemon's act, of names that repeat as in a small site. */
@@ -207,7 +208,7 @@ static void bench_load(const char *path, int seconds)
     double told[WRITERS][4];
     struct km_desk *desk = open_desk(path);
     km_desk_close(desk);
-    if (pipe(ends) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0)
         exit(1);
     for (int i = 0; i < WRITERS; i++) {
         pid_t pid = fork();
@@ -270,7 +271,7 @@ static void fill(struct km_desk *desk, const char *lines_path, int64_t count)
         struct km_evidence evidence;
         char name[128];
         make_finding(i, &finding, &evidence, name, sizeof name);
-        finding.time_wall_ns = now - (count - i) * (20 * 86400 * KM_NS_PER_S / count); /* over twenty days */
+        finding.time_wall_ns = now - (count - i) * (INT64_C(20) * 86400 * KM_NS_PER_S / count); /* over twenty days */
         if (sink.finding(sink.context, &finding, &err) != KM_OK)
             die("finding", &err);
         fprintf(lines,
@@ -286,7 +287,7 @@ static void fill(struct km_desk *desk, const char *lines_path, int64_t count)
     double seconds = (double)(km_clock_monotonic_ns() - begin) / 1e9;
     printf("desk_many_findings %" PRId64 " findings - - 1\n", count);
     printf("desk_many_fill %.0f findings/s - - 1\n", (double)count / seconds);
-    fflush(stdout);
+    (void)fflush(stdout);
 }
 
 static int64_t time_grep(const char *path, const char *word)

@@ -286,15 +286,15 @@ static enum km_code act_decide(const struct request *request, struct km_err *err
 
 static enum km_code act_undo(const struct request *request, struct km_err *err)
 {
-    int64_t id = 0, decision = 0;
-    const char *note = km_options_text(request->options, "note");
-    if (km_alerts_parse_id(request->operands[0], &id, err) != KM_OK)
+    int64_t decision = 0;
+    struct km_undo_given given = {.who = request->who, .note = km_options_text(request->options, "note")};
+    if (km_alerts_parse_id(request->operands[0], &given.incident, err) != KM_OK)
         return err->code;
-    if (!note)
+    if (!given.note)
         return km_fail(err, KM_FORMAT, "taking a decision back needs --note");
-    if (km_decide_undo(request->desk, id, request->who, note, request->now_ns, &decision, err) != KM_OK)
+    if (km_decide_undo(request->desk, &given, request->now_ns, &decision, err) != KM_OK)
         return err->code;
-    return answer(request, id, "the decision is taken back", err);
+    return answer(request, given.incident, "the decision is taken back", err);
 }
 
 static enum km_code show_suppressions(const struct request *request, struct km_err *err)

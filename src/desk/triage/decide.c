@@ -146,7 +146,7 @@ static enum km_code audit_decision(struct km_desk *desk, const struct km_verdict
     km_json_set_integer(detail, "incident", given->incident);
     if (given->until_ns != 0)
         km_json_set_integer(detail, "until_ns", given->until_ns);
-    return km_triage_audit(desk, given->who, "decision.add", "decision", id, detail, err);
+    return km_triage_audit(desk, given->who, "decision.add", id, detail, err);
 }
 
 static enum km_code add(struct km_desk *desk, const struct km_verdict_given *given, int64_t now_ns, int64_t *out_id,
@@ -213,7 +213,7 @@ static enum km_code put_back(struct km_desk *desk, int64_t incident, const char 
     return km_query_run(query, err);
 }
 
-static enum km_code mark_undone(struct km_desk *desk, int64_t id, const char *who, const char *note, int64_t now_ns,
+static enum km_code mark_undone(struct km_desk *desk, int64_t id, const struct km_undo_given *given, int64_t now_ns,
                                 struct km_err *err)
 {
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
@@ -222,17 +222,17 @@ static enum km_code mark_undone(struct km_desk *desk, int64_t id, const char *wh
         return err->code;
     km_query_bind_integer(query, 1, id);
     km_query_bind_integer(query, 2, now_ns);
-    km_query_bind_text(query, 3, who);
-    km_query_bind_text(query, 4, note);
+    km_query_bind_text(query, 3, given->who);
+    km_query_bind_text(query, 4, given->note);
     if (km_query_run(query, err) != KM_OK)
         return err->code;
     struct km_json *detail KM_CLEANUP(km_json_cleanup) = km_json_new_object();
-    km_json_set_string(detail, "note", note);
-    return km_triage_audit(desk, who, "decision.undo", "decision", id, detail, err);
+    km_json_set_string(detail, "note", given->note);
+    return km_triage_audit(desk, given->who, "decision.undo", id, detail, err);
 }
 
-static enum km_code undo(struct km_desk *desk, int64_t incident, const char *who, const char *note, int64_t now_ns,
-                         int64_t *out_id, struct km_err *err)
+static enum km_code undo(struct km_desk *desk, const struct km_undo_given *given, int64_t now_ns, int64_t *out_id,
+                         struct km_err *err)
 {
     struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
         desk, "SELECT id, before FROM decision WHERE incident_id=?1 AND undone_ns IS NULL ORDER BY id DESC LIMIT 1",
@@ -240,28 +240,28 @@ static enum km_code undo(struct km_desk *desk, int64_t incident, const char *who
     bool row = false;
     if (!query)
         return err->code;
-    km_query_bind_integer(query, 1, incident);
+    km_query_bind_integer(query, 1, given->incident);
     if (km_query_step(query, &row, err) != KM_OK)
         return err->code;
     if (!row)
-        return km_fail(err, KM_NOTFOUND, "incident %" PRId64 " has no decision to undo", incident);
+        return km_fail(err, KM_NOTFOUND, "incident %" PRId64 " has no decision to undo", given->incident);
     int64_t id = km_query_integer(query, 0);
-    if (put_back(desk, incident, km_query_text(query, 1), err) != KM_OK ||
-        mark_undone(desk, id, who, note, now_ns, err) != KM_OK)
+    if (put_back(desk, given->incident, km_query_text(query, 1), err) != KM_OK ||
+        mark_undone(desk, id, given, now_ns, err) != KM_OK)
         return err->code;
     *out_id = id;
     return KM_OK;
 }
 
-enum km_code km_decide_undo(struct km_desk *desk, int64_t incident, const char *who, const char *note, int64_t now_ns,
-                            int64_t *out_id, struct km_err *err)
+enum km_code km_decide_undo(struct km_desk *desk, const struct km_undo_given *given, int64_t now_ns, int64_t *out_id,
+                            struct km_err *err)
 {
     int64_t id = 0;
-    if (!who || *who == '\0' || !note || *note == '\0')
+    if (!given->who || *given->who == '\0' || !given->note || *given->note == '\0')
         return km_fail(err, KM_FORMAT, "taking a decision back needs a note");
     enum km_code code = km_desk_begin(desk, err);
     if (code == KM_OK)
-        code = undo(desk, incident, who, note, now_ns, &id, err);
+        code = undo(desk, given, now_ns, &id, err);
     if (code == KM_OK)
         code = km_desk_commit(desk, err);
     km_desk_rollback(desk);
@@ -316,36 +316,36 @@ enum km_code km_decide_visit_pending(struct km_desk *desk, const char *guardian,
     return code;
 }
 
-static enum km_code mark_applied(struct km_desk *desk, int64_t decision, bool undo_too, const char *by,
-                                 const char *problem, int64_t now_ns, struct km_err *err)
+static enum km_code mark_applied(struct km_desk *desk, const struct km_acknowledgement *given, int64_t now_ns,
+                                 struct km_err *err)
 {
     static const char applied[] = "UPDATE decision SET applied_ns=iif(?3 IS NULL, ?2, NULL), applied_error=?3,"
                                   " applied_by=?4 WHERE id=?1 AND applied_ns IS NULL";
     static const char undone[] = "UPDATE decision SET undo_applied_ns=?2, applied_error=?3, applied_by=?4 WHERE id=?1"
                                  " AND undone_ns IS NOT NULL AND undo_applied_ns IS NULL";
-    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(desk, undo_too ? undone : applied, err);
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(desk, given->undo ? undone : applied, err);
     if (!query)
         return err->code;
-    km_query_bind_integer(query, 1, decision);
+    km_query_bind_integer(query, 1, given->decision);
     km_query_bind_integer(query, 2, now_ns);
-    km_query_bind_text(query, 3, problem);
-    km_query_bind_text(query, 4, by);
+    km_query_bind_text(query, 3, given->problem);
+    km_query_bind_text(query, 4, given->by);
     if (km_query_run(query, err) != KM_OK)
         return err->code;
     if (km_query_changes(desk) == 0)
-        return km_fail(err, KM_NOTFOUND, "decision %" PRId64 " does not wait to be applied", decision);
+        return km_fail(err, KM_NOTFOUND, "decision %" PRId64 " does not wait to be applied", given->decision);
     struct km_json *detail KM_CLEANUP(km_json_cleanup) = km_json_new_object();
-    km_json_set_bool(detail, "undo", undo_too);
-    km_json_set_string(detail, "problem", problem);
-    return km_triage_audit(desk, by, "decision.applied", "decision", decision, detail, err);
+    km_json_set_bool(detail, "undo", given->undo);
+    km_json_set_string(detail, "problem", given->problem);
+    return km_triage_audit(desk, given->by, "decision.applied", given->decision, detail, err);
 }
 
-enum km_code km_decide_acknowledge(struct km_desk *desk, int64_t decision, bool undo_too, const char *by,
-                                   const char *problem, int64_t now_ns, struct km_err *err)
+enum km_code km_decide_acknowledge(struct km_desk *desk, const struct km_acknowledgement *given, int64_t now_ns,
+                                   struct km_err *err)
 {
     enum km_code code = km_desk_begin(desk, err);
     if (code == KM_OK)
-        code = mark_applied(desk, decision, undo_too, by, problem, now_ns, err);
+        code = mark_applied(desk, given, now_ns, err);
     if (code == KM_OK)
         code = km_desk_commit(desk, err);
     km_desk_rollback(desk);

@@ -37,8 +37,12 @@ enum km_code km_decide_add(struct km_desk *desk, const struct km_verdict_given *
 
 /* Takes the newest decision of an incident that still holds back; the incident is as it was before it. KM_NOTFOUND:
  * there is none. */
-enum km_code km_decide_undo(struct km_desk *desk, int64_t incident, const char *who, const char *note, int64_t now_ns,
-                            int64_t *out_id, struct km_err *err) KM_MUST_USE;
+struct km_undo_given {
+    int64_t incident;
+    const char *who, *note; /* both required, not empty */
+};
+enum km_code km_decide_undo(struct km_desk *desk, const struct km_undo_given *given, int64_t now_ns, int64_t *out_id,
+                            struct km_err *err) KM_MUST_USE;
 
 /* ---- For guardians ---- */
 
@@ -61,9 +65,17 @@ enum km_code km_decide_visit_pending(struct km_desk *desk, const char *guardian,
                                                            struct km_err *err),
                                      struct km_err *err) KM_MUST_USE;
 
-/* The guardian has applied it, or could not (problem: why; it is shown and no longer pending). Audited. KM_NOTFOUND. */
-enum km_code km_decide_acknowledge(struct km_desk *desk, int64_t decision, bool undo, const char *by,
-                                   const char *problem, int64_t now_ns, struct km_err *err) KM_MUST_USE;
+struct km_acknowledgement {
+    int64_t decision;
+    bool undo;
+    const char *by;      /* the guardian */
+    const char *problem; /* why it could not be applied; NULL: it was */
+};
+
+/* The guardian has applied it, or could not: then it is shown with the problem and no longer pending. Audited.
+ * KM_NOTFOUND: it does not wait. */
+enum km_code km_decide_acknowledge(struct km_desk *desk, const struct km_acknowledgement *given, int64_t now_ns,
+                                   struct km_err *err) KM_MUST_USE;
 
 /* Decisions from the store as a guardian asks for them. The answers use up a decision's pending state: what `find`
  * answered with is acknowledged by km_decide_close. One thread; the desk outlives it. */

@@ -123,8 +123,8 @@ static enum km_code acknowledge_answered(struct km_decide_source *source, struct
 {
     enum km_code code = KM_OK;
     for (size_t i = 0; code == KM_OK && i < source->count; i++) {
-        code = km_decide_acknowledge(source->desk, source->answered[i], false, source->guardian, NULL,
-                                     km_clock_wall_ns(), err);
+        const struct km_acknowledgement given = {.decision = source->answered[i], .by = source->guardian};
+        code = km_decide_acknowledge(source->desk, &given, km_clock_wall_ns(), err);
         if (code == KM_NOTFOUND) /* it was before */
             code = KM_OK;
     }

@@ -244,7 +244,7 @@ static enum km_code audit_change(struct km_desk *desk, int64_t id, const struct 
         km_json_set_real(detail, "importance", change->importance);
     if (change->note)
         km_json_set_string(detail, "note", change->note);
-    return km_triage_audit(desk, change->who, "incident.change", "incident", id, detail, err);
+    return km_triage_audit(desk, change->who, "incident.change", id, detail, err);
 }
 
 enum km_code km_incident_apply(struct km_desk *desk, int64_t id, const struct km_incident_change *change,

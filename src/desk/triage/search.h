@@ -12,8 +12,8 @@
 #define KM_SEARCH_MAX_BYTES 512
 #define KM_SEARCH_MAX_TERMS 16
 
-/* Appends the FTS5 expression of table finding_words, without its column `verdict`. KM_FORMAT: an open quote, no word, only words that must not
- * occur; KM_LIMIT. */
+/* Appends the FTS5 expression of table finding_words, without its column `verdict`. KM_FORMAT: an open quote, no word,
+ * only words that must not occur; KM_LIMIT. */
 enum km_code km_search_format(const char *text, struct km_buf *out, struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -107,7 +107,7 @@ static enum km_code end(struct km_desk *desk, int64_t id, const char *who, int64
         return err->code;
     if (km_query_changes(desk) == 0)
         return km_fail(err, KM_NOTFOUND, "there is no suppression %" PRId64 " in force", id);
-    return km_triage_audit(desk, who, "suppression.end", "suppression", id, NULL, err);
+    return km_triage_audit(desk, who, "suppression.end", id, NULL, err);
 }
 
 enum km_code km_triage_expire_suppressions(struct km_desk *desk, int64_t now_ns, int64_t *out_returned,
@@ -238,7 +238,7 @@ static enum km_code add(struct km_desk *desk, const struct km_suppression *suppr
         if (parts[i].text)
             km_json_set_string(detail, parts[i].name, parts[i].text);
     km_json_set_integer(detail, "expires_ns", suppression->expires_ns);
-    enum km_code code = km_triage_audit(desk, who, "suppression.add", "suppression", id, detail, err);
+    enum km_code code = km_triage_audit(desk, who, "suppression.add", id, detail, err);
     if (code == KM_OK)
         code = hide_present(desk, suppression, id, err);
     if (code == KM_OK)

@@ -64,11 +64,11 @@ void km_triage_format_lineage(const char *image, char *out, size_t out_bytes)
     snprintf(out, out_bytes, "%.*s", (int)length, image);
 }
 
-enum km_code km_triage_audit(struct km_desk *desk, const char *who, const char *action, const char *object_kind,
-                             int64_t object, const struct km_json *detail, struct km_err *err)
+enum km_code km_triage_audit(struct km_desk *desk, const char *who, const char *action, int64_t object,
+                             const struct km_json *detail, struct km_err *err)
 {
     char text[64];
-    snprintf(text, sizeof text, "%s %" PRId64, object_kind, object);
+    snprintf(text, sizeof text, "%.*s %" PRId64, (int)strcspn(action, "."), action, object);
     return km_audit_add(desk, who, action, text, detail, err);
 }
 

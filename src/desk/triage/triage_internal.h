@@ -49,8 +49,8 @@ enum km_code km_triage_begin_incident(struct km_desk *desk, int64_t finding, enu
 /* Writes priority anew from its factors. */
 enum km_code km_triage_rank(struct km_desk *desk, int64_t incident, struct km_err *err) KM_MUST_USE;
 
-/* Audits "incident ID" or another object. members may be NULL. */
-enum km_code km_triage_audit(struct km_desk *desk, const char *who, const char *action, const char *object_kind,
-                             int64_t object, const struct km_json *detail, struct km_err *err) KM_MUST_USE;
+/* Audits an action on the row `object`: of "decision.undo" the object is "decision ID". detail may be NULL. */
+enum km_code km_triage_audit(struct km_desk *desk, const char *who, const char *action, int64_t object,
+                             const struct km_json *detail, struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -301,16 +301,16 @@ static void undo_puts_the_incident_back(void **state)
     (void)triage(desk, NOON);
     int64_t first = decide(desk, 1, KM_DECISION_SUSPICIOUS, 0);
     int64_t second = decide(desk, 1, KM_DECISION_BENIGN_LEARN, 0);
-    assert_ok(km_decide_undo(desk, 1, "sato", "wrong button", NOON, &id, &err), err);
+    assert_ok(km_decide_undo(desk, &(struct km_undo_given){1, "sato", "wrong button"}, NOON, &id, &err), err);
     assert_int_equal(id, second);
     assert_int_equal(desk_number(desk, "SELECT state FROM incident"), KM_TRIAGE_CONFIRMED);
     assert_int_equal(desk_number(desk, "SELECT decision_kind FROM incident"), KM_DECISION_SUSPICIOUS);
-    assert_ok(km_decide_undo(desk, 1, "sato", "that, too", NOON, &id, &err), err);
+    assert_ok(km_decide_undo(desk, &(struct km_undo_given){1, "sato", "that, too"}, NOON, &id, &err), err);
     assert_int_equal(id, first);
     assert_int_equal(desk_number(desk, "SELECT state FROM incident"), KM_TRIAGE_OPEN);
     assert_int_equal(desk_number(desk, "SELECT decision_kind IS NULL AND closed_ns IS NULL FROM incident"), 1);
-    assert_int_equal(km_decide_undo(desk, 1, "sato", "again", NOON, &id, &err), KM_NOTFOUND);
-    assert_int_equal(km_decide_undo(desk, 1, "sato", "", NOON, &id, &err), KM_FORMAT);
+    assert_int_equal(km_decide_undo(desk, &(struct km_undo_given){1, "sato", "again"}, NOON, &id, &err), KM_NOTFOUND);
+    assert_int_equal(km_decide_undo(desk, &(struct km_undo_given){1, "sato", ""}, NOON, &id, &err), KM_FORMAT);
 }
 
 static void a_decision_without_reason_end_or_content_is_refused(void **state)
@@ -382,16 +382,17 @@ static void a_guardian_is_told_once_and_acknowledges(void **state)
     assert_false(seen.undo);
     assert_string_equal(seen.daemon, "nginx.service");
     assert_string_equal(seen.dominant, "first.exec /bin/sh");
-    assert_ok(km_decide_acknowledge(desk, id, false, "guard", NULL, NOON + 5, &err), err);
+    assert_ok(km_decide_acknowledge(desk, &(struct km_acknowledgement){id, false, "guard", NULL}, NOON + 5, &err), err);
     assert_int_equal(desk_number(desk, "SELECT applied_ns FROM decision"), NOON + 5);
     assert_int_equal(pending_of(desk, "guard", "gate").count, 0);
-    assert_int_equal(km_decide_acknowledge(desk, id, false, "guard", NULL, NOON, &err), KM_NOTFOUND);
+    assert_int_equal(km_decide_acknowledge(desk, &(struct km_acknowledgement){id, false, "guard", NULL}, NOON, &err),
+                     KM_NOTFOUND);
     /* what was applied has to be taken out again */
-    assert_ok(km_decide_undo(desk, 1, "kato", "was wrong", NOON, &undone, &err), err);
+    assert_ok(km_decide_undo(desk, &(struct km_undo_given){1, "kato", "was wrong"}, NOON, &undone, &err), err);
     seen = pending_of(desk, "guard", "gate");
     assert_int_equal(seen.count, 1);
     assert_true(seen.undo);
-    assert_ok(km_decide_acknowledge(desk, id, true, "guard", NULL, NOON, &err), err);
+    assert_ok(km_decide_acknowledge(desk, &(struct km_acknowledgement){id, true, "guard", NULL}, NOON, &err), err);
     assert_int_equal(pending_of(desk, "guard", "gate").count, 0);
 }
 
@@ -402,7 +403,9 @@ static void a_decision_that_cannot_be_applied_says_why(void **state)
     record_alone(desk, daemon_finding("nginx.service", "/bin/sh", NOON, 0.8));
     (void)triage(desk, NOON);
     int64_t id = decide(desk, 1, KM_DECISION_BENIGN_LEARN, 0);
-    assert_ok(km_decide_acknowledge(desk, id, false, "guard", "no such alarm", NOON, &err), err);
+    assert_ok(
+        km_decide_acknowledge(desk, &(struct km_acknowledgement){id, false, "guard", "no such alarm"}, NOON, &err),
+        err);
     assert_string_equal(desk_text(desk, "SELECT applied_error FROM decision"), "no such alarm");
     assert_int_equal(desk_number(desk, "SELECT applied_ns IS NULL FROM decision"), 1);
     assert_int_equal(pending_of(desk, "guard", "gate").count, 0);
@@ -462,7 +465,7 @@ static void only_learned_content_is_labelled_benign(void **state)
     assert_ok(km_decide_visit_labels(desk, labels, see_label, &err), err);
     assert_string_equal(labels, "benign:0 bad:1 bad:4 ");
     int64_t id = 0;
-    assert_ok(km_decide_undo(desk, 1, "kato", "not sure", NOON, &id, &err), err);
+    assert_ok(km_decide_undo(desk, &(struct km_undo_given){1, "kato", "not sure"}, NOON, &id, &err), err);
     labels[0] = '\0';
     assert_ok(km_decide_visit_labels(desk, labels, see_label, &err), err);
     assert_string_equal(labels, "bad:1 bad:4 ");
