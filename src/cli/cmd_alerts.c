@@ -399,7 +399,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
                               .operands = operands + 1};
     km_desk_link_who(request.who);
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("alerts", km_options_text(options, "store"), request.json, &request.place, &err);
+        km_desk_link_store("alerts", km_options_text(options, "store"), &request.place, &err);
     request.desk = desk;
     if (!desk || km_triage_run(desk, request.now_ns, NULL, &err) != KM_OK || actions[a].act(&request, &err) != KM_OK) {
         fprintf(stderr, "komainu: alerts: %s\n", err.text);

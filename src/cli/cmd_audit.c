@@ -227,7 +227,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
         return KM_EXIT_ERROR;
     }
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("audit", km_options_text(options, "store"), request.json || a == 2, &request.place, &err);
+        km_desk_link_store("audit", km_options_text(options, "store"), &request.place, &err);
     request.desk = desk;
     if (!desk || actions[a].act(&request, &status, &err) != KM_OK) {
         fprintf(stderr, "komainu: audit: %s\n", err.text);

@@ -203,7 +203,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
                               .operands = operands + 1};
     km_desk_link_who(request.who);
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("privacy", km_options_text(options, "store"), request.json, &place, &err);
+        km_desk_link_store("privacy", km_options_text(options, "store"), &place, &err);
     request.desk = desk;
     if (!desk || actions[a].act(&request, &err) != KM_OK) {
         fprintf(stderr, "komainu: privacy: %s\n", err.text);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "desk/store/audit_chain.h"
 #include "desk/store/privacy.h"
 #include "desk/triage/decide.h"
 #include "desk/triage/triage.h"
@@ -40,7 +41,7 @@ void km_desk_link_host(char *out)
     out[KM_DESK_LINK_NAME_BYTES - 1] = '\0';
 }
 
-struct km_desk *km_desk_link_store(const char *command, const char *named, bool quiet, enum km_desk_place *out_place,
+struct km_desk *km_desk_link_store(const char *command, const char *named, enum km_desk_place *out_place,
                                    struct km_err *err)
 {
     char path[KM_DESK_PATH_BYTES], shown[KM_DESK_PATH_BYTES];
@@ -51,8 +52,7 @@ struct km_desk *km_desk_link_store(const char *command, const char *named, bool 
     if (!desk || km_privacy_enforce(desk, km_clock_wall_ns(), false, &expired, err) != KM_OK)
         return NULL;
     (void)km_text_escape(path, strlen(path), shown, sizeof shown);
-    if (!quiet)
-        fprintf(stderr, "komainu: %s: store %s (%s)\n", command, shown, km_desk_place_to_string(*out_place));
+    fprintf(stderr, "komainu: %s: store %s (%s)\n", command, shown, km_desk_place_to_string(*out_place));
     return km_steal(desk);
 }
 
@@ -86,7 +86,7 @@ struct km_desk_link *km_desk_link_open(const struct km_desk_link_options *option
     if (!link)
         return NULL;
     snprintf(link->command, sizeof link->command, "%s", options->command);
-    link->desk = km_desk_link_store(options->command, options->store, true, &place, err);
+    link->desk = km_desk_link_store(options->command, options->store, &place, err);
     if (!link->desk)
         return NULL;
     km_desk_link_who(who);
@@ -112,6 +112,21 @@ struct km_recorder *km_desk_link_recorder(struct km_desk_link *link)
 struct km_desk *km_desk_link_desk(struct km_desk_link *link)
 {
     return link->desk;
+}
+
+enum km_code km_desk_link_audit(const struct km_desk_link_entry *entry, struct km_err *err)
+{
+    char who[KM_DESK_LINK_NAME_BYTES];
+    enum km_desk_place place;
+    struct km_desk *desk KM_CLEANUP(km_desk_cleanup) = km_desk_link_store(entry->command, entry->named, &place, err);
+    if (!desk || km_desk_begin(desk, err) != KM_OK)
+        return err->code;
+    km_desk_link_who(who);
+    enum km_code code = km_audit_add(desk, who, entry->action, entry->object, entry->detail, err);
+    if (code == KM_OK)
+        return km_desk_commit(desk, err);
+    km_desk_rollback(desk);
+    return code;
 }
 
 /* ---- the tee ---- */

@@ -10,6 +10,7 @@
 #define KM_CLI_DESK_LINK_H
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "desk/store/recorder.h"
 #include "desk/store/store.h"
@@ -18,10 +19,18 @@
 
 #define KM_DESK_LINK_NAME_BYTES 256
 
-/* The store for a command that shows or decides: opened (made when it is missing) and, unless quiet, named on standard
- * error. named: the option --store, or NULL. */
-struct km_desk *km_desk_link_store(const char *command, const char *named, bool quiet, enum km_desk_place *out_place,
+/* The store for a command that shows or decides: opened (made when it is missing) and named on standard error.
+ * named: the option --store, or NULL. What is older than its retention goes. */
+struct km_desk *km_desk_link_store(const char *command, const char *named, enum km_desk_place *out_place,
                                    struct km_err *err) KM_MUST_USE;
+
+/* Adds an entry to the audit log of the store that `named` (or NULL) means: for commands that change a model, a profile
+ * or a stage. action "model.promote", object "model tokens 3"; detail NULL or the caller's. */
+struct km_desk_link_entry {
+    const char *command, *named, *action, *object;
+    const struct km_json *detail;
+};
+enum km_code km_desk_link_audit(const struct km_desk_link_entry *entry, struct km_err *err) KM_MUST_USE;
 
 /* Who runs this: the user's name; for root under sudo the one who called it. out: KM_DESK_LINK_NAME_BYTES. */
 void km_desk_link_who(char *out);

@@ -3,7 +3,7 @@
  *
  * Lifecycle: km_query_open, bind parameters (numbered from 1, "?1"), km_query_step until *out_row is false, read
  * columns (numbered from 0) of the present row, km_query_close. A statement opened with the same string literal again
- * is the prepared one from before: the text must have static storage and at most one such query is open at a time. For
+ * is the prepared one from before, so the text must have static storage. For
  * text made at run time there is km_query_open_once. Text from people is bound, never pasted.
  *
  *     struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(desk, "SELECT id FROM run WHERE who=?1",

@@ -205,6 +205,20 @@ static enum km_code check_state(struct km_desk *desk, int64_t id, const struct k
     return KM_OK;
 }
 
+/* Importance is the subject's: later incidents of it begin with it. */
+static enum km_code keep_importance(struct km_desk *desk, int64_t id, struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk,
+                      "INSERT INTO setting SELECT 'importance.'||subject, importance FROM incident WHERE id=?1"
+                      " ON CONFLICT(name) DO UPDATE SET value=excluded.value",
+                      err);
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, id);
+    return km_query_run(query, err);
+}
+
 static enum km_code update(struct km_desk *desk, int64_t id, const struct km_incident_change *change, int64_t now_ns,
                            struct km_err *err)
 {
@@ -225,6 +239,8 @@ static enum km_code update(struct km_desk *desk, int64_t id, const struct km_inc
     km_query_bind_real(query, 6, change->importance);
     km_query_bind_integer(query, 7, now_ns);
     enum km_code code = km_query_run(query, err);
+    if (code == KM_OK && change->importance >= 0)
+        code = keep_importance(desk, id, err);
     return code == KM_OK ? km_triage_rank(desk, id, err) : code;
 }
 

@@ -57,7 +57,7 @@ struct km_incident_change {
     const char *service;  /* the service affected */
     int state;            /* enum km_triage_state, or -1 */
     double minutes;       /* spent, added */
-    double importance;    /* 0.1 .. 10, or negative */
+    double importance;    /* 0.1 .. 10, or negative; later incidents of the subject begin with it */
 };
 
 /* KM_NOTFOUND, KM_FORMAT (a value out of range), KM_CONFLICT (a closed incident is only opened again by undo). */

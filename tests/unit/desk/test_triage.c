@@ -233,6 +233,10 @@ static void lists_are_filtered_and_paged(void **state)
     assert_int_equal(listed(desk, filter, ids, &more), 1);
     assert_int_equal(desk_number(desk, "SELECT round(100*priority) FROM incident WHERE id=3"), 140);
     assert_int_equal(desk_number(desk, "SELECT count(*) FROM audit WHERE action='incident.change'"), 1);
+    record(recorder, daemon_finding("cron.service", "/bin/id", NOON, 0.5)); /* it matters as much */
+    flush_recorder(recorder);
+    (void)triage(desk, NOON);
+    assert_int_equal(desk_number(desk, "SELECT importance FROM incident WHERE id=4"), 2);
     filter = usual;
     filter.search = "\"open";
     assert_int_equal(km_incident_list(desk, &filter, ids, keep_id, &more, &err), KM_FORMAT);
