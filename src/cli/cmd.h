@@ -28,8 +28,11 @@ struct km_cmd {
 extern const struct km_cmd *const km_commands[];
 
 extern const struct km_cmd km_cmd_baseline;
+extern const struct km_cmd km_cmd_alerts;
+extern const struct km_cmd km_cmd_audit;
 extern const struct km_cmd km_cmd_completion;
 extern const struct km_cmd km_cmd_config;
+extern const struct km_cmd km_cmd_privacy;
 extern const struct km_cmd km_cmd_profile;
 extern const struct km_cmd km_cmd_replay;
 extern const struct km_cmd km_cmd_rules;

@@ -11,6 +11,7 @@
 #include "base/newfile.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/desk_link.h"
 #include "cli/progress.h"
 #include "cli/scan_targets.h"
 #include "container/imaging/mosaic.h"
@@ -57,6 +58,10 @@ static const struct km_option rows[] = {
      .type = KM_OPTION_TEXT,
      .argument = "FILE",
      .help = "what people said about findings; see komainu-decisions(5)"},
+    {.name = "record",
+     .type = KM_OPTION_FLAG,
+     .help = "keep the results in the desk's store, and ask it for decisions; see komainu-alerts(1)"},
+    {.name = "store", .type = KM_OPTION_TEXT, .argument = "FILE", .help = "the store; implies --record"},
     {.name = "all", .type = KM_OPTION_FLAG, .help = "list unowned data files, too, and explain everything"},
     {.name = "max-findings",
      .type = KM_OPTION_INTEGER,
@@ -229,6 +234,7 @@ struct scan {
     struct km_hashlist *hashes;
     struct km_decision_list *decision_list; /* or NULL */
     struct km_decisions decisions;
+    struct km_desk_link *desk; /* or NULL: nothing is recorded */
     struct km_scan_items items;
     struct km_scan_access access;
 };
@@ -238,6 +244,7 @@ static void scan_done(struct scan *scan)
     km_results_free(scan->results);
     km_hashlist_free(scan->hashes);
     km_decision_list_free(scan->decision_list);
+    (void)km_desk_link_finish(scan->desk);
     km_scan_items_done(&scan->items);
 }
 
@@ -262,6 +269,17 @@ static enum km_code read_decisions(struct scan *scan, struct km_err *err)
     return KM_OK;
 }
 
+static enum km_code open_desk(struct scan *scan, struct km_err *err)
+{
+    const struct km_desk_link_options options = {
+        .command = "scan", .store = km_options_text(scan->options, "store"), .versions = {.komainu = KM_VERSION}};
+    scan->desk = km_desk_link_open(&options, err);
+    if (!scan->desk)
+        return err->code;
+    scan->decisions = km_desk_link_decisions(scan->desk, scan->decision_list ? &scan->decisions : NULL);
+    return KM_OK;
+}
+
 /* Everything that can be wrong with the command line is wrong before the first byte is read. */
 static enum km_code prepare(struct scan *scan, int operand_count, char **operands, struct km_err *err)
 {
@@ -282,6 +300,8 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
             return err->code;
     km_hashlist_seal(scan->hashes);
     if (km_options_text(options, "decisions") && read_decisions(scan, err) != KM_OK)
+        return err->code;
+    if ((km_options_flag(options, "record") || km_options_text(options, "store")) && open_desk(scan, err) != KM_OK)
         return err->code;
     scan->results = km_results_new(MAX_RESULT_BYTES, err);
     if (!scan->results)
@@ -332,12 +352,13 @@ static enum km_code write_picture(const struct scan *scan, const struct km_scan_
 
 static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item, struct km_err *err)
 {
-    struct km_sink sink = km_results_sink(scan->results);
+    const struct km_sink kept = km_results_sink(scan->results);
+    const struct km_sink sink = scan->desk ? km_desk_link_tee(scan->desk, &kept) : kept;
     const struct km_target target = {.name = item->name};
     struct km_progress progress;
     struct km_scan_options options = {
         .hashes = scan->hashes,
-        .decisions = scan->decision_list ? &scan->decisions : NULL,
+        .decisions = scan->decisions.find ? &scan->decisions : NULL,
         .max_findings = (size_t)km_options_integer(scan->options, "max-findings"),
         .all = km_options_flag(scan->options, "all"),
         .progress = show_progress,
@@ -394,6 +415,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     enum km_code code = prepare(&scan, operand_count, operands, &err);
     for (size_t i = 0; code == KM_OK && i < scan.items.count; i++)
         code = scan_one(&scan, &scan.items.items[i], &err);
+    bool recorded = km_desk_link_finish(km_steal(scan.desk));
     if (code == KM_OK)
         code = give_results(&scan, &err);
     if (code != KM_OK) {
@@ -406,7 +428,8 @@ static int run(const struct km_options *options, int operand_count, char **opera
         if (result->outcome.error)
             print_failure(result->target.name, result->outcome.error);
     }
-    return exit_of_results(scan.results, km_options_text(options, "fail-on"));
+    int status = exit_of_results(scan.results, km_options_text(options, "fail-on"));
+    return recorded || status != KM_EXIT_OK ? status : KM_EXIT_ERROR; /* a verdict is never replaced */
 }
 
 const struct km_cmd km_cmd_scan = {"scan", "TARGET...", "find what does not belong in containers", rows, run};

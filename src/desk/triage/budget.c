@@ -1,0 +1,270 @@
+/* The day's alert budget: what is shown, what goes to the digest, what is asked although nothing alarmed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/digest.h"
+#include "desk/store/settings.h"
+#include "desk/triage/triage_internal.h"
+#include "finding/decision.h"
+
+struct budget {
+    int64_t subject, host;      /* alerts a day */
+    int64_t uncertain, samples; /* questions a day, out of the host's */
+};
+
+static enum km_code read_budget(struct km_desk *desk, struct budget *out, struct km_err *err)
+{
+    int64_t uncertain = 0, samples = 0;
+    if (km_settings_number(desk, "budget.daemon", &out->subject, err) != KM_OK ||
+        km_settings_number(desk, "budget.host", &out->host, err) != KM_OK ||
+        km_settings_number(desk, "budget.uncertain", &uncertain, err) != KM_OK ||
+        km_settings_number(desk, "budget.sample", &samples, err) != KM_OK)
+        return err->code;
+    out->uncertain = (out->host * uncertain + 50) / 100;
+    out->samples = (out->host * samples + 50) / 100;
+    return KM_OK;
+}
+
+/* How many alerts of a day a host, or one subject on it, has, and the strongest of them. */
+struct spent {
+    int64_t alerts;
+    double strongest;
+};
+
+static enum km_code read_spent(struct km_desk *desk, const char *host, const char *subject, int64_t day_ns,
+                               struct spent *out, struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk,
+                      "SELECT count(*), max(priority) FROM incident WHERE host=?1 AND first_ns>=?3 AND first_ns<?3+?4"
+                      " AND shown=1 AND (?2 IS NULL OR iif(kind='file', image, subject)=?2)",
+                      err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_text(query, 1, host);
+    km_query_bind_text(query, 2, subject);
+    km_query_bind_integer(query, 3, day_ns);
+    km_query_bind_integer(query, 4, KM_TRIAGE_DAY_NS);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    *out = (struct spent){km_query_integer(query, 0), km_query_real(query, 1)};
+    return KM_OK;
+}
+
+/* Within the budget; or stronger than all that was shown, once above it: noise must not use up the place of an attack.
+ */
+static bool may_show(const struct spent *spent, int64_t budget, double priority)
+{
+    return spent->alerts < budget || (spent->alerts == budget && budget > 0 && priority > spent->strongest);
+}
+
+static enum km_code settle(struct km_desk *desk, int64_t incident, enum km_triage_shown shown, int64_t now_ns,
+                           struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk, "UPDATE incident SET shown=?2, shown_ns=?3 WHERE id=?1", err);
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, incident);
+    km_query_bind_integer(query, 2, (int64_t)shown);
+    km_query_bind_integer(query, 3, now_ns);
+    return km_query_run(query, err);
+}
+
+static int64_t day_of(int64_t at_ns)
+{
+    return at_ns - at_ns % KM_TRIAGE_DAY_NS;
+}
+
+/* The strongest incident that waits; *out_some false: there is none. */
+static enum km_code rank_next(struct km_desk *desk, const struct budget *budget, int64_t now_ns,
+                              struct km_triage_report *report, bool *out_some, struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk,
+                      "SELECT id, host, iif(kind='file', image, subject), first_ns, priority FROM incident"
+                      " WHERE shown=0 AND state<4 ORDER BY priority DESC, id LIMIT 1",
+                      err);
+    if (!query || km_query_step(query, out_some, err) != KM_OK)
+        return err->code;
+    if (!*out_some)
+        return KM_OK;
+    struct spent of_subject, of_host;
+    int64_t id = km_query_integer(query, 0), day_ns = day_of(km_query_integer(query, 3));
+    double priority = km_query_real(query, 4);
+    const char *host = km_query_text(query, 1);
+    if (read_spent(desk, host, km_query_text(query, 2), day_ns, &of_subject, err) != KM_OK ||
+        read_spent(desk, host, NULL, day_ns, &of_host, err) != KM_OK)
+        return err->code;
+    int64_t left = budget->host - budget->uncertain - budget->samples;
+    bool show = may_show(&of_subject, budget->subject, priority) && may_show(&of_host, left, priority);
+    report->alerts += show;
+    report->digested += !show;
+    return settle(desk, id, show ? KM_TRIAGE_ALERT : KM_TRIAGE_DIGEST, now_ns, err);
+}
+
+/* ---- what nobody alarmed about ---- */
+
+static enum km_code count_asked(struct km_desk *desk, const char *host, enum km_triage_shown shown, int64_t day_ns,
+                                int64_t *out, struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk, "SELECT count(*) FROM incident WHERE host=?1 AND origin=?2 AND opened_ns>=?3 AND opened_ns<?3+?4", err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_text(query, 1, host);
+    km_query_bind_integer(query, 2,
+                          shown == KM_TRIAGE_UNCERTAIN ? KM_TRIAGE_ORIGIN_UNCERTAIN : KM_TRIAGE_ORIGIN_SAMPLE);
+    km_query_bind_integer(query, 3, day_ns);
+    km_query_bind_integer(query, 4, KM_TRIAGE_DAY_NS);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    *out = km_query_integer(query, 0);
+    return KM_OK;
+}
+
+/* The finding of today just under the threshold; 0: none. Content or a role that was answered is not asked again. */
+static enum km_code pick_uncertain(struct km_desk *desk, const char *host, int64_t day_ns, int64_t *out,
+                                   struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk,
+        "SELECT f.id FROM finding f JOIN run r ON r.id=f.run_id WHERE f.verdict<2 AND f.score>=0.3 AND f.incident_id"
+        " IS NULL AND f.decision_kind IS NULL AND r.host=?1 AND f.at_ns>=?2 AND NOT EXISTS (SELECT 1 FROM incident i"
+        " WHERE i.content=f.sha256) ORDER BY f.score DESC, f.id LIMIT 1",
+        err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_text(query, 1, host);
+    km_query_bind_integer(query, 2, day_ns);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    *out = row ? km_query_integer(query, 0) : 0;
+    return KM_OK;
+}
+
+/* A number that everybody draws alike from salt, day and turn, and nobody foresees without the store. */
+static enum km_code draw(struct km_desk *desk, int64_t day_ns, int64_t turn, uint64_t *out, struct km_err *err)
+{
+    char salt[KM_DESK_SETTING_BYTES], text[KM_DESK_SETTING_BYTES + 64];
+    if (km_desk_get_setting(desk, "collect.salt", "", salt, err) != KM_OK)
+        return err->code;
+    int length = snprintf(text, sizeof text, "sample %s %" PRId64 " %" PRId64, salt, day_ns, turn);
+    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, err);
+    if (!digest)
+        return err->code;
+    uint8_t sum[KM_SHA256_BYTES];
+    km_digest_update(digest, text, (size_t)length);
+    km_digest_finish(digest, sum);
+    km_digest_free(digest);
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | sum[i];
+    *out = number;
+    return KM_OK;
+}
+
+static enum km_code range_of_day(struct km_desk *desk, int64_t day_ns, int64_t *out_least, int64_t *out_most,
+                                 struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) =
+        km_query_open(desk, "SELECT min(id), max(id) FROM finding WHERE at_ns>=?1 AND at_ns<?1+?2", err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, day_ns);
+    km_query_bind_integer(query, 2, KM_TRIAGE_DAY_NS);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    *out_least = km_query_integer(query, 0);
+    *out_most = km_query_integer(query, 1);
+    return KM_OK;
+}
+
+/* A random finding of yesterday, whose findings are complete, that nobody alarmed about; 0: none. */
+static enum km_code pick_sample(struct km_desk *desk, const char *host, int64_t day_ns, int64_t turn, int64_t *out,
+                                struct km_err *err)
+{
+    int64_t least = 0, most = 0, yesterday = day_ns - KM_TRIAGE_DAY_NS;
+    uint64_t drawn = 0;
+    *out = 0;
+    if (range_of_day(desk, yesterday, &least, &most, err) != KM_OK || draw(desk, day_ns, turn, &drawn, err) != KM_OK)
+        return err->code;
+    if (most == 0)
+        return KM_OK;
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk,
+        "SELECT f.id FROM finding f JOIN run r ON r.id=f.run_id WHERE f.id>=?1 AND f.id<=?2 AND f.verdict<2 AND"
+        " f.incident_id IS NULL AND f.decision_kind IS NULL AND f.at_ns>=?3 AND r.host=?4 ORDER BY f.id LIMIT 1",
+        err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, least + (int64_t)(drawn % (uint64_t)(most - least + 1)));
+    km_query_bind_integer(query, 2, most);
+    km_query_bind_integer(query, 3, yesterday);
+    km_query_bind_text(query, 4, host);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    *out = row ? km_query_integer(query, 0) : 0;
+    return KM_OK;
+}
+
+static enum km_code ask(struct km_desk *desk, const char *host, const struct budget *budget, int64_t now_ns,
+                        struct km_err *err)
+{
+    int64_t asked = 0, finding = 0, day_ns = day_of(now_ns);
+    enum km_code code = count_asked(desk, host, KM_TRIAGE_UNCERTAIN, day_ns, &asked, err);
+    for (bool some = true; code == KM_OK && some && asked < budget->uncertain; asked++) {
+        code = pick_uncertain(desk, host, day_ns, &finding, err);
+        some = finding != 0;
+        if (code == KM_OK && some)
+            code =
+                km_triage_begin_incident(desk, finding, KM_TRIAGE_UNCERTAIN, KM_TRIAGE_ORIGIN_UNCERTAIN, now_ns, err);
+    }
+    if (code == KM_OK)
+        code = count_asked(desk, host, KM_TRIAGE_SAMPLE, day_ns, &asked, err);
+    for (bool some = true; code == KM_OK && some && asked < budget->samples; asked++) {
+        code = pick_sample(desk, host, day_ns, asked, &finding, err);
+        some = finding != 0;
+        if (code == KM_OK && some)
+            code = km_triage_begin_incident(desk, finding, KM_TRIAGE_SAMPLE, KM_TRIAGE_ORIGIN_SAMPLE, now_ns, err);
+    }
+    return code;
+}
+
+/* The host by its place in the order of names, so that no query stays open while others change tables. */
+static enum km_code ask_each_host(struct km_desk *desk, const struct budget *budget, int64_t now_ns, struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    bool row = true;
+    for (int64_t i = 0; code == KM_OK && row; i++) {
+        struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+            desk,
+            "SELECT DISTINCT host FROM run WHERE began_ns>=?1 OR ended_ns IS NULL OR ended_ns>=?1 ORDER BY host"
+            " LIMIT 1 OFFSET ?2",
+            err);
+        if (!query)
+            return err->code;
+        km_query_bind_integer(query, 1, day_of(now_ns) - KM_TRIAGE_DAY_NS);
+        km_query_bind_integer(query, 2, i);
+        code = km_query_step(query, &row, err);
+        if (code == KM_OK && row)
+            code = ask(desk, km_query_text(query, 0), budget, now_ns, err);
+    }
+    return code;
+}
+
+enum km_code km_triage_spend_budget(struct km_desk *desk, int64_t now_ns, struct km_triage_report *report,
+                                    struct km_err *err)
+{
+    struct budget budget;
+    enum km_code code = read_budget(desk, &budget, err);
+    for (bool some = true; code == KM_OK && some;)
+        code = rank_next(desk, &budget, now_ns, report, &some, err);
+    return code == KM_OK ? ask_each_host(desk, &budget, now_ns, err) : code;
+}

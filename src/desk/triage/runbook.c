@@ -1,0 +1,111 @@
+#include "desk/triage/runbook.h"
+
+#include <string.h>
+
+/* The first row whose beginning fits is taken; the last two fit everything of their kind. */
+static const struct km_runbook runbooks[] = {
+    {"inert.test-file",
+     "A test file for scanners",
+     {"Ask who put it there and whether a test of the scanner was planned.", NULL},
+     {"Remove it from the image and build the image again.", NULL},
+     "Whoever builds the image."},
+    {"hash.listed",
+     "A file that is on a list of known files",
+     {"Read the list's name: it says what the file is believed to be.",
+      "See in which layer and build step it came in, and which other images have the same layer.",
+      "Look whether a container of this image runs now: podman ps, docker ps.", NULL},
+     {"Stop containers of the image and keep them (podman stop, not rm): they are evidence.",
+      "Rebuild from a clean base without the build step, and change passwords and keys that the image held.", NULL},
+     "The person responsible for security at once; then the image's owner."},
+    {"package.changed",
+     "A packaged file that is not as the package shipped it",
+     {"Compare with a fresh installation of the same package version.",
+      "See whether a build step replaces the file on purpose (COPY, sed, a local build).",
+      "A changed sshd, login, sudo or shared library without a known reason is serious.", NULL},
+     {"Install the package again in the build; if the change was meant, give the file another path or package it.",
+      NULL},
+     "Whoever builds the image; security when nobody knows the change."},
+    {"package.unowned",
+     "A program that no package owns",
+     {"Look for the build step that brings it in: COPY, ADD, curl, a language's package manager.",
+      "Compare its SHA-256 with the vendor's release.", NULL},
+     {"If it belongs there, decide benign-learn; if not, rebuild without it.", NULL},
+     "Whoever builds the image."},
+    {"layer.deleted",
+     "A file that a later layer deletes, and that the image still carries",
+     {"Read what it is: secrets and keys are the usual case.", NULL},
+     {"Rebuild so that the file never enters a layer (build secrets, multi-stage builds); change what was exposed.",
+      NULL},
+     "The owner of the secret."},
+    {"first.exec",
+     "A daemon started a program that it never started before",
+     {"See the process and its parents: systemctl status UNIT, ps -ef --forest.",
+      "Look at the daemon's own log at that minute: which request or job was it?",
+      "Was there an upgrade, a new configuration or an administrator at work?", NULL},
+     {"If it was an attack: take the service off the network, keep memory and logs, restore from a known state.",
+      "If it was meant: decide benign-learn, so that the profile knows it.", NULL},
+     "The service's owner; security at once for a shell, an interpreter or a download tool."},
+    {"first.connect",
+     "A daemon connected to where it never connected before",
+     {"Look the address up: is it ours, a package mirror, an unknown host?", "See what is still connected: ss -tpn.",
+      "Look at the daemon's log at that minute.", NULL},
+     {"Block the address at the firewall while it is not explained.", NULL},
+     "The network's owner; security for unknown addresses outside."},
+    {"first.",
+     "A daemon did something for the first time",
+     {"Read what exactly, and compare with what the service is for.",
+      "Was there an upgrade or a change of configuration? See the package log and the configuration's history.",
+      "Look at the daemon's own log at that minute.", NULL},
+     {"If it was meant: decide benign-learn. If not: stop the service, keep its logs, restore from a known state.",
+      NULL},
+     "The service's owner."},
+    {"program.changed",
+     "A daemon's program is another one than was learned",
+     {"See whether the package was upgraded: dpkg log, rpm -V.",
+      "If no upgrade explains it, compare the file with the package's.", NULL},
+     {"After an upgrade: decide benign-learn. Else: stop the service and install the package again.", NULL},
+     "The service's owner; security when there was no upgrade."},
+    {"rule.matched",
+     "A detection rule matched",
+     {"Read the rule's title and description: it says what it is made for.",
+      "See the process, its parents and arguments at that moment.", NULL},
+     {"As the rule says; if it does not fit here, suppress it for this daemon with a reason and an end.", NULL},
+     "The service's owner; security for rules of level high and critical."},
+    {"confidence.",
+     "The guard saw less than it should",
+     {"See the losses and the load of the machine: komainu kpi.", NULL},
+     {"Lower the load, or guard fewer daemons.", NULL},
+     "Whoever runs the guard."},
+    {"behaviour.",
+     "A daemon's calls come in an order that it never showed",
+     {"Read which calls were unexpected and what was expected instead.",
+      "Look at the daemon's log at that minute: rare requests, errors and reloads look like this.", NULL},
+     {"If it was meant: decide benign-learn. If it stays unexplained: assign it and watch the daemon.", NULL},
+     "The service's owner."},
+    {"",
+     "A container's file stands out",
+     {"See in which layer and build step it came in.", "Look at the evidence: each piece says what to compare with.",
+      NULL},
+     {"If it belongs there, decide benign-learn; if not, rebuild without it.", NULL},
+     "Whoever builds the image."},
+    {"",
+     "A daemon behaves otherwise than learned",
+     {"Look at the daemon's log at that minute.", "Was there an upgrade or a change of configuration?", NULL},
+     {"If it was meant: decide benign-learn. If not: stop the service, keep its logs, restore from a known state.",
+      NULL},
+     "The service's owner."},
+};
+#define COUNT (sizeof runbooks / sizeof runbooks[0])
+
+const struct km_runbook *km_runbook_find(const char *kind, const char *dominant)
+{
+    for (size_t i = 0; i + 2 < COUNT; i++)
+        if (strncmp(dominant, runbooks[i].evidence, strlen(runbooks[i].evidence)) == 0)
+            return &runbooks[i];
+    return &runbooks[strcmp(kind, "file") == 0 ? COUNT - 2 : COUNT - 1];
+}
+
+const struct km_runbook *km_runbook_get(size_t i)
+{
+    return i < COUNT ? &runbooks[i] : NULL;
+}

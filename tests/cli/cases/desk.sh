@@ -1,0 +1,34 @@
+# A scan that records: incidents, decisions that come back to the scan, a second writer, a store that cannot be opened.
+eicar() { printf '%s%s%s' 'X5O!P%@AP[4\PZX54(P^)7CC)7}$' 'EICAR' '-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*'; }
+mask() { sed -E 's/20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g; s/\([0-9]+ s\)/(TIME)/; s/^(  on )[^,]*,/\1HOST,/'"; s/by $(id -un):/by USER:/"; }
+k() { echo "\$ komainu $*"; "$KOMAINU" "$@" 2>&1 | grep -v ': store ' | mask; local status=${PIPESTATUS[0]}; [ "$status" = 0 ] || echo "exit $status"; }
+export KOMAINU_STORE=$PWD/desk.db
+mkdir -p image/opt/app && eicar >image/opt/app/eicar.com && echo hello >image/opt/app/readme
+
+k scan image | grep -v '^$' | tail -n 2
+[ -e desk.db ] && echo 'a plain scan records nothing: wrong'
+k scan --record image | grep -E 'verdict|incident|exit'
+k alerts list
+k alerts show 1 | head -n 12
+echo '--- again: the same incident'
+k scan --record image | grep -c 'new incident'
+k alerts list | awk '/^#/ {print $1, $6}'
+echo '--- a decision reaches the next scan, which acknowledges it'
+k alerts decide 1 benign-learn --note 'planted for the drill'
+k scan --record image | grep -E 'verdict|drill|decided'
+k alerts show 1 | grep drill
+k alerts undo 1 --note 'the drill is over'
+k scan --record image | grep -E 'verdict|incident'
+echo '--- coverage and cost are kept'
+python3 - <<'P'
+import sqlite3
+db = sqlite3.connect('desk.db')
+print(db.execute('SELECT count(*), sum(bytes_total)=sum(bytes_examined), count(ended_ns) FROM target').fetchone())
+print(db.execute("SELECT count(*), count(ended_ns), min(memory_peak_bytes)>0, min(komainu) FROM run").fetchone())
+P
+echo '--- a target that is not there is recorded, too'
+k scan --record nowhere | grep -E 'komainu:|^exit'
+python3 -c "import sqlite3; print(sqlite3.connect('desk.db').execute('SELECT name, error FROM target WHERE error NOT NULL').fetchone())"
+echo '--- a store that cannot be opened stops before the first byte'
+k scan --store /nonexistent/desk.db image
+KOMAINU_STORE='' HOME=$PWD/elsewhere k scan --store own.db image | tail -n 1
