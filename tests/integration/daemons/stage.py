@@ -19,6 +19,7 @@ PLACES = ['/run', '/var/log', '/var/www', '/srv', '/etc/nginx', '/etc/redis', '/
 POSTGRES = (sorted(glob.glob('/usr/lib/postgresql/*/bin')) or ['/usr/lib/postgresql/15/bin'])[-1]
 NEEDED = ['nginx', 'redis-server', 'redis-cli', 'redis-benchmark', 'unshare', 'mount', 'ip', POSTGRES + '/postgres',
           'psql', 'pgbench']
+LAUNCHER = os.path.basename(sys.executable)[:6]  # what a process is in its unit for a moment, before it is the daemon
 PATIENCE = 60  # seconds until something that must come is given up
 
 
@@ -94,9 +95,10 @@ class Unit:
 
     name = ''
     user = 'root'
+    option = '--cgroup'  # how guard is told
 
     def __init__(self, parent):
-        self.cgroup = parent + '/' + self.name  # below the root
+        self.cgroup = parent + '/stage-' + self.name  # below the root; no other machine's unit is called so
         self.folder = cgroup_root() + self.cgroup
         self.process = None
 
