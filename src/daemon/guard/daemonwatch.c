@@ -7,7 +7,8 @@
 #include "finding/evidence.h"
 
 #define MAX_LANDMARK_KEYS 8192 /* told to the kernel */
-#define CHANGED_WEIGHT    6.9  /* ln 1000: a program changes without a package once in a thousand starts */
+#define SAID_AGAIN_NS     UINT64_C(60000000000)
+#define CHANGED_WEIGHT    6.9 /* ln 1000: a program changes without a package once in a thousand starts */
 
 /* ---- what the kernel is told ---- */
 
@@ -155,10 +156,11 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
 {
     struct km_guarded *daemon = context;
     struct km_guard *guard = daemon->guard;
-    if (result->excused && daemon->excused_tgid != result->episode->tgid) {
-        daemon->excused_tgid = result->episode->tgid;
-        km_guard_say(guard, "%s: it starts, and no start of it was learned: only foreign programs are alerts for %u s",
-                     daemon->name, (unsigned)(KM_WATCH_START_NS / UINT64_C(1000000000)));
+    if (result->excused && (daemon->excused_ns == 0 || result->episode->end_ns > daemon->excused_ns + SAID_AGAIN_NS)) {
+        daemon->excused_ns = result->episode->end_ns;
+        km_guard_say(guard,
+                     "%s: it starts or ends, which was never learned: only foreign programs are alerts meanwhile",
+                     daemon->name);
     }
     if (!result->alarm && !result->excused)
         return KM_OK;

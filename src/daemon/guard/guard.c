@@ -121,6 +121,8 @@ enum km_code km_guard_event(void *context, const struct km_event *event, struct 
 {
     struct km_guard *guard = context;
     enum km_code code = KM_OK;
+    if (guard->first_ns == 0)
+        guard->first_ns = event->time_ns;
     if (event->time_ns > guard->now_ns)
         guard->now_ns = event->time_ns;
     if (event->role >= KM_WINDOW_MAX_ROLES)

@@ -29,8 +29,8 @@ struct km_guarded {
     uint64_t first_ns;         /* its first event; 0 = none yet */
     uint64_t learned_episodes; /* of all its profiles */
     unsigned learned_roles;
-    double confidence; /* of its best profile */
-    uint32_t excused_tgid;
+    double confidence;   /* of its best profile */
+    uint64_t excused_ns; /* said last */
     struct km_pending_role pending[KM_GUARD_PENDING];
     uint64_t events, alarms, alerts, suppressed, lost, rules_fired, rules_learned;
 };
@@ -47,6 +47,7 @@ struct km_guard {
     struct km_episode_rule rule; /* of roles without a profile */
     struct km_draft draft;
     int64_t wall_offset_ns; /* wall clock less the events' */
+    uint64_t first_ns;      /* of the first event */
     uint64_t now_ns;        /* of the newest event */
     uint32_t role_tgid;     /* of the ROLE event that is handled */
     bool role_again;        /* and it was introduced before */

@@ -90,6 +90,13 @@ enum km_code km_guarded_new_role(struct km_guarded *daemon, uint16_t role, uint3
 {
     uint64_t now_ns = daemon->guard->now_ns;
     const struct km_process *process = tgid ? km_proctable_find(daemon->guard->processes, tgid) : NULL;
+    if (process && process->start_ns != 0 && process->start_ns < daemon->guard->first_ns) {
+        struct km_watch_role silent;
+        if (km_watch_find_role(daemon->watch, role, &silent))
+            km_guard_say(daemon->guard, "%s (%s): did nothing while it was learned, so its grave acts alone are told",
+                         daemon->name, silent.identity->role);
+        return KM_OK;
+    }
     if (process && process->cause[0])
         return raise_role(daemon, role, tgid, now_ns, err);
     for (size_t i = 0; i < KM_GUARD_PENDING && tgid != 0; i++)
@@ -108,6 +115,9 @@ static enum km_code raise_pending(struct km_guarded *daemon, uint64_t now_ns, st
         if (pending.tgid == 0 || now_ns < pending.time_ns + PENDING_NS)
             continue;
         daemon->pending[i].tgid = 0;
+        if (km_watch_excuses(daemon->watch, pending.tgid, pending.time_ns) &&
+            !km_proctable_find(daemon->guard->processes, pending.tgid)->cause[0])
+            continue;
         code = raise_role(daemon, pending.role, pending.tgid, pending.time_ns, err);
     }
     return code;
@@ -138,6 +148,9 @@ static enum km_code take_act(struct km_guarded *daemon, const struct km_watch_ro
     if (km_entity_find(known, line))
         return KM_OK;
     const struct km_process *process = km_proctable_find(guard->processes, event->tgid);
+    if (!process->cause[0] && gravity != KM_GRAVITY_PROGRAM &&
+        km_watch_excuses(daemon->watch, event->tgid, event->time_ns))
+        return KM_OK;
     if (!process->cause[0] && gravity == KM_GRAVITY_PROGRAM)
         km_proctable_set_cause(guard->processes, event->tgid, line, origin.index);
     bool was_forked = take_pending(daemon, event->tgid, &forked);

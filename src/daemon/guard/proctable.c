@@ -7,10 +7,12 @@
 
 #include "base/mem.h"
 
-#define SLOTS      (2 * KM_PROCTABLE_MAX)
-#define TIDS       8192 /* thread to process, direct mapped */
-#define PATH_BYTES 4096
-#define STAT_BYTES 2048
+#define SLOTS       (2 * KM_PROCTABLE_MAX)
+#define TIDS        8192 /* thread to process, direct mapped */
+#define PATH_BYTES  4096
+#define STAT_BYTES  2048
+#define START_FIELD 22
+#define NS_PER_S    UINT64_C(1000000000)
 
 struct km_proctable {
     const char *proc_root;
@@ -127,6 +129,18 @@ static uint32_t parent_in(const char *stat)
     return parent <= INT32_MAX ? (uint32_t)parent : 0;
 }
 
+/* The 22nd field, in ticks since the start of the host. */
+static uint64_t start_in(const char *stat)
+{
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at && field < START_FIELD; field++)
+        at = strchr(at + 1, ' ');
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (!at || ticks <= 0)
+        return 0;
+    return strtoull(at + 1, NULL, 10) * (NS_PER_S / (uint64_t)ticks);
+}
+
 static void look_up(const struct km_proctable *p, struct km_process *process)
 {
     char path[PATH_BYTES], stat[STAT_BYTES];
@@ -139,7 +153,10 @@ static void look_up(const struct km_proctable *p, struct km_process *process)
     }
     if (process->argument_bytes == 0)
         process->argument_bytes = read_proc(p, process->tgid, "cmdline", process->arguments, sizeof process->arguments);
-    if (process->parent == 0 && read_proc(p, process->tgid, "stat", stat, sizeof stat) > 0)
+    if (read_proc(p, process->tgid, "stat", stat, sizeof stat) == 0)
+        return;
+    process->start_ns = start_in(stat);
+    if (process->parent == 0)
         process->parent = parent_in(stat);
 }
 

@@ -33,7 +33,8 @@ struct km_process {
     size_t argument_bytes;
     char arguments[KM_PROCESS_TEXT_BYTES]; /* NULs between */
     char comm[KM_PROCESS_COMM_BYTES];
-    unsigned starts; /* programs that it started by itself */
+    uint64_t start_ns; /* by the monotonic clock; 0 = not known */
+    unsigned starts;   /* programs that it started by itself */
     char
         before[KM_PROCESS_TEXT_BYTES]; /* the program that started the one that runs: its own before, or its parent's */
     size_t before_bytes;

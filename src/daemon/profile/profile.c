@@ -80,7 +80,7 @@ const struct km_episode_rule *km_profile_get_rule(const struct km_profile *profi
     return &profile->rule;
 }
 
-struct km_ngram *km_profile_get_ngram(struct km_profile *profile)
+struct km_ngram *km_profile_get_ngram(const struct km_profile *profile)
 {
     return profile->ngram;
 }

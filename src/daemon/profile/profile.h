@@ -55,7 +55,7 @@ KM_DEFINE_CLEANUP(struct km_profile, km_profile_cleanup, km_profile_free);
 void km_profile_identity_from_event(struct km_profile_identity *out, const struct km_event_role *role);
 const struct km_profile_identity *km_profile_get_identity(const struct km_profile *profile);
 const struct km_episode_rule *km_profile_get_rule(const struct km_profile *profile);
-struct km_ngram *km_profile_get_ngram(struct km_profile *profile);
+struct km_ngram *km_profile_get_ngram(const struct km_profile *profile);
 const struct km_entity_set *km_profile_get_entities(const struct km_profile *profile);
 const struct km_nearest *km_profile_get_sets(const struct km_profile *profile);
 

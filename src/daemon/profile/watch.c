@@ -14,6 +14,7 @@
 #define LEAST_RATE     1e-9
 #define QUIET_NS       UINT64_C(500000000) /* so long a thread may keep an unfinished episode to itself */
 #define TAIL_STEP      10.0 /* the scale beyond the history is read between its last value and ten times as many */
+#define EXIT_GROUP     231  /* of x86-64 */
 #define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
@@ -35,6 +36,7 @@ struct role {
 struct start {
     uint32_t tgid;
     uint64_t until_ns;
+    bool forked; /* it has not loaded a program of its own */
     bool excused;
 };
 
@@ -141,7 +143,7 @@ static enum km_code seed_spots(struct role *role, struct km_err *err)
 
 /* ---- starts ---- */
 
-static struct start *find_start(struct km_watch *watch, uint32_t tgid, uint64_t now_ns)
+static const struct start *find_start(const struct km_watch *watch, uint32_t tgid, uint64_t now_ns)
 {
     for (size_t i = 0; i < STARTS; i++)
         if (watch->starts[i].tgid == tgid && watch->starts[i].until_ns > now_ns)
@@ -149,32 +151,67 @@ static struct start *find_start(struct km_watch *watch, uint32_t tgid, uint64_t 
     return NULL;
 }
 
-static void add_start(struct km_watch *watch, uint32_t tgid, uint64_t until_ns, bool excused)
+static void add_start(struct km_watch *watch, const struct start *wanted)
 {
-    struct start *start = find_start(watch, tgid, 0);
-    if (!start)
-        start = &watch->starts[watch->next_start++ % STARTS];
-    *start = (struct start){tgid, until_ns, excused};
+    const struct start *old = find_start(watch, wanted->tgid, 0);
+    struct start *start = &watch->starts[old ? (size_t)(old - watch->starts) : watch->next_start++ % STARTS];
+    *start = *wanted;
+}
+
+static bool knows_act(const struct role *role, const struct km_event_landmark *landmark)
+{
+    char line[KM_ENTITY_TEXT_BYTES];
+    km_entity_format(landmark, line);
+    return km_entity_find(km_profile_get_entities(role->profile), line) != NULL;
+}
+
+static void note_start_act(struct km_watch *watch, const struct km_event *event)
+{
+    const struct km_event_landmark *landmark = &event->landmark;
+    const struct role *role = role_of(watch, event->role);
+    bool judged = role && role->profile && !role->learning;
+    const struct start *start = find_start(watch, event->tgid, event->time_ns);
+    if (km_entity_is_start(landmark) && (!start || start->forked))
+        add_start(watch,
+                  &(struct start){.tgid = event->tgid,
+                                  .until_ns = event->time_ns + KM_WATCH_START_NS,
+                                  .excused = !watch->learning && !(judged && km_profile_knows_start(role->profile))});
+    /* A child that gives up its rights first thing. */
+    else if (start && start->forked && landmark->kind == KM_LANDMARK_IDENTITY && landmark->value != 0 && judged)
+        watch->starts[start - watch->starts].excused |= !knows_act(role, landmark);
 }
 
 static void note_start(struct km_watch *watch, const struct km_event *event)
 {
-    if (event->kind == KM_EVENT_LANDMARK && km_entity_is_start(&event->landmark)) {
-        const struct role *role = role_of(watch, event->role);
-        bool excused = role && role->profile && !role->learning && !km_profile_knows_start(role->profile);
-        if (!find_start(watch, event->tgid, event->time_ns))
-            add_start(watch, event->tgid, event->time_ns + KM_WATCH_START_NS, excused);
+    if (event->kind == KM_EVENT_LANDMARK) {
+        note_start_act(watch, event);
     } else if (event->kind == KM_EVENT_THREAD && event->tid == event->tgid && event->thread.parent_tid != 0) {
         const struct start *parent = find_start(watch, event->thread.parent_tid, event->time_ns);
-        if (parent)
-            add_start(watch, event->tgid, parent->until_ns, parent->excused);
+        struct start start = {.tgid = event->tgid, .until_ns = event->time_ns + KM_WATCH_FORK_NS, .forked = true};
+        if (parent && parent->excused && parent->until_ns > start.until_ns) {
+            start.until_ns = parent->until_ns;
+            start.excused = true;
+        }
+        if (!find_start(watch, event->tgid, event->time_ns))
+            add_start(watch, &start);
     }
 }
 
-static bool is_excused(struct km_watch *watch, const struct km_episode *episode)
+bool km_watch_excuses(const struct km_watch *watch, uint32_t tgid, uint64_t time_ns)
 {
-    const struct start *start = find_start(watch, episode->tgid, episode->begin_ns);
+    const struct start *start = find_start(watch, tgid, time_ns);
     return start && start->excused;
+}
+
+/* A process that ends, while no end was learned: no reason for an alarm by its sequence alone. */
+static bool ends_unlearned(const struct km_profile *profile, const struct km_episode *episode)
+{
+    struct km_ngram_walk walk = {0};
+    unsigned known;
+    if (!km_call_set_has(episode->totals.set, EXIT_GROUP))
+        return false;
+    (void)km_ngram_step(km_profile_get_ngram(profile), &walk, km_call_pack(KM_SPACE_NATIVE, EXIT_GROUP), &known);
+    return known == 0;
 }
 
 /* ---- judging ---- */
@@ -206,7 +243,9 @@ static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, s
 {
     const struct km_assessment *a = result->assessment;
     bool alarm = a->score > result->threshold || a->gravity != KM_GRAVITY_SLIGHT;
-    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM && is_excused(watch, episode);
+    bool ends = a->gravity == KM_GRAVITY_SLIGHT && ends_unlearned(result->profile, episode);
+    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM &&
+                      (ends || km_watch_excuses(watch, episode->tgid, episode->begin_ns));
     return alarm && !result->excused;
 }
 

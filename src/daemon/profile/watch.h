@@ -10,7 +10,9 @@
  * reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
- * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs.
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs; so
+ * is for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was
+ * never learned is no alarm by its sequence alone.
  */
 #ifndef KM_PROFILE_WATCH_H
 #define KM_PROFILE_WATCH_H
@@ -22,6 +24,7 @@
 #define KM_WATCH_DEFAULT_RATE     0.01 /* of episodes, when the events carry no times */
 #define KM_WATCH_RELEASE_EPISODES 1000 /* a release window lasts so many */
 #define KM_WATCH_START_NS         UINT64_C(10000000000)
+#define KM_WATCH_FORK_NS          UINT64_C(2000000000)
 
 /* How the running program relates to the one that the profile was learned from. */
 enum km_release {
@@ -87,6 +90,9 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
 /* Says what time it is by the events' clock, where events are rare: learning ends in time, and what quiet threads have
  * told of an unfinished episode is judged. */
 enum km_code km_watch_time(struct km_watch *watch, uint64_t now_ns, struct km_err *err) KM_MUST_USE;
+
+/* Whether a process starts at this time while no start was learned. */
+bool km_watch_excuses(const struct km_watch *watch, uint32_t tgid, uint64_t time_ns);
 
 bool km_watch_is_learning(const struct km_watch *watch);
 
