@@ -240,9 +240,5 @@ void km_draft_end(struct km_draft *draft)
     const struct km_evidence *best = km_evidence_first(&draft->finding);
     if (draft->key[0] || !best)
         return;
-    const char *call = "";
-    for (size_t i = 0; i < draft->finding.evidence_count && !*call; i++)
-        if (strcmp(draft->evidence[i].id, KM_EVIDENCE_CALL) == 0)
-            call = draft->evidence[i].args[0].text;
-    (void)snprintf(draft->key, sizeof draft->key, "%s %s", best->id, call);
+    (void)snprintf(draft->key, sizeof draft->key, "%s", best->id);
 }
