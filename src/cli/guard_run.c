@@ -17,6 +17,7 @@
 #include "cli/profile_source.h"
 #include "cli/rules_source.h"
 #include "daemon/guard/live.h"
+#include "daemon/guard/privilege.h"
 
 #define POLL_MS     100
 #define STATUS_NS   (500 * KM_NS_PER_MS)
@@ -311,7 +312,9 @@ int km_guard_run(const struct km_options *options, const struct km_guard_times *
         code = open_live(&run, &err);
     if (code == KM_OK) {
         write_guarded(&run);
-        code = loop(&run, &err);
+        code = km_privilege_drop(&err);
+        if (code == KM_OK)
+            code = loop(&run, &err);
     }
     if (code == KM_OK)
         return KM_EXIT_OK;
