@@ -15,7 +15,8 @@
 #define QUIET_NS       UINT64_C(500000000) /* so long a thread may keep an unfinished episode to itself */
 #define TAIL_STEP      10.0 /* the scale beyond the history is read between its last value and ten times as many */
 #define EXIT_GROUP     231  /* of x86-64 */
-#define STARTS         256  /* remembered */
+#define ENROLLED_NS    UINT64_C(1000000000) /* in which what runs already is introduced */
+#define STARTS         256                  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
 struct role {
@@ -181,6 +182,14 @@ static void note_start_act(struct km_watch *watch, const struct km_event *event)
         watch->starts[start - watch->starts].excused |= !knows_act(role, landmark);
 }
 
+/* A process that enters the daemon from outside: the service manager started it. */
+static bool enters(const struct km_watch *watch, const struct km_event *event)
+{
+    const struct role *role = role_of(watch, event->role);
+    return role && !strchr(role->identity.role, '+') && event->time_ns > watch->first_ns + ENROLLED_NS &&
+           !find_start(watch, event->thread.parent_tid, event->time_ns);
+}
+
 static void note_start(struct km_watch *watch, const struct km_event *event)
 {
     if (event->kind == KM_EVENT_LANDMARK) {
@@ -188,6 +197,12 @@ static void note_start(struct km_watch *watch, const struct km_event *event)
     } else if (event->kind == KM_EVENT_THREAD && event->tid == event->tgid && event->thread.parent_tid != 0) {
         const struct start *parent = find_start(watch, event->thread.parent_tid, event->time_ns);
         struct start start = {.tgid = event->tgid, .until_ns = event->time_ns + KM_WATCH_FORK_NS, .forked = true};
+        if (enters(watch, event)) {
+            const struct role *role = role_of(watch, event->role);
+            start.forked = false;
+            start.until_ns = event->time_ns + KM_WATCH_START_NS;
+            start.excused = !watch->learning && !(role->profile && km_profile_knows_start(role->profile));
+        }
         if (parent && parent->excused && parent->until_ns > start.until_ns) {
             start.until_ns = parent->until_ns;
             start.excused = true;

@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""komainu guard on the running kernel, with a small real server: learn, stay quiet, misuse, bad circumstances.
+
+usage: guard_live.py KOMAINU SCHEMA RULES
+Needs root and BTF; skips (77) with its reason otherwise. Waits for what it expects, with a generous time-out.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+KOMAINU, SCHEMA, RULES = sys.argv[1:4]
+PATIENCE_S = 40
+
+SERVER = r'''
+import os, socket, subprocess, sys
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(('127.0.0.1', 0))
+server.listen(16)
+print(server.getsockname()[1], flush=True)
+while True:
+    peer, _ = server.accept()
+    word = peer.recv(100).decode()
+    if word == 'shell':
+        subprocess.run(['/bin/sh', '-c', 'exit 0'])
+    elif word == 'wait':
+        subprocess.run(['/bin/sh', '-c', 'sleep 3'])
+    elif word == 'children':
+        for _ in range(1000):
+            if os.fork() == 0:
+                os._exit(0)
+        while True:
+            try:
+                os.wait()
+            except ChildProcessError:
+                break
+    elif word == 'name':
+        subprocess.run([b'/bin/true', b'\x1b[2J\n\xff'])
+    elif word == 'etc':
+        open('/etc/hostname').read()
+    with open(sys.argv[1]) as page:
+        peer.sendall(page.read().encode())
+    peer.close()
+'''
+
+
+guards = []
+
+
+def skip(why):
+    print('skipped:', why)
+    sys.exit(77)
+
+
+class Failure(Exception):
+    pass
+
+
+def check(truth, what):
+    if not truth:
+        raise Failure(what)
+
+
+class Server:
+    def __init__(self, folder):
+        self.page = os.path.join(folder, 'page')
+        with open(self.page, 'w', encoding='utf-8') as f:
+            f.write('hello')
+        program = os.path.join(folder, 'server.py')
+        with open(program, 'w', encoding='utf-8') as f:
+            f.write(SERVER)
+        self.process = subprocess.Popen(['/usr/bin/python3', program, self.page], stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
+
+    def ask(self, word):
+        with socket.create_connection(('127.0.0.1', self.port), timeout=PATIENCE_S) as peer:
+            peer.sendall(word.encode())
+            return peer.recv(100)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Guard:
+    def __init__(self, folder, name, *options, pid=None):
+        self.alerts_path = os.path.join(folder, name + '.jsonl')
+        self.log_path = os.path.join(folder, name + '.log')
+        arguments = [KOMAINU, 'guard', '--rules', RULES, '--store', os.path.join(folder, 'store'), '--guarded',
+                     os.path.join(folder, name + '.guarded'), '--format', 'none', '-o', 'jsonl=' + self.alerts_path]
+        if pid:
+            arguments += ['--pid', str(pid)]
+        self.process = subprocess.Popen(arguments + list(options), stderr=open(self.log_path, 'w'))
+        guards.append(self)
+
+    def log(self):
+        with open(self.log_path, encoding='utf-8') as f:
+            return f.read()
+
+    def alerts(self):
+        if not os.path.exists(self.alerts_path):
+            return []
+        with open(self.alerts_path, encoding='utf-8') as f:
+            return [json.loads(line) for line in f if line.endswith('\n')]
+
+    def wait_for(self, truth, what):
+        end = time.monotonic() + PATIENCE_S
+        while not truth():
+            if self.process.poll() is not None:
+                raise Failure(f'the guard ended with {self.process.returncode} before {what}: {self.log()}')
+            if time.monotonic() > end:
+                raise Failure(f'no {what} within {PATIENCE_S} s: {self.log()}')
+            time.sleep(0.02)
+
+    def wait_said(self, text):
+        self.wait_for(lambda: text in self.log(), f"line with '{text}'")
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+def has(alert, key):
+    return alert['incident']['key'] == key
+
+
+def learn(folder, server):
+    guard = Guard(folder, 'learn', '--learn', '4s', '--record', os.path.join(folder, 'learn.kmt'),
+                  pid=server.process.pid)
+    guard.wait_said('guarded')
+    with open(os.path.join(folder, 'learn.guarded'), encoding='utf-8') as f:
+        name = f.read().strip()
+    check(name.startswith('python3'), f'guarded: {name}')
+    end = time.monotonic() + PATIENCE_S
+    while 'learned from' not in guard.log():
+        check(time.monotonic() < end, 'never learned: ' + guard.log())
+        server.ask('page')
+    return guard, name
+
+
+def quiet_then_misuse(folder, server):
+    guard, name = learn(folder, server)
+    for _ in range(50):
+        server.ask('page')
+    check(guard.alerts() == [], f'alerts in quiet: {guard.alerts()}')
+    began = time.time()
+    server.ask('shell')
+    guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert about the shell')
+    latency = time.time() - began
+    alert = next(a for a in guard.alerts() if has(a, 'exec /bin/sh'))
+    check('/bin/sh' in alert['sentence'] and alert['advice'], f'sentence: {alert}')
+    check(any(e['id'] == 'first.exec' for e in alert['evidence']), f'evidence: {alert}')
+    check(alert['subject']['daemon'] == name, f'subject: {alert}')
+    server.ask('etc')
+    guard.wait_for(lambda: any(has(a, 'open read /etc/') for a in guard.alerts()), 'alert about /etc')
+    server.ask('shell')
+    server.ask('name')
+    guard.wait_for(lambda: any('/bin/true' in a['incident']['key'] for a in guard.alerts()), 'alert with a bad name')
+    with open(guard.alerts_path, 'rb') as f:
+        check(b'\x1b' not in f.read(), 'an escape character in the alerts')
+    check(sum(has(a, 'exec /bin/sh') for a in guard.alerts()) == 1, 'one incident was told twice')
+    check(guard.stop() == 0, 'exit status')
+    check(not os.path.exists(os.path.join(folder, 'learn.guarded')), 'the list of guarded daemons is left behind')
+    check('lost' in guard.log(), 'no summary')
+    return latency
+
+
+def stored_profile(folder, server):
+    guard = Guard(folder, 'stored', '--learn', '1h', pid=server.process.pid)
+    guard.wait_said('guarded')
+    server.ask('page')
+    server.ask('wait')
+    guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert by the stored profile')
+    check(guard.stop(signal.SIGINT) == 0, 'exit status')
+    check('learned from' not in guard.log(), 'it learned again')
+
+
+def many_children(folder, server):
+    guard = Guard(folder, 'children', '--budget', '100', '--host-budget', '100', pid=server.process.pid)
+    guard.wait_said('guarded')
+    server.ask('children')
+    server.ask('page')
+    server.ask('shell')
+    guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert after a thousand children')
+    check(len(guard.alerts()) < 20, f'{len(guard.alerts())} alerts of a thousand like children')
+    check(guard.stop() == 0, 'exit status')
+
+
+def daemon_that_ends(folder, server):
+    guard = Guard(folder, 'ends', pid=server.process.pid)
+    guard.wait_said('guarded')
+    server.ask('page')
+    server.stop()
+    guard.wait_said('stopped')
+    check(guard.log().count('stopped') == 1, 'said more than once')
+    check(guard.stop() == 0, 'exit status')
+
+
+def full_disk(folder, server):
+    disk = os.path.join(folder, 'disk')
+    os.mkdir(disk)
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8k', 'tmpfs', disk], check=False).returncode != 0:
+        print('not checked: no file system can be mounted here')
+        return
+    alerts = os.path.join(disk, 'alerts.jsonl')
+    guard = Guard(folder, 'full', '-o', 'jsonl=' + alerts, pid=server.process.pid)
+    try:
+        filler = os.path.join(disk, 'filler')
+        guard.wait_said('guarded')
+        subprocess.run(['dd', 'if=/dev/zero', 'of=' + filler, 'bs=4k', 'status=none'], stderr=subprocess.DEVNULL,
+                       check=False)
+        server.ask('shell')
+        guard.wait_for(lambda: len(guard.alerts()) >= 1, 'alert in the other file')
+        guard.wait_said('cannot be written')
+        check(os.path.getsize(alerts) == 0, 'a part of a line is left')
+        os.unlink(filler)
+        server.ask('etc')
+        guard.wait_said('is written again; it missed ')
+        check(os.path.getsize(alerts) > 0, 'nothing is written again')
+        check(guard.stop() == 0, 'exit status')
+    finally:
+        guard.process.kill()
+        guard.process.wait()
+        subprocess.run(['umount', disk], check=False)
+
+
+def refused(folder):
+    for command, word in ((['setpriv', '--reuid', '65534', '--clear-groups'], 'CAP_BPF'), ([], 'name what to guard')):
+        options = ['--pid', '1', '--store', folder + '/nobody', '--guarded', folder + '/x'] if command else []
+        done = subprocess.run(command + [KOMAINU, 'guard', '--no-use-rules'] + options, capture_output=True, text=True,
+                              check=False, env={'HOME': folder, 'PATH': os.environ['PATH']})
+        check(done.returncode == 1 and word in done.stderr and done.stderr.count('\n') == 1,
+              f'{command}: {done.returncode} {done.stderr}')
+
+
+def replayed(folder):
+    """The recording gives the same alarms again."""
+    command = [KOMAINU, 'replay', '--profile', os.path.join(folder, 'store'), '--alarms', '-f', 'json',
+               os.path.join(folder, 'learn.kmt')]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=False).stdout for _ in range(2))
+    check(first == second and '/etc/' in first, f'replay: {first[:500]}')
+
+
+def valid(folder):
+    try:
+        import jsonschema
+    except ImportError:
+        print('jsonschema is not installed: the schema is not checked')
+        return
+    with open(SCHEMA, encoding='utf-8') as f:
+        schema = json.load(f)
+    for name in os.listdir(folder):
+        if name.endswith('.jsonl'):
+            with open(os.path.join(folder, name), encoding='utf-8') as f:
+                for line in f:
+                    jsonschema.validate(json.loads(line), schema)
+
+
+def main():
+    if os.geteuid() != 0:
+        skip('needs root')
+    if not os.path.exists('/sys/kernel/btf/vmlinux'):
+        skip('the kernel has no BTF')
+    folder = tempfile.mkdtemp(prefix='komainu-guard-')
+    os.chmod(folder, 0o777)
+    server = Server(folder)
+    try:
+        latency = quiet_then_misuse(folder, server)
+        print(f'latency {latency:.2f} s')
+        stored_profile(folder, server)
+        many_children(folder, server)
+        full_disk(folder, server)
+        daemon_that_ends(folder, server)
+        refused(folder)
+        replayed(folder)
+        valid(folder)
+    except Failure as failure:
+        print('FAILED:', failure)
+        return 1
+    finally:
+        for guard in guards:
+            guard.process.kill()
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print('passed')
+    return 0
+
+
+sys.exit(main())
