@@ -22,11 +22,11 @@ KM_DEFINE_CLEANUP(struct km_guard_output, km_guard_output_cleanup, km_guard_outp
 /* "jsonl=FILE" or "text=FILE"; the file is appended to. KM_FORMAT, KM_LIMIT, KM_IO, KM_DENIED. */
 enum km_code km_guard_output_add(struct km_guard_output *output, const char *spec, struct km_err *err) KM_MUST_USE;
 
-/* A km_alert_sink's function; never fails for a file's sake. */
-enum km_code km_guard_output_alert(void *output, const struct km_alert *alert, struct km_err *err);
+/* A km_alert_sink's function; the context is the output. Never fails for a file's sake. */
+enum km_code km_guard_output_alert(void *context, const struct km_alert *alert, struct km_err *err);
 
-/* A notice: one line. */
-void km_guard_output_say(void *output, const char *line);
+/* A notice: one line. The context is the output. */
+void km_guard_output_say(void *context, const char *line);
 
 /* The live status line, on a terminal only; drawn again when it changes. */
 void km_guard_output_status(struct km_guard_output *output, const char *line);

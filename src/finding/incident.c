@@ -194,10 +194,24 @@ static enum km_code begin(struct km_incidents *incidents, const struct km_incide
     if (code != KM_OK)
         return code;
     item.day = incidents->day;
-    item.shown = spend(incidents, account, report->strength);
+    item.shown = report->strength >= incidents->config.least_strength && spend(incidents, account, report->strength);
     incidents->items[incidents->count] = item;
     *out = &incidents->items[incidents->count++];
     return KM_OK;
+}
+
+/* An incident that was too weak to be shown became strong enough. */
+static enum km_code promote(struct km_incidents *incidents, struct km_incident *item, double strength,
+                            struct km_err *err)
+{
+    double least = incidents->config.least_strength;
+    if (item->shown || item->strongest >= least || strength < least)
+        return KM_OK;
+    struct account *account;
+    enum km_code code = account_of(incidents, item->daemon, &account, err);
+    if (code == KM_OK)
+        item->shown = spend(incidents, account, strength);
+    return code;
 }
 
 enum km_code km_incidents_add(struct km_incidents *incidents, const struct km_incident_report *report,
@@ -207,12 +221,17 @@ enum km_code km_incidents_add(struct km_incidents *incidents, const struct km_in
     turn_day(incidents, report->time_ns);
     struct km_incident *item = find_open(incidents, hash, report->time_ns);
     struct km_incident_answer answer = {.is_new = !item};
+    bool was_shown = item && item->shown;
     if (!item) {
         enum km_code code = begin(incidents, report, hash, &item, err);
         if (code != KM_OK)
             return code;
     } else {
         answer.grew = report->strength >= GROWTH * item->strongest;
+        enum km_code code = promote(incidents, item, report->strength, err);
+        if (code != KM_OK)
+            return code;
+        answer.show = item->shown && !was_shown;
         if (report->strength > item->strongest)
             item->strongest = report->strength;
         if (report->time_ns > item->last_ns)
@@ -222,7 +241,7 @@ enum km_code km_incidents_add(struct km_incidents *incidents, const struct km_in
     }
     item->count++;
     answer.incident = item;
-    answer.show = answer.is_new && item->shown;
+    answer.show |= answer.is_new && item->shown;
     *out = answer;
     return KM_OK;
 }
@@ -248,7 +267,7 @@ const struct km_incident **km_incidents_digest(const struct km_incidents *incide
     for (size_t i = 0; i < incidents->count; i++)
         if (!incidents->items[i].shown && incidents->items[i].day == day)
             list[n++] = &incidents->items[i];
-    qsort(list, n, sizeof(const struct km_incident *), by_strength);
+    qsort(list, n, sizeof(void *), by_strength);
     *out_count = n;
     return list;
 }

@@ -36,6 +36,7 @@ struct km_incident_config {
     int64_t gap_ns;      /* 0: KM_INCIDENTS_DEFAULT_GAP_NS */
     unsigned per_daemon; /* incidents shown a day; 0: the default */
     unsigned per_host;
+    double least_strength; /* weaker incidents are never shown at once, only in the digest */
 };
 
 struct km_incident {
@@ -60,7 +61,7 @@ struct km_incident_report {
 struct km_incident_answer {
     const struct km_incident *incident; /* borrowed until the next call */
     bool is_new;                        /* this finding began it */
-    bool show;                          /* tell it now: new and within the budget */
+    bool show;                          /* tell it now: new, or strong enough now, and within the budget */
     bool grew;                          /* it is at least twice as strong as all that the incident had before */
 };
 

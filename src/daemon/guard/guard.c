@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "daemon/guard/guard_internal.h"
 
-#define LINE_BYTES 1024
+#define LINE_BYTES     1024
+#define LEAST_STRENGTH 1.0 /* nats: what a profile that knows next to nothing finds strange waits in the digest */
 
 void km_guard_say(struct km_guard *guard, const char *format, ...)
 {
@@ -28,11 +29,14 @@ struct km_guard *km_guard_new(const struct km_guard_config *config, struct km_er
     struct km_guard *guard KM_CLEANUP(km_guard_cleanup) = km_calloc(1, sizeof *guard, SIZE_MAX, err);
     if (!guard)
         return NULL;
+    struct km_incident_config incidents = config->incidents;
+    if (incidents.least_strength == 0)
+        incidents.least_strength = LEAST_STRENGTH;
     guard->config = *config;
     km_episode_rule_default(&guard->rule);
     guard->processes = km_proctable_new(config->proc_root, err);
     if (guard->processes)
-        guard->incidents = km_incidents_new(&config->incidents, err);
+        guard->incidents = km_incidents_new(&incidents, err);
     return guard->incidents ? km_steal(guard) : NULL;
 }
 

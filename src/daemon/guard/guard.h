@@ -72,7 +72,7 @@ enum km_code km_guard_add(struct km_guard *guard, const char *name, bool *out_le
 void km_guard_set_clock(struct km_guard *guard, int64_t wall_ns, uint64_t monotonic_ns);
 
 /* Takes an event; the context is the guard. KM_NOMEM, or what the alert sink returns. */
-enum km_code km_guard_event(void *guard, const struct km_event *event, struct km_err *err) KM_MUST_USE;
+enum km_code km_guard_event(void *context, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 
 /* Ends open episodes. Learning that is not over is dropped, and said. */
 enum km_code km_guard_finish(struct km_guard *guard, struct km_err *err) KM_MUST_USE;

@@ -16,6 +16,7 @@
 #define TAIL_STEP      10.0 /* the scale beyond the history is read between its last value and ten times as many */
 #define EXIT_GROUP     231  /* of x86-64 */
 #define ENROLLED_NS    UINT64_C(1000000000) /* in which what runs already is introduced */
+#define LEAST_TRUST    0.2                  /* whoever floods the recorder must not silence it */
 #define STARTS         256                  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
@@ -27,7 +28,7 @@ struct role {
     double learned[KM_VIEWS]; /* episodes of the profile that such a view would have shown */
     double learned_ns;        /* the time they took */
     uint64_t judged[KM_VIEWS];
-    uint64_t episodes, first_ns, release_left, lost;
+    uint64_t episodes, first_ns, release_left, events, lost;
     uint64_t known_ns; /* from then on the kernel keeps the known windows */
     enum km_release release;
     bool learning;
@@ -278,8 +279,9 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
         km_spot_add(spot, assessment->score);
     struct km_maturity maturity;
     km_profile_get_maturity(role->profile, &maturity);
-    double seen = (double)role->episodes, lost = (double)role->lost;
-    result->confidence = maturity.confidence * (seen + 1) / (seen + lost + 1);
+    double seen = (double)role->events + 1, lost = (double)role->lost;
+    double trust = seen / (seen + lost);
+    result->confidence = maturity.confidence * (trust > LEAST_TRUST ? trust : LEAST_TRUST);
 }
 
 static enum km_code judge(struct km_watch *watch, struct role *role, const struct km_episode *episode,
@@ -487,8 +489,10 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
         code = end_learning(watch, err);
     if (code == KM_OK && event->kind == KM_EVENT_ROLE)
         code = take_role(watch, event, err);
+    struct role *role = role_of(watch, event->role);
+    if (role)
+        role->events++;
     if (event->kind == KM_EVENT_LOSS) {
-        struct role *role = role_of(watch, event->role);
         watch->stats.lost += event->loss.events;
         if (role)
             role->lost += event->loss.events;

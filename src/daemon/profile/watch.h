@@ -44,7 +44,7 @@ struct km_watch_result {
     double threshold;
     bool alarm;
     bool excused;      /* its process starts, and no start was learned */
-    double confidence; /* of the profile, lowered by lost events */
+    double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth */
     enum km_release release;
 };
 

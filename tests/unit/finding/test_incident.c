@@ -114,6 +114,21 @@ static void the_budget_sends_the_rest_to_the_digest(void **state)
     km_incidents_free(incidents);
 }
 
+static void what_is_too_weak_waits_until_it_is_strong(void **state)
+{
+    (void)state;
+    struct km_incident_config config = {.per_daemon = 1, .per_host = 5, .least_strength = 2};
+    struct km_incidents *incidents = km_incidents_new(&config, &err);
+    assert_non_null(incidents);
+    assert_false(add(incidents, "web", "a", T0, 1).show);
+    assert_false(add(incidents, "web", "a", T0, 1.9).show);
+    assert_int_equal(km_incidents_shown_today(incidents), 0);
+    assert_true(add(incidents, "web", "a", T0, 2).show);
+    assert_false(add(incidents, "web", "a", T0, 3).show);
+    assert_int_equal(km_incidents_shown_today(incidents), 1);
+    km_incidents_free(incidents);
+}
+
 static void a_day_renews_the_budget(void **state)
 {
     (void)state;
@@ -230,6 +245,7 @@ int main(void)
         cmocka_unit_test(groups_keep_first_last_count_and_strongest),
         cmocka_unit_test(long_and_hostile_names_stay_apart),
         cmocka_unit_test(the_budget_sends_the_rest_to_the_digest),
+        cmocka_unit_test(what_is_too_weak_waits_until_it_is_strong),
         cmocka_unit_test(a_day_renews_the_budget),
         cmocka_unit_test(memory_is_bounded_and_what_is_forgotten_is_counted),
         cmocka_unit_test(daemons_beyond_the_limit_share_one_budget),

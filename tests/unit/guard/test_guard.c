@@ -421,7 +421,7 @@ static void losses_lower_the_confidence_and_are_told(void **state)
     struct km_guard *guard = new_guard(seen, learning);
     uint64_t now = learn(guard);
     struct made m;
-    struct km_event loss = {.kind = KM_EVENT_LOSS, .role = 1, .time_ns = now, .loss = {.events = 5000}};
+    struct km_event loss = {.kind = KM_EVENT_LOSS, .role = 1, .time_ns = now, .loss = {.events = 50000}};
     struct km_guard_status status;
     give(guard, &loss);
     made_strange(&m);
@@ -430,7 +430,7 @@ static void losses_lower_the_confidence_and_are_told(void **state)
     assert_true(seen->lost);
     assert_true(seen->confidence < 0.3);
     assert_true(km_guard_get_status(guard, 0, &status));
-    assert_int_equal(status.lost, 5000);
+    assert_int_equal(status.lost, 50000);
     km_guard_free(guard);
     free(seen);
 }

@@ -186,7 +186,7 @@ static void losses_lower_the_confidence(void **state)
     struct km_event loss = {.kind = KM_EVENT_LOSS, .role = 1, .loss = {.events = 100}};
     give(watch, &loss);
     live(watch, &m, 2);
-    assert_true(before > 0.5 && seen.last_confidence < before / 10);
+    assert_true(before > 0.5 && seen.last_confidence < before / 2);
     km_watch_free(watch);
 }
 
