@@ -40,6 +40,9 @@ while True:
                 os.wait()
             except ChildProcessError:
                 break
+    elif word == 'calls':
+        for _ in range(3000000):
+            os.getppid()
     elif word == 'name':
         subprocess.run([b'/bin/true', b'\x1b[2J\n\xff'])
     elif word == 'etc':
@@ -192,6 +195,18 @@ def many_children(folder, server):
     check(guard.stop() == 0, 'exit status')
 
 
+def full_ring(folder, server):
+    """The reader stands still while three million calls are streamed: what found no room is counted and said."""
+    guard = Guard(folder, 'ring', '--learn', '1h', '--relearn', pid=server.process.pid)
+    guard.wait_said('guarded')
+    guard.process.send_signal(signal.SIGSTOP)
+    server.ask('calls')
+    guard.process.send_signal(signal.SIGCONT)
+    check(guard.stop() == 0, 'exit status')
+    check('events lost' in guard.log(), 'losses are not said: ' + guard.log())
+    check(' 0 lost' not in guard.log() and 'nothing of it is kept' in guard.log(), 'summary: ' + guard.log())
+
+
 def daemon_that_ends(folder, server):
     guard = Guard(folder, 'ends', pid=server.process.pid)
     guard.wait_said('guarded')
@@ -276,6 +291,7 @@ def main():
         stored_profile(folder, server)
         many_children(folder, server)
         full_disk(folder, server)
+        full_ring(folder, server)
         daemon_that_ends(folder, server)
         refused(folder)
         replayed(folder)

@@ -465,6 +465,84 @@ static void benign_decisions_are_counted_and_not_told(void **state)
     free(seen);
 }
 
+static struct km_rules *new_rules(const char *level)
+{
+    char path[] = "/tmp/komainu-rule-XXXXXX.yml";
+    int fd = mkstemps(path, 4);
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd,
+                        "title: Shell\nid: 41f19be3-9975-5878-a6f3-6c7efbf9eca9\nlogsource:\n  product: linux\n"
+                        "  category: process_creation\ndetection:\n  a:\n    Image|endswith: /sh\n"
+                        "    ParentImage|endswith: /web\n  condition: a\nlevel: %s\n",
+                        level) > 0);
+    struct km_rules *rules = km_rules_new(&err);
+    assert_non_null(rules);
+    assert_ok(km_rules_load_path(rules, path, NULL, &err), err);
+    assert_int_equal(km_rules_count(rules), 1);
+    (void)close(fd);
+    (void)unlink(path);
+    return rules;
+}
+
+static void rules_judge_also_what_was_never_learned(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *level;
+        enum km_verdict verdict;
+    } rows[] = {{"high", KM_VERDICT_SUSPICIOUS}, {"critical", KM_VERDICT_MALICIOUS}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct seen *seen = calloc(1, sizeof *seen);
+        struct km_rules *rules = new_rules(rows[i].level);
+        struct km_guard *guard = new_guard(seen, (struct km_guard_config){.rules = rules});
+        announce(guard, 1, "web", 1, "web 1.0", S);
+        begin_thread(guard, 1, 8000, 0, S);
+        act(guard, 1, 8000, KM_LANDMARK_EXEC, "/usr/sbin/web", S);
+        assert_int_equal(seen->alerts, 0);
+        begin_thread(guard, 1, 8001, 8000, S);
+        act(guard, 1, 8001, KM_LANDMARK_EXEC, "/bin/sh", S);
+        assert_int_equal(seen->alerts, 1);
+        assert_int_equal(seen->verdict, rows[i].verdict);
+        assert_non_null(strstr(seen->text, "rule \"Shell\""));
+        assert_non_null(strstr(seen->json, "rule.matched"));
+        km_guard_free(guard);
+        km_rules_free(rules);
+        free(seen);
+    }
+}
+
+/* What was learned as normal is not told again by a rule, and counted. */
+static void a_rule_on_a_learned_act_is_counted(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_rules *rules = new_rules("high");
+    struct km_guard_config config = learning;
+    struct km_guard_status status;
+    struct made m;
+    config.rules = rules;
+    struct km_guard *guard = new_guard(seen, config);
+    announce(guard, 1, "web", 1, "web 1.0", S);
+    begin_thread(guard, 1, 8000, 0, S);
+    act(guard, 1, 8000, KM_LANDMARK_EXEC, "/usr/sbin/web", S);
+    begin_thread(guard, 1, 8001, 8000, S);
+    act(guard, 1, 8001, KM_LANDMARK_EXEC, "/bin/sh", S);
+    made_normal(&m, 1);
+    play(guard, 1, &m, 8001, S);
+    assert_int_equal(seen->alerts, 1); /* while learning, it is told */
+    uint64_t now = learn(guard);
+    begin_thread(guard, 1, 8002, 8000, now);
+    act(guard, 1, 8002, KM_LANDMARK_EXEC, "/bin/sh", now);
+    tick(guard, now + S);
+    assert_int_equal(seen->alerts, 1);
+    assert_true(km_guard_get_status(guard, 0, &status));
+    assert_int_equal(status.rules_fired, 2);
+    assert_int_equal(status.rules_learned, 1);
+    km_guard_free(guard);
+    km_rules_free(rules);
+    free(seen);
+}
+
 static void an_unlearned_daemon_is_said_once_and_judged_by_nothing_else(void **state)
 {
     (void)state;
@@ -542,6 +620,8 @@ int main(void)
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
         cmocka_unit_test(losses_lower_the_confidence_and_are_told),
         cmocka_unit_test(benign_decisions_are_counted_and_not_told),
+        cmocka_unit_test(rules_judge_also_what_was_never_learned),
+        cmocka_unit_test(a_rule_on_a_learned_act_is_counted),
         cmocka_unit_test(an_unlearned_daemon_is_said_once_and_judged_by_nothing_else),
         cmocka_unit_test(hostile_names_and_thousands_of_children_are_borne),
         cmocka_unit_test(a_clock_that_jumps_only_changes_the_dates),
