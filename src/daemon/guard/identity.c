@@ -1,6 +1,9 @@
 #include "daemon/guard/identity.h"
 
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +47,12 @@ void km_identity_free(struct km_identity *identity)
 
 static void forget(struct km_identity *identity)
 {
+    if (!identity->view)
+        return;
     km_package_view_free(km_steal(identity->view));
+#ifdef __GLIBC__
+    (void)malloc_trim(0); /* a database of a moment must not stay resident for months */
+#endif
     identity->device = 0;
     identity->inode = 0;
 }
