@@ -260,7 +260,7 @@ static int by_strength(const void *a, const void *b)
 const struct km_incident **km_incidents_digest(const struct km_incidents *incidents, int64_t day, size_t *out_count,
                                                struct km_err *err)
 {
-    const struct km_incident **list = km_calloc(incidents->count + 1, sizeof *list, SIZE_MAX, err);
+    const struct km_incident **list = km_calloc(incidents->count + 1, sizeof(void *), SIZE_MAX, err);
     if (!list)
         return NULL;
     size_t n = 0;

@@ -19,6 +19,7 @@
 #define OPEN_FOR_WRITE  3         /* O_ACCMODE */
 #define OPEN_DIRECTORY  010200000 /* O_PATH | O_DIRECTORY: what chdir is told as */
 #define PROTECT_WRITE   2
+#define FAILED          " failed"
 
 static const char *const kind_names[KM_LANDMARK_KINDS] = {
     [KM_LANDMARK_EXEC] = "exec",
@@ -235,7 +236,7 @@ void km_entity_format(const struct km_event_landmark *landmark, char *out)
 {
     char detail[KM_ENTITY_TEXT_BYTES - 32];
     format_detail(landmark, detail, sizeof detail);
-    static const char *const outcomes[] = {"", "", " denied", " failed"};
+    static const char *const outcomes[] = {"", "", " denied", FAILED};
     (void)snprintf(out, KM_ENTITY_TEXT_BYTES, "%s %s%s", km_landmark_to_string(landmark->kind), detail,
                    outcomes[landmark->outcome & 3]);
 }
@@ -265,12 +266,37 @@ static size_t slot_of(const struct km_entity_set *set, const char *text)
     return i;
 }
 
-const struct km_entity *km_entity_find(const struct km_entity_set *set, const char *text)
+static const struct km_entity *find_exactly(const struct km_entity_set *set, const char *text)
 {
-    if (set->slot_count == 0)
-        return NULL;
     uint32_t index = set->slots[slot_of(set, text)];
     return index ? &set->items[index - 1] : NULL;
+}
+
+/* The kernel tells an opened place or a peer once, whether the call failed or not: which of the two came first says
+ * nothing. */
+static bool is_told_once(const char *text)
+{
+    static const char *const kinds[] = {"open ", "connect "};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(text, kinds[i], strlen(kinds[i])) == 0)
+            return true;
+    return false;
+}
+
+const struct km_entity *km_entity_find(const struct km_entity_set *set, const char *text)
+{
+    char other[KM_ENTITY_TEXT_BYTES + sizeof FAILED];
+    if (set->slot_count == 0)
+        return NULL;
+    const struct km_entity *found = find_exactly(set, text);
+    size_t length = strlen(text), suffix = strlen(FAILED);
+    if (found || !is_told_once(text) || length >= KM_ENTITY_TEXT_BYTES)
+        return found;
+    if (length > suffix && strcmp(text + length - suffix, FAILED) == 0)
+        (void)snprintf(other, sizeof other, "%.*s", (int)(length - suffix), text);
+    else
+        (void)snprintf(other, sizeof other, "%s%s", text, FAILED);
+    return find_exactly(set, other);
 }
 
 static enum km_code enlarge(struct km_entity_set *set, struct km_err *err)

@@ -42,6 +42,7 @@ void km_entity_format(const struct km_event_landmark *landmark, char *out);
 /* A path with its changing parts replaced, escaped: "/proc/#/stat", "/tmp/nginx-*". out_bytes >= 8. */
 void km_entity_template(struct km_bytes path, char *out, size_t out_bytes);
 
+/* The line, or NULL. Of opened files and connections also the line of the same act with or without success. */
 const struct km_entity *km_entity_find(const struct km_entity_set *set, const char *text);
 
 /* KM_NOMEM. Beyond KM_ENTITY_MAX lines new ones are counted as dropped. */

@@ -572,7 +572,7 @@ static void hostile_names_and_thousands_of_children_are_borne(void **state)
     begin_thread(guard, 1, 8000, 0, now);
     announce(guard, 2, "web+\x1b[2J", 1, "web\n1.0", now);
     for (uint32_t i = 0; i < 5000; i++)
-        begin_thread(guard, 2, 10000 + i, 8000, now + i * 1000);
+        begin_thread(guard, 2, 10000 + i, 8000, now + (uint64_t)i * 1000);
     act(guard, 2, 10001, KM_LANDMARK_EXEC, "/tmp/\x1b]0;x\x07\n\xff", now + 6 * MS);
     assert_int_equal(seen->alerts, 1);
     assert_null(strpbrk(seen->sentence, "\x1b\x07\n"));

@@ -116,13 +116,29 @@ static void nearest_set_by_hand(void **state)
     km_nearest_done(&nearest);
 }
 
+static void success_and_failure_are_one_place(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct km_entity_set set = {0};
+    assert_ok(km_entity_learn(&set, KM_LANDMARK_OPEN, "open read /srv/ failed", 1, &err), err);
+    assert_ok(km_entity_learn(&set, KM_LANDMARK_CONNECT, "connect inet loopback 80", 1, &err), err);
+    assert_ok(km_entity_learn(&set, KM_LANDMARK_EXEC, "exec /bin/sh failed", 1, &err), err);
+    assert_non_null(km_entity_find(&set, "open read /srv/"));
+    assert_non_null(km_entity_find(&set, "connect inet loopback 80 failed"));
+    assert_null(km_entity_find(&set, "open read /srv/ denied"));
+    assert_null(km_entity_find(&set, "open write /srv/"));
+    assert_null(km_entity_find(&set, "exec /bin/sh"));
+    km_entity_set_done(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(template_table),      cmocka_unit_test(lines_table),
         cmocka_unit_test(sets_find_and_count), cmocka_unit_test(a_rare_kind_surprises_more),
 
-        cmocka_unit_test(nearest_set_by_hand),
+        cmocka_unit_test(nearest_set_by_hand), cmocka_unit_test(success_and_failure_are_one_place),
     };
     return KM_RUN_TESTS(tests);
 }
