@@ -228,9 +228,11 @@ static void bench_load(const char *path, int seconds)
         }
         wait_until(km_clock_monotonic_ns() + 50 * KM_NS_PER_MS);
         int status = 0;
-        for (pid_t pid; running > 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0; running--)
+        while (running > 0 && waitpid(-1, &status, WNOHANG) > 0) {
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 exit(1);
+            running--;
+        }
     }
     for (int i = 0; i < WRITERS; i++)
         if (read(ends[0], told[i], sizeof told[i]) != (ssize_t)sizeof told[i])

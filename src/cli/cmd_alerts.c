@@ -374,10 +374,11 @@ static const struct {
     const char *name;
     int least, most; /* operands behind it */
     enum km_code (*act)(const struct request *request, struct km_err *err);
+    bool reads; /* changes nothing: a store that cannot be written is no reason not to show it */
 } actions[] = {
-    {"list", 0, 0, act_list},         {"show", 1, 1, act_show},     {"assign", 1, 2, act_assign},
-    {"state", 2, 2, act_state},       {"decide", 2, 2, act_decide}, {"undo", 1, 1, act_undo},
-    {"suppress", 0, 2, act_suppress}, {"digest", 0, 0, act_digest}, {"budget", 0, 2, act_budget},
+    {"list", 0, 0, act_list, true},          {"show", 1, 1, act_show, true},      {"assign", 1, 2, act_assign, false},
+    {"state", 2, 2, act_state, false},       {"decide", 2, 2, act_decide, false}, {"undo", 1, 1, act_undo, false},
+    {"suppress", 0, 2, act_suppress, false}, {"digest", 0, 0, act_digest, true},  {"budget", 0, 2, act_budget, false},
 };
 
 static int run(const struct km_options *options, int operand_count, char **operands)
@@ -401,7 +402,12 @@ static int run(const struct km_options *options, int operand_count, char **opera
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
         km_desk_link_store("alerts", km_options_text(options, "store"), &request.place, &err);
     request.desk = desk;
-    if (!desk || km_triage_run(desk, request.now_ns, NULL, &err) != KM_OK || actions[a].act(&request, &err) != KM_OK) {
+    enum km_code code = desk ? km_triage_run(desk, request.now_ns, NULL, &err) : err.code;
+    if (desk && code != KM_OK && actions[a].reads) {
+        fprintf(stderr, "komainu: alerts: new findings could not be taken up: %s\n", err.text);
+        code = KM_OK;
+    }
+    if (code != KM_OK || actions[a].act(&request, &err) != KM_OK) {
         fprintf(stderr, "komainu: alerts: %s\n", err.text);
         return KM_EXIT_ERROR;
     }

@@ -19,6 +19,7 @@ struct km_desk_link {
     struct km_recorder *recorder;
     struct km_decide_source *source;
     struct km_sink first, second;
+    struct km_alert_sink alerted_first;
     struct km_decisions decisions, asked_first;
 };
 
@@ -47,13 +48,16 @@ struct km_desk *km_desk_link_store(const char *command, const char *named, enum 
     char path[KM_DESK_PATH_BYTES], shown[KM_DESK_PATH_BYTES];
     if (km_desk_find_place(named, path, out_place, err) != KM_OK)
         return NULL;
-    struct km_desk *desk KM_CLEANUP(km_desk_cleanup) = km_desk_open(path, err);
-    int64_t expired = 0;
-    if (!desk || km_privacy_enforce(desk, km_clock_wall_ns(), false, &expired, err) != KM_OK)
+    struct km_desk *desk = km_desk_open(path, err);
+    if (!desk)
         return NULL;
+    struct km_err cause = KM_ERR_INIT;
+    int64_t expired = 0;
     (void)km_text_escape(path, strlen(path), shown, sizeof shown);
     fprintf(stderr, "komainu: %s: store %s (%s)\n", command, shown, km_desk_place_to_string(*out_place));
-    return km_steal(desk);
+    if (km_privacy_enforce(desk, km_clock_wall_ns(), false, &expired, &cause) != KM_OK)
+        fprintf(stderr, "komainu: %s: old data could not be removed: %s\n", command, cause.text);
+    return desk;
 }
 
 static void on_notice(void *context, const struct km_err *cause)
@@ -164,6 +168,21 @@ struct km_sink km_desk_link_tee(struct km_desk_link *link, const struct km_sink 
     link->first = *first;
     link->second = km_recorder_sink(link->recorder);
     return (struct km_sink){link, tee_begin, tee_finding, tee_gap, tee_end};
+}
+
+static enum km_code tee_alert(void *context, const struct km_alert *alert, struct km_err *err)
+{
+    struct km_desk_link *link = context;
+    enum km_code code =
+        link->alerted_first.alert ? link->alerted_first.alert(link->alerted_first.context, alert, err) : KM_OK;
+    return code == KM_OK ? link->second.finding(link->second.context, alert->finding, err) : code;
+}
+
+struct km_alert_sink km_desk_link_alerts(struct km_desk_link *link, const struct km_alert_sink *first)
+{
+    link->alerted_first = first ? *first : (struct km_alert_sink){0};
+    link->second = km_recorder_sink(link->recorder);
+    return (struct km_alert_sink){link, tee_alert};
 }
 
 static const struct km_decision *find(void *context, const struct km_finding *finding, int64_t now_wall_ns)

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "desk/store/recorder.h"
 #include "desk/store/store.h"
+#include "finding/alert.h"
 #include "finding/decision.h"
 #include "finding/sink.h"
 
@@ -51,6 +52,11 @@ struct km_desk_link *km_desk_link_open(const struct km_desk_link_options *option
 /* A sink that hands everything to `first` and then to the store. Trouble with the store is said on standard error,
  * once, and never ends the guardian's work. `first` is copied; its context and the link outlive the sink. */
 struct km_sink km_desk_link_tee(struct km_desk_link *link, const struct km_sink *first);
+
+/* The same for a guard's alerts: each goes to `first` (or NULL) and, as its finding, to the store. A loop that waits
+ * calls km_recorder_tick (km_desk_link_recorder) now and then, so that a lone finding does not wait for a second one.
+ */
+struct km_alert_sink km_desk_link_alerts(struct km_desk_link *link, const struct km_alert_sink *first);
 
 /* Decisions of `first` (find NULL: there are none), then of the store. */
 struct km_decisions km_desk_link_decisions(struct km_desk_link *link, const struct km_decisions *first);

@@ -91,7 +91,7 @@ static enum km_code rank_next(struct km_desk *desk, const struct budget *budget,
         return err->code;
     if (!*out_some)
         return KM_OK;
-    struct spent of_subject, of_host;
+    struct spent of_subject = {0}, of_host = {0};
     int64_t id = km_query_integer(query, 0), day_ns = day_of(km_query_integer(query, 3));
     double priority = km_query_real(query, 4);
     const char *host = km_query_text(query, 1);

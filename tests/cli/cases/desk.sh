@@ -32,3 +32,11 @@ python3 -c "import sqlite3; print(sqlite3.connect('desk.db').execute('SELECT nam
 echo '--- a store that cannot be opened stops before the first byte'
 k scan --store /nonexistent/desk.db image
 KOMAINU_STORE='' HOME=$PWD/elsewhere k scan --store own.db image | tail -n 1
+echo '--- eight at once on a store that is not there yet, and on one of the first schema'
+at_once() { for i in 1 2 3 4 5 6 7 8; do "$KOMAINU" alerts list --all --store "$1" >"out.$i" 2>/dev/null || echo failed & done; wait; sort out.? | uniq -c | sed 's/^ *//' | mask; rm out.?; }
+at_once new.db
+python3 - "$SOURCE/tests/data/desk/schema-1.sql" <<'P'
+import sqlite3, sys
+sqlite3.connect('old.db').executescript(open(sys.argv[1]).read())
+P
+at_once old.db

@@ -189,6 +189,30 @@ static void a_rollback_forgets_and_a_commit_keeps(void **state)
     km_desk_close(desk);
 }
 
+static void one_statement_can_be_asked_twice_at_once(void **state)
+{
+    static const char sql[] = "SELECT ?1";
+    struct km_err err = KM_ERR_INIT;
+    struct km_desk *desk = deskfile_open(*state);
+    bool row = false;
+    struct km_query *outer = km_query_open(desk, sql, &err);
+    km_query_bind_text(outer, 1, "outer");
+    assert_ok(km_query_step(outer, &row, &err), err);
+    struct km_query *inner = km_query_open(desk, sql, &err);
+    km_query_bind_text(inner, 1, "inner");
+    assert_ok(km_query_step(inner, &row, &err), err);
+    assert_string_equal(km_query_text(inner, 0), "inner");
+    km_query_close(inner);
+    assert_string_equal(km_query_text(outer, 0), "outer");
+    km_query_close(outer);
+    outer = km_query_open(desk, sql, &err); /* prepared before, and nothing is left of its parameter */
+    assert_ok(km_query_step(outer, &row, &err), err);
+    assert_true(km_query_is_null(outer, 0));
+    assert_null(km_query_text_or_null(outer, 0));
+    km_query_close(outer);
+    km_desk_close(desk);
+}
+
 static void a_full_disk_is_told_apart_and_recovered_from(void **state)
 {
     struct km_err err = KM_ERR_INIT;
@@ -265,6 +289,7 @@ int main(void)
         IN_FOLDER(a_missing_folder_is_said),
         IN_FOLDER(the_group_may_write_where_its_folder_says_so),
         IN_FOLDER(a_rollback_forgets_and_a_commit_keeps),
+        IN_FOLDER(one_statement_can_be_asked_twice_at_once),
         IN_FOLDER(a_full_disk_is_told_apart_and_recovered_from),
         IN_FOLDER(a_second_writer_waits_its_turn),
         IN_FOLDER(the_store_is_found_by_name_environment_and_home),
