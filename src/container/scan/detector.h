@@ -7,7 +7,8 @@
  *
  * A file is cut into segments of KM_SEGMENT_BYTES from its first byte, the last one shorter. Each segment is scored
  * alone, by its content alone, so that it can be cached and computed by any worker; km_detector_fold joins segments in
- * file order. The result does not depend on how many workers there are, nor on what came from a cache.
+ * file order. Words that cross a segment's end, and ELF symbol tables behind the first segment, are not seen. The
+ * result does not depend on how many workers there are, nor on what came from a cache.
  *
  * Threads: a km_detector is read-only after opening and shared; a km_detector_worker belongs to the thread that made
  * it, computes on that thread alone and outlives no detector.
@@ -29,13 +30,14 @@
 #define KM_DETECTOR_RANGES         4 /* the strongest places of a file */
 #define KM_DETECTOR_REASONS        6 /* the heaviest tokens of a file */
 #define KM_DETECTOR_REASON_BYTES   32
+#define KM_DETECTOR_LABEL_BYTES    160
 #define KM_DETECTOR_MANIFEST       "bundle.json"
 #define KM_DETECTOR_MANIFEST_BYTES ((size_t)64 << 10)
 
 /* What the fusion may weigh, by these names; the numbers are stable within one build only. Unknown is NaN. */
 enum km_feature {
-    KM_FEATURE_TOKENS_SCORE = 0,      /* "tokens.score": log-odds of the strongest segment as a whole */
-    KM_FEATURE_TOKENS_WINDOW = 1,     /* "tokens.window": of the strongest 64 KiB window, or of the segment */
+    KM_FEATURE_TOKENS_SCORE = 0,      /* "tokens.score": the higher of the file's and its strongest window's */
+    KM_FEATURE_TOKENS_WINDOW = 1,     /* "tokens.window": the window's alone */
     KM_FEATURE_TOKENS_LOOKALIKE = 2,  /* "tokens.lookalike": cosine to the nearest known less to the nearest benign */
     KM_FEATURE_TOKENS_BACKGROUND = 3, /* "tokens.background": z-score of tokens.score among the container's programs */
     KM_FEATURE_NETWORK_SCORE = 4,     /* "network.score": log-mean-exp of the squares' logits */
@@ -74,13 +76,21 @@ bool km_detector_has_network(const struct km_detector *detector);
 /* The bundle's, or NULL. */
 const struct km_additive *km_detector_fusion(const struct km_detector *detector);
 
-/* A new bundle.json in the folder for the parts named there: base names of files that are in it, NULL: none. The
- * network is a stem: STEM.json and STEM.safetensors. name has no control characters. KM_IO, KM_NOTFOUND, KM_LIMIT. */
+/* A further index of the token side (a site's baseline), as tokens/tokenindex.h writes it; before the first worker. A
+ * bundle without a token model takes none: KM_UNSUPPORTED. The digest changes. Else the codes of km_token_index_load.
+ */
+enum km_code km_detector_add_index(struct km_detector *detector, int fd, struct km_err *err) KM_MUST_USE;
+
+/* Replaces the calibration, and terms of the fusion by those of `fusion`: a site's own. Before it is shared. Names that
+ * are no feature's are KM_FORMAT. Does not change the digest: scores of segments stay what they are. */
+enum km_code km_detector_set_fusion(struct km_detector *detector, const struct km_additive *fusion,
+                                    struct km_err *err) KM_MUST_USE;
+
+/* A new bundle.json in the folder for the parts named there: base names of files that are in it, NULL: none. Network
+ * and tokens are stems: STEM.json and STEM.safetensors. name is printable. KM_IO, KM_NOTFOUND, KM_LIMIT, KM_FORMAT. */
 struct km_detector_parts {
-    const char *network; /* "network" */
-    const char *tokens;
-    const char *index;
-    const char *fusion;
+    const char *network, *tokens; /* stems */
+    const char *index, *fusion;   /* file names */
 };
 enum km_code km_detector_write_manifest(int folder, const char *name, const struct km_detector_parts *parts,
                                         struct km_err *err) KM_MUST_USE;
@@ -100,17 +110,19 @@ struct km_score_range {
 };
 
 struct km_token_reason {
-    char text[KM_DETECTOR_REASON_BYTES]; /* printable; cut when longer */
-    float weight;                        /* its term in the token score, log-odds */
+    char text[KM_DETECTOR_REASON_BYTES]; /* printable ASCII; cut when longer */
+    float weight;                        /* its term in the token logit */
 };
 
 /* What the models say about a file. NaN: unknown (no such model, nothing to read). */
 struct km_file_scores {
-    uint64_t bytes; /* that were scored */
-    float tokens, window, network;
-    float known, benign;   /* cosines to the nearest known and the nearest benign file */
-    uint32_t lookalike;    /* the nearest known file: for km_detector_lookalike_name; UINT32_MAX: none */
-    uint64_t window_begin; /* of the strongest window, in the file */
+    uint64_t bytes;                          /* that were scored */
+    float tokens;                            /* of the file as a whole */
+    float window;                            /* of its strongest 64 KiB window */
+    float network;                           /* log-mean-exp of its squares' logits, by 1 KiB cells */
+    float known, benign;                     /* cosines to the nearest known and the nearest benign file */
+    char lookalike[KM_DETECTOR_LABEL_BYTES]; /* the nearest known file, printable; "": none */
+    uint64_t window_begin;                   /* of the strongest window, in the file */
     uint32_t range_count, reason_count;
     struct km_score_range ranges[KM_DETECTOR_RANGES];    /* strongest first */
     struct km_token_reason reasons[KM_DETECTOR_REASONS]; /* heaviest first */
@@ -123,22 +135,23 @@ enum km_code km_detector_score_file(struct km_detector_worker *worker, const uin
 /* Puts what the scores say into the features; the others become NaN. */
 void km_detector_features(const struct km_file_scores *scores, double out[KM_FEATURE_COUNT]);
 
-/* "hydra 9.4-1 (usr/bin/hydra)". Borrowed from the detector; "" for UINT32_MAX. */
-const char *km_detector_lookalike_name(const struct km_detector *detector, uint32_t lookalike);
-
 /* ---- Segment by segment, for the pipeline and its cache ---- */
 
-struct km_segment_scores; /* segment.h: plain data of at most KM_SEGMENT_SCORES_BYTES */
+struct km_segment; /* segment.h */
+
+/* Scores segments [0, count), each alone; together only because small ones are then cheaper. Every segment has its
+ * bytes, length and is_whole set; the rest is filled. KM_NOMEM, KM_IO. */
+enum km_code km_detector_score_segments(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
+                                        struct km_err *err) KM_MUST_USE;
+
+/* Joins a file's segments, given in order; *out is filled when `last` is set. The fold is then ready for the next file
+ * and may be used by another thread. `worker` is the caller's. KM_NOMEM. */
 struct km_detector_fold;
-
-enum km_code km_detector_score_segment(struct km_detector_worker *worker, const uint8_t *bytes, size_t length,
-                                       struct km_segment_scores *out, struct km_err *err) KM_MUST_USE;
-
-/* Joins a file's segments, in order. */
-struct km_detector_fold *km_detector_fold_new(const struct km_detector *detector, struct km_err *err) KM_MUST_USE;
+struct km_detector_fold *km_detector_fold_new(struct km_err *err) KM_MUST_USE;
 void km_detector_fold_free(struct km_detector_fold *fold);
-void km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset, const struct km_segment_scores *segment);
-/* Then the fold is ready for the next file. */
-void km_detector_fold_finish(struct km_detector_fold *fold, struct km_file_scores *out);
+enum km_code km_detector_fold_add(struct km_detector_fold *fold, struct km_detector_worker *worker,
+                                  const struct km_segment *segment, struct km_err *err) KM_MUST_USE;
+void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
+                             struct km_file_scores *out);
 
 #endif
