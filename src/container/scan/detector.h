@@ -76,10 +76,11 @@ bool km_detector_has_network(const struct km_detector *detector);
 /* The bundle's, or NULL. */
 const struct km_additive *km_detector_fusion(const struct km_detector *detector);
 
-/* A further index of the token side (a site's baseline), as tokens/tokenindex.h writes it; before the first worker. A
- * bundle without a token model takes none: KM_UNSUPPORTED. The digest changes. Else the codes of km_token_index_load.
- */
-enum km_code km_detector_add_index(struct km_detector *detector, int fd, struct km_err *err) KM_MUST_USE;
+/* Further indexes of the token side (those of a site's baseline), as tokens/tokenindex.h writes them, joined to one;
+ * once, before the first worker. A detector without a token model takes none: KM_UNSUPPORTED. The digest changes. Else
+ * the codes of km_token_index_load and _merge; then the detector is of no use. */
+enum km_code km_detector_add_indexes(struct km_detector *detector, const int *fds, size_t count,
+                                     struct km_err *err) KM_MUST_USE;
 
 /* Replaces the calibration, and terms of the fusion by those of `fusion`: a site's own. Before it is shared. Names that
  * are no feature's are KM_FORMAT. Does not change the digest: scores of segments stay what they are. */
@@ -132,6 +133,9 @@ struct km_file_scores {
 enum km_code km_detector_score_file(struct km_detector_worker *worker, const uint8_t *bytes, size_t length,
                                     struct km_file_scores *out, struct km_err *err) KM_MUST_USE;
 
+/* What the models alone say of a file, to rank files: the fusion's terms of their features, or the highest score. */
+double km_detector_rank(const struct km_detector *detector, const struct km_file_scores *scores);
+
 /* Puts what the scores say into the features; the others become NaN. */
 void km_detector_features(const struct km_file_scores *scores, double out[KM_FEATURE_COUNT]);
 
@@ -144,13 +148,13 @@ struct km_segment; /* segment.h */
 enum km_code km_detector_score_segments(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
                                         struct km_err *err) KM_MUST_USE;
 
-/* Joins a file's segments, given in order; *out is filled when `last` is set. The fold is then ready for the next file
- * and may be used by another thread. `worker` is the caller's. KM_NOMEM. */
+/* Joins a file's segments, given in order. The fold may go from thread to thread; finishing needs the caller's own
+ * worker, and makes it ready for the next file. KM_NOMEM. */
 struct km_detector_fold;
 struct km_detector_fold *km_detector_fold_new(struct km_err *err) KM_MUST_USE;
 void km_detector_fold_free(struct km_detector_fold *fold);
-enum km_code km_detector_fold_add(struct km_detector_fold *fold, struct km_detector_worker *worker,
-                                  const struct km_segment *segment, struct km_err *err) KM_MUST_USE;
+enum km_code km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset, const struct km_segment *segment,
+                                  struct km_err *err) KM_MUST_USE;
 void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
                              struct km_file_scores *out);
 

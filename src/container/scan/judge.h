@@ -22,6 +22,7 @@
 struct km_judge_options {
     const struct km_hashlist *hashes;     /* as given to km_examine, or NULL */
     const struct km_decisions *decisions; /* what people said, or NULL */
+    const struct km_detector *detector;   /* as given to km_examine, or NULL */
     size_t max_findings;                  /* listed, strongest first; the rest is counted */
     struct km_mosaic *mosaic;             /* gets marks and the names of layers, or NULL */
     uint64_t max_steps;                   /* KM_JUDGE_MAX_STEPS; images beyond it are not compared: a gap */
