@@ -26,7 +26,7 @@
 
 #define KM_SEGCACHE_VERSION       1
 #define KM_SEGCACHE_DEFAULT_BYTES ((size_t)512 << 20)
-#define KM_SEGCACHE_MIN_BYTES     ((size_t)1 << 20)
+#define KM_SEGCACHE_MIN_BYTES     ((size_t)16 << 20)
 #define KM_SEGCACHE_PATH_BYTES    4096
 
 struct km_segcache;

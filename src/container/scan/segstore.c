@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,13 +15,15 @@
 #include "base/mem.h"
 #include "container/scan/segcache.h"
 
-#define DATA_FILE       "data.mdb"
-#define STAMP_FILE      "stamp"
-#define CHECKSUM_BYTES  8
-#define CHECK_SECONDS   60
-#define KEY_VERSION     "version"
-#define KEY_CURRENT     "current"
-#define TO_ROTATE(size) ((size) / 5 * 2) /* of the capacity: two generations and room for copies of changed pages */
+#define DATA_FILE      "data.mdb"
+#define STAMP_FILE     "stamp"
+#define CHECKSUM_BYTES 8
+#define CHECK_SECONDS  60
+#define KEY_VERSION    "version"
+#define KEY_CURRENT    "current"
+/* Two generations, a copy of one (keys are random: a transaction may touch every page), and one that was dropped and
+ * is not yet free. */
+#define TO_ROTATE(size) ((size) / 5)
 
 struct km_segstore {
     int folder;
@@ -135,6 +139,10 @@ static bool survives_walk(struct km_segstore *store)
     if (child < 0)
         return false;
     if (child == 0) {
+        static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM};
+        for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++)
+            (void)signal(fatal[i], SIG_DFL);
+        (void)prctl(PR_SET_DUMPABLE, 0); /* no core file of what is expected to fail */
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null >= 0)
             (void)(dup2(null, STDOUT_FILENO) + dup2(null, STDERR_FILENO));
