@@ -300,7 +300,7 @@ static void print_coverage(const struct printer *printer, const struct km_result
 static void print_rate(const struct printer *printer, double rate)
 {
     if (rate > 0)
-        fprintf(printer->out, "1 in %.3g", 1 / rate);
+        fprintf(printer->out, rate > 0.1 ? "1 in %.1f" : "1 in %.0f", 1 / rate);
     else
         fputs("none", printer->out);
 }

@@ -94,6 +94,8 @@ static void judge_entry(const struct judge *judge, uint32_t id, uint16_t image, 
     bool has_evidence = open_case(judge, id, image, &file);
     if (integrity)
         km_integrity_count(integrity, &file);
+    if (judge->options->weighed && file.record && km_place_is_shown(&file.place))
+        judge->options->weighed(judge->options->weighed_context, &file);
     struct worst *worst = &judge->worst[id];
     struct worst here = {.image = image, .rank = RANK_NOTHING};
     if (has_evidence && is_listed(judge, &file)) {

@@ -105,6 +105,8 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
                                                    .max_findings = options->max_findings,
                                                    .mosaic = options->mosaic,
                                                    .max_steps = KM_JUDGE_MAX_STEPS,
+                                                   .weighed = options->weighed,
+                                                   .weighed_context = options->weighed_context,
                                                    .all = options->all};
     struct km_judgement judgement KM_CLEANUP(km_judgement_done) = {0};
     code = km_judge_run(examine, layout, &judge_options, sink, &judgement, err);

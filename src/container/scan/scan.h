@@ -18,6 +18,8 @@
 #include "finding/decision.h"
 #include "finding/sink.h"
 
+struct km_case; /* weigh.h */
+
 struct km_scan_options {
     const struct km_hashlist *hashes;     /* sealed, or NULL */
     const struct km_decisions *decisions; /* or NULL */
@@ -27,7 +29,10 @@ struct km_scan_options {
     const struct km_detector *detector;   /* NULL: no learned model takes part */
     struct km_segcache *cache;            /* or NULL */
     unsigned jobs;                        /* workers, when there is a detector */
-    /* Called with what was scored, before the result is given; may be NULL. For calibration and training. */
+    /* Called for each file that an image shows (weigh.h); may be NULL. For calibration. */
+    void (*weighed)(void *context, const struct km_case *file);
+    void *weighed_context;
+    /* Called with what was scored, before the result is given; may be NULL. */
     void (*scored)(void *context, const struct km_pipeline *pipeline, const struct km_layout *layout);
     void *scored_context;
     size_t max_findings;

@@ -59,14 +59,13 @@ static void add_evidence(struct km_case *file)
     struct km_evidence *tokens = add_model(file, KM_FEATURE_TOKENS_SCORE);
     if (tokens) {
         list_words(file);
-        km_evidence_add_text(tokens, "words", file->words[0] != '\0' ? file->words : "not kept");
+        km_evidence_add_text(tokens, "words", file->words[0] != '\0' ? file->words : "no word that weighs");
     }
-    struct km_evidence *lookalike = add_model(file, KM_FEATURE_TOKENS_LOOKALIKE);
+    bool is_near = file->details && file->details->lookalike[0] != '\0';
+    struct km_evidence *lookalike = is_near ? add_model(file, KM_FEATURE_TOKENS_LOOKALIKE) : NULL;
     if (lookalike) {
-        km_evidence_add_text(lookalike, "file",
-                             file->details && file->details->lookalike[0] != '\0' ? file->details->lookalike
-                                                                                  : "nothing known");
-        km_evidence_add_real(lookalike, "similarity", file->details ? (double)file->details->known : NAN);
+        km_evidence_add_text(lookalike, "file", file->details->lookalike);
+        km_evidence_add_real(lookalike, "similarity", (double)file->details->known);
     }
     struct km_evidence *network = add_model(file, KM_FEATURE_NETWORK_SCORE);
     if (network && file->details && file->details->range_count > 0)

@@ -147,8 +147,8 @@ static inline void bundle_add_all(const struct bundle *bundle, uint64_t seed)
     bundle_add_tokens(bundle);
     bundle_write(bundle, "fusion.json",
                  "{\"komainu_additive\":1,\"bias\":-3,\"terms\":["
-                 "{\"name\":\"tokens.score\",\"weight\":1,\"low\":-4,\"high\":4},"
-                 "{\"name\":\"tokens.lookalike\",\"weight\":3},"
+                 "{\"name\":\"tokens.score\",\"weight\":4,\"low\":-4,\"high\":4},"
+                 "{\"name\":\"tokens.lookalike\",\"weight\":5},"
                  "{\"name\":\"network.score\",\"weight\":0.1,\"low\":-2,\"high\":2}],"
                  "\"calibration\":{\"threshold\":1,\"negatives\":3000,\"above\":3,\"wanted\":0.001,"
                  "\"set\":\"nothing real\"}}\n");
