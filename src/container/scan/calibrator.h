@@ -22,8 +22,8 @@ struct km_calibrator *km_calibrator_new(struct km_err *err) KM_MUST_USE;
 void km_calibrator_free(struct km_calibrator *calibrator);
 KM_DEFINE_CLEANUP(struct km_calibrator, km_calibrator_cleanup, km_calibrator_free);
 
-/* A judged file; taken when a fusion weighed it. Failures are kept for choose. */
-void km_calibrator_take(void *calibrator, const struct km_case *file);
+/* A judged file; taken when a fusion weighed it. context is the calibrator. Failures are kept for choose. */
+void km_calibrator_take(void *context, const struct km_case *file);
 
 /* The highest scores so far, strongest first: what a person should look at before calling all of it benign. */
 struct km_calibrator_file {

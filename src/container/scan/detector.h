@@ -93,7 +93,7 @@ struct km_detector_parts {
     const char *network, *tokens; /* stems */
     const char *index, *fusion;   /* file names */
 };
-enum km_code km_detector_write_manifest(int folder, const char *name, const struct km_detector_parts *parts,
+enum km_code km_detector_write_manifest(int folder, const char *name, const struct km_detector_parts *given,
                                         struct km_err *err) KM_MUST_USE;
 
 /* ---- Scores ---- */
