@@ -81,6 +81,7 @@ static bool open_case(const struct judge *judge, uint32_t id, uint16_t image, st
 /* Unowned data files are counted; listing each would bury what matters (a web root is unowned by nature). */
 static bool is_listed(const struct judge *judge, const struct km_case *file)
 {
+    KM_ASSERT(file->record);
     return judge->options->all || file->record->is_eicar || file->record->is_listed ||
            km_record_is_executable(file->record) || file->match.state == KM_PACKAGE_CHANGED ||
            (file->fusion && km_case_score(file) >= KM_JUDGE_LEAST_SHOWN);
