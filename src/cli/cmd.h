@@ -30,6 +30,7 @@ extern const struct km_cmd *const km_commands[];
 extern const struct km_cmd km_cmd_baseline;
 extern const struct km_cmd km_cmd_alerts;
 extern const struct km_cmd km_cmd_audit;
+extern const struct km_cmd km_cmd_calibrate;
 extern const struct km_cmd km_cmd_completion;
 extern const struct km_cmd km_cmd_config;
 extern const struct km_cmd km_cmd_privacy;

@@ -13,6 +13,7 @@
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
 #include "cli/progress.h"
+#include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
 #include "container/imaging/mosaic.h"
 #include "container/imaging/picture.h"
@@ -62,6 +63,7 @@ static const struct km_option rows[] = {
      .type = KM_OPTION_FLAG,
      .help = "keep the results in the desk's store, and ask it for decisions; see komainu-alerts(1)"},
     {.name = "store", .type = KM_OPTION_TEXT, .argument = "FILE", .help = "the store; implies --record"},
+    KM_SCAN_SETUP_OPTIONS,
     {.name = "all", .type = KM_OPTION_FLAG, .help = "list unowned data files, too, and explain everything"},
     {.name = "max-findings",
      .type = KM_OPTION_INTEGER,
@@ -237,6 +239,7 @@ struct scan {
     struct km_desk_link *desk; /* or NULL: nothing is recorded */
     struct km_scan_items items;
     struct km_scan_access access;
+    struct km_scan_setup setup;
 };
 
 static void scan_done(struct scan *scan)
@@ -246,6 +249,7 @@ static void scan_done(struct scan *scan)
     km_decision_list_free(scan->decision_list);
     (void)km_desk_link_finish(scan->desk);
     km_scan_items_done(&scan->items);
+    km_scan_setup_done(&scan->setup);
 }
 
 static enum km_code read_decisions(struct scan *scan, struct km_err *err)
@@ -302,6 +306,8 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     if (km_options_text(options, "decisions") && read_decisions(scan, err) != KM_OK)
         return err->code;
     if ((km_options_flag(options, "record") || km_options_text(options, "store")) && open_desk(scan, err) != KM_OK)
+        return err->code;
+    if (km_scan_setup_open(&scan->setup, options, "scan", true, err) != KM_OK)
         return err->code;
     scan->results = km_results_new(MAX_RESULT_BYTES, err);
     if (!scan->results)
@@ -365,6 +371,7 @@ static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item,
         .progress_context = &progress,
         .versions = {.komainu = KM_VERSION},
     };
+    km_scan_setup_apply(&scan->setup, &options);
     struct km_mosaic *mosaic KM_CLEANUP(km_mosaic_cleanup) = NULL;
     if (km_options_text(scan->options, "picture")) {
         mosaic = km_mosaic_new(KM_MOSAIC_DEFAULT_PIXELS, err);
@@ -416,6 +423,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     for (size_t i = 0; code == KM_OK && i < scan.items.count; i++)
         code = scan_one(&scan, &scan.items.items[i], &err);
     bool recorded = km_desk_link_finish(km_steal(scan.desk));
+    km_scan_setup_report(&scan.setup, "scan");
     if (code == KM_OK)
         code = give_results(&scan, &err);
     if (code != KM_OK) {

@@ -1,6 +1,7 @@
 #include "finding/evidence.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -98,6 +99,17 @@ static const struct {
      "trust this less",
      NULL},
     {KM_EVIDENCE_LOST, "{events} events were lost before it: trust this less", NULL},
+    {KM_EVIDENCE_TOKENS, "its words score {score} for likeness to tools of attack: {words}",
+     "Look at what the file is for: administrators' tools use the same words. If it belongs here, say so with a "
+     "decision or add the image to the site's baseline."},
+    {KM_EVIDENCE_BACKGROUND, "its words stand out in this container (by {score} deviations)", NULL},
+    {KM_EVIDENCE_LOOKALIKE,
+     "of the known files, {file} is nearest (similarity {similarity}, {score} more than to the nearest benign file)",
+     "Compare with the named tool: another build or release of it has the same words. Ask who needs it in this image."},
+    {KM_EVIDENCE_NETWORK, "the network scores its bytes {score}, highest at offset {offset}", NULL},
+    {KM_EVIDENCE_PACKED_FOREIGN, "it is packed ({packing}), could not be looked into, and nobody vouches for it",
+     "Ask for the unpacked program; what must hide its content in an image needs an explanation."},
+    {KM_EVIDENCE_BASELINE_KNOWN, "the site's baseline has exactly this content", NULL},
 };
 
 static size_t find_row(const char *id)
@@ -118,7 +130,8 @@ static enum km_code append_argument(const struct km_arg *arg, struct km_buf *out
     case KM_ARG_INTEGER:
         return km_buf_append_format(out, err, "%" PRId64, arg->integer);
     case KM_ARG_REAL:
-        return km_buf_append_format(out, err, "%.4g", arg->real);
+        return isnan(arg->real) ? km_buf_append_text(out, "unknown", err)
+                                : km_buf_append_format(out, err, "%.3g", arg->real);
     }
     return km_fail(err, KM_FORMAT, "an argument of unknown type");
 }

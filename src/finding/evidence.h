@@ -11,16 +11,22 @@
 #include "base/err.h"
 #include "finding/finding.h"
 
-#define KM_EVIDENCE_TEST_FILE       "inert.test-file" /* name */
-#define KM_EVIDENCE_HASH_LISTED     "hash.listed"     /* list, name */
-#define KM_EVIDENCE_UNOWNED         "package.unowned" /* database */
-#define KM_EVIDENCE_CHANGED         "package.changed" /* package, actual */
-#define KM_EVIDENCE_EXECUTABLE      "file.executable" /* format */
-#define KM_EVIDENCE_SETUID          "file.setuid"     /* mode, uid */
-#define KM_EVIDENCE_SYSTEM_PLACE    "place.system"    /* place */
-#define KM_EVIDENCE_TEMPORARY_PLACE "place.temporary" /* place */
-#define KM_EVIDENCE_HIDDEN_NAME     "place.hidden"    /* name */
-#define KM_EVIDENCE_DELETED         "layer.deleted"   /* layer */
+#define KM_EVIDENCE_TEST_FILE       "inert.test-file"   /* name */
+#define KM_EVIDENCE_HASH_LISTED     "hash.listed"       /* list, name */
+#define KM_EVIDENCE_UNOWNED         "package.unowned"   /* database */
+#define KM_EVIDENCE_CHANGED         "package.changed"   /* package, actual */
+#define KM_EVIDENCE_EXECUTABLE      "file.executable"   /* format */
+#define KM_EVIDENCE_SETUID          "file.setuid"       /* mode, uid */
+#define KM_EVIDENCE_SYSTEM_PLACE    "place.system"      /* place */
+#define KM_EVIDENCE_TEMPORARY_PLACE "place.temporary"   /* place */
+#define KM_EVIDENCE_HIDDEN_NAME     "place.hidden"      /* name */
+#define KM_EVIDENCE_DELETED         "layer.deleted"     /* layer */
+#define KM_EVIDENCE_TOKENS          "tokens.score"      /* score, words */
+#define KM_EVIDENCE_BACKGROUND      "tokens.background" /* score */
+#define KM_EVIDENCE_LOOKALIKE       "tokens.lookalike"  /* score, file, similarity */
+#define KM_EVIDENCE_NETWORK         "network.score"     /* score, offset */
+#define KM_EVIDENCE_PACKED_FOREIGN  "packed.foreign"    /* packing */
+#define KM_EVIDENCE_BASELINE_KNOWN  "baseline.known"
 
 /* Of daemons. "first.<act>": an act that the role never did in `episodes` learned ones; what says on what. */
 #define KM_EVIDENCE_FIRST_EXEC       "first.exec" /* what, arguments, episodes; the same for all of them: */
@@ -71,7 +77,7 @@ const char *km_evidence_advice(const char *id);
 
 /* Adds a named argument; KM_ASSERT when there are too many. */
 void km_evidence_add_text(struct km_evidence *evidence, const char *name, const char *text);
-void km_evidence_add_real(struct km_evidence *evidence, const char *name, double real);
+void km_evidence_add_real(struct km_evidence *evidence, const char *name, double real); /* NaN: unknown */
 void km_evidence_add_integer(struct km_evidence *evidence, const char *name, int64_t integer);
 
 #endif

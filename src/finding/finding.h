@@ -147,6 +147,15 @@ struct km_versions {
     const char *model; /* NULL until a learned model takes part */
 };
 
+/* How many false alarms a calibrated detector is expected to give: of the benign files of a set, so many were at or
+ * above the threshold in use. */
+struct km_expectation {
+    double rate, low, high; /* false alarms a file, with its 95 % interval */
+    double wanted;          /* the rate that the threshold was chosen for */
+    uint64_t negatives, above;
+    const char *set; /* what the benign files were */
+};
+
 struct km_target {
     const char *name;   /* as the user gave it */
     const char *scheme; /* "docker-archive", "dir", …; NULL while it is not known */

@@ -162,6 +162,19 @@ static struct km_json *new_error(const struct km_err *error)
     return object;
 }
 
+static struct km_json *new_expectation(const struct km_expectation *expectation)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_real(object, "rate", expectation->rate);
+    km_json_set_real(object, "low", expectation->low);
+    km_json_set_real(object, "high", expectation->high);
+    km_json_set_real(object, "wanted", expectation->wanted);
+    km_json_set_count(object, "negatives", expectation->negatives);
+    km_json_set_count(object, "above", expectation->above);
+    km_json_set_escaped(object, "set", expectation->set);
+    return object;
+}
+
 static struct km_json *new_result(const struct km_result *result)
 {
     const struct km_outcome *outcome = &result->outcome;
@@ -178,6 +191,8 @@ static struct km_json *new_result(const struct km_result *result)
         km_json_append(findings, new_finding(&result->findings[i]));
     km_json_set(object, "findings", findings);
     km_json_set_count(object, "findings_omitted", outcome->findings_omitted);
+    if (outcome->expectation)
+        km_json_set(object, "false_alarms", new_expectation(outcome->expectation));
     struct km_json *versions = km_json_new_object();
     km_json_set_string(versions, "komainu", outcome->versions.komainu);
     km_json_set_string(versions, "rules", outcome->versions.rules);

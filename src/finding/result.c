@@ -222,6 +222,10 @@ static enum km_code end(void *context, const struct km_outcome *outcome, struct 
         result->integrity = *outcome->integrity;
         result->outcome.integrity = &result->integrity;
     }
+    if (outcome->expectation) {
+        result->expectation = *outcome->expectation;
+        result->outcome.expectation = &result->expectation;
+    }
     if (outcome->scheme)
         result->target.scheme = outcome->scheme;
     if (result->finding_count > 0)
@@ -231,6 +235,8 @@ static enum km_code end(void *context, const struct km_outcome *outcome, struct 
         KEEP_ALL(results, err, &result->target.scheme, &versions->komainu, &versions->rules, &versions->model);
     if (code == KM_OK && outcome->integrity)
         code = KEEP_ALL(results, err, &result->integrity.database, &result->integrity.detail);
+    if (code == KM_OK && outcome->expectation)
+        code = KEEP_ALL(results, err, &result->expectation.set);
     return code == KM_OK ? keep_images(results, &result->outcome, err) : code;
 }
 

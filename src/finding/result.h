@@ -22,6 +22,7 @@ struct km_result {
     struct km_outcome outcome; /* outcome.error points into this result, or is NULL */
     struct km_err error;
     struct km_integrity integrity;
+    struct km_expectation expectation;
     size_t finding_count;
     struct km_finding *findings; /* strongest first */
     size_t gap_count;

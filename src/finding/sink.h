@@ -20,7 +20,8 @@ struct km_outcome {
     const struct km_integrity *integrity; /* of all images; NULL: the target was not read far enough to say */
     size_t image_count;
     const struct km_image_info *images;
-    uint64_t findings_omitted; /* of low score, beyond the number asked for; counted in integrity */
+    uint64_t findings_omitted;                /* of low score, beyond the number asked for; counted in integrity */
+    const struct km_expectation *expectation; /* NULL: no calibrated detector took part */
     struct km_versions versions;
     double seconds;             /* wall time spent */
     const struct km_err *error; /* NULL, or why the target could not be read to its end */

@@ -296,6 +296,37 @@ static void print_coverage(const struct printer *printer, const struct km_result
         fprintf(printer->out, "    and %" PRIu64 " more\n", coverage->gaps - GAPS_SHOWN);
 }
 
+/* "1 in N" reads better than a small share. */
+static void print_rate(const struct printer *printer, double rate)
+{
+    if (rate > 0)
+        fprintf(printer->out, rate > 0.1 ? "1 in %.1f" : "1 in %.0f", 1 / rate);
+    else
+        fputs("none", printer->out);
+}
+
+static void print_expectation(const struct printer *printer, const struct km_outcome *outcome)
+{
+    const struct km_expectation *expectation = outcome->expectation;
+    if (outcome->versions.model) {
+        fputs("  model     ", printer->out);
+        print_escaped(printer, outcome->versions.model);
+        fputc('\n', printer->out);
+    }
+    if (!expectation) {
+        if (outcome->versions.model)
+            fputs("  alarms    not calibrated: how many of them are false is not known\n", printer->out);
+        return;
+    }
+    fputs("  alarms    false ones expected for each benign program: ", printer->out);
+    print_rate(printer, expectation->rate);
+    fputs(", at most ", printer->out);
+    print_rate(printer, expectation->high);
+    fprintf(printer->out, " (95 %%; %" PRIu64 " of %" PRIu64 ": ", expectation->above, expectation->negatives);
+    print_escaped(printer, expectation->set);
+    fputs(")\n", printer->out);
+}
+
 static enum km_code print_result(const struct printer *printer, const struct km_text_options *options,
                                  const struct km_result *result, struct km_err *err)
 {
@@ -312,6 +343,7 @@ static enum km_code print_result(const struct printer *printer, const struct km_
     fputc('\n', printer->out);
     print_images(printer, result);
     print_coverage(printer, result);
+    print_expectation(printer, &result->outcome);
     if (result->outcome.error)
         fprintf(printer->out, "  error     %s\n", result->outcome.error->text);
     char time[32];

@@ -1,5 +1,6 @@
 #include "container/scan/examine.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/digest.h"
 #include "base/mem.h"
 #include "container/scan/fileformat.h"
+#include "container/scan/packing.h"
 
 #define MAX_PACKAGE_FILES   2000000
 #define MAX_LINKS           1000000
@@ -23,12 +25,15 @@ struct open_file {
     struct km_digest *sha256;
     struct km_digest *md5;
     struct km_package_file *package_file;
+    struct km_pipeline_file *scored; /* or NULL */
+    struct km_packing_state packing;
+    enum km_policy_mode mode;
     uint64_t reached;  /* end of the last block */
     uint64_t received; /* bytes that really came: less than reached behind a damaged region */
     uint64_t holes;
     unsigned depth;
     bool hashable;
-    char *path; /* kept while there are hashes to be found, for the gap of finish_record; or NULL */
+    char *path; /* kept where a gap may have to name it; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;
 };
@@ -46,6 +51,10 @@ struct km_examine {
     struct km_examine_link *links;
     size_t link_count, link_capacity;
     uint64_t gaps;
+    struct km_examine_left_out left_out;
+    struct km_pipeline *pipeline; /* or NULL */
+    struct open_file *feeding;    /* whose bytes the pipeline hands back to be hashed */
+    pthread_mutex_t lock;         /* of the records' kept hashes, to which workers add */
 };
 
 static struct open_file *take_open_file(struct km_examine *examine, struct km_err *err)
@@ -139,6 +148,35 @@ static enum km_code begin_picture(struct km_examine *examine, const struct km_en
     return code;
 }
 
+/* A member is examined no more than the archive that holds it: its bytes are the archive's. */
+static enum km_code choose_mode(const struct km_examine *examine, const struct km_entry *entry, struct open_file *file,
+                                struct km_err *err)
+{
+    bool has_lists = examine->options->hashes && km_hashlist_count(examine->options->hashes) > 0;
+    file->mode = km_policy_find(examine->options->policy, entry->path);
+    if (entry->depth > 0 && file->next && file->next->mode > file->mode)
+        file->mode = file->next->mode;
+    file->record->is_skipped = file->mode == KM_POLICY_SKIP;
+    file->hashable = file->mode < KM_POLICY_METADATA;
+    if (!has_lists && file->mode == KM_POLICY_WHOLE)
+        return KM_OK;
+    file->path = km_strndup(entry->path, strlen(entry->path), err);
+    return file->path ? KM_OK : err->code;
+}
+
+static enum km_code begin_scoring(struct km_examine *examine, const struct km_entry *entry, struct open_file *file,
+                                  struct km_err *err)
+{
+    km_packing_init(&file->packing, entry->size == KM_SIZE_UNKNOWN ? UINT64_MAX : entry->size);
+    if (!examine->pipeline || file->mode >= KM_POLICY_METADATA)
+        return KM_OK;
+    const struct km_pipeline_begin begin = {.id = entry->id,
+                                            .tag = file->record,
+                                            .wants_md5 = entry->depth == 0,
+                                            .sample = file->mode == KM_POLICY_FRAGMENTS};
+    return km_pipeline_open(examine->pipeline, &begin, &file->scored, err);
+}
+
 static enum km_code begin(void *context, const struct km_entry *entry, void **out_state, struct km_err *err)
 {
     struct km_examine *examine = context;
@@ -153,15 +191,11 @@ static enum km_code begin(void *context, const struct km_entry *entry, void **ou
     *record = (struct km_record){.uid = entry->uid, .mode = (uint16_t)(entry->mode & 07777)};
     file->record = record;
     file->depth = entry->depth;
-    file->hashable = true;
     file->next = examine->open;
     examine->open = file;
     *out_state = file;
-    if (examine->options->hashes && km_hashlist_count(examine->options->hashes) > 0) {
-        file->path = km_strndup(entry->path, strlen(entry->path), err);
-        if (!file->path)
-            return err->code;
-    }
+    if (choose_mode(examine, entry, file, err) != KM_OK || begin_scoring(examine, entry, file, err) != KM_OK)
+        return err->code;
     if (entry->depth == 0 && begin_picture(examine, entry, record, err) != KM_OK)
         return err->code;
     if (entry->depth == 0 && km_package_wants(entry->path) != KM_PACKAGE_FILE_NONE)
@@ -190,18 +224,43 @@ static enum km_code take_hole(struct open_file *file, uint64_t length, struct km
     }
     file->holes += length;
     file->hashable = file->hashable && file->holes <= MAX_HASHED_HOLE_BYTES;
-    if (file->hashable)
+    if (file->hashable && !file->scored)
         hash_zeros(file, length);
     return KM_OK;
+}
+
+static void hash_bytes(struct open_file *file, const void *bytes, uint64_t length)
+{
+    km_digest_update(file->sha256, bytes, (size_t)length);
+    if (file->depth == 0)
+        km_digest_update(file->md5, bytes, (size_t)length);
+}
+
+/* The pipeline's, for files that it does not hash itself. */
+static void hash_again(void *context, void *tag, const uint8_t *bytes, uint64_t length)
+{
+    const struct km_examine *examine = context;
+    struct open_file *file = examine->feeding;
+    (void)tag;
+    if (file->hashable && bytes)
+        hash_bytes(file, bytes, length);
+    else if (file->hashable)
+        hash_zeros(file, length);
 }
 
 static enum km_code data(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
                          struct km_err *err)
 {
-    const struct km_examine *examine = context;
+    struct km_examine *examine = context;
     struct open_file *file = state;
     if (examine->options->mosaic && file->depth == 0)
         km_mosaic_add(examine->options->mosaic, bytes, length);
+    if (file->mode >= KM_POLICY_METADATA) {
+        file->reached = offset + length;
+        file->received += length;
+        return file->package_file && bytes ? km_package_file_feed(file->package_file, bytes, (size_t)length, err)
+                                           : KM_OK;
+    }
     if (offset < KM_FILEFORMAT_HEAD_BYTES) {
         size_t n =
             length < KM_FILEFORMAT_HEAD_BYTES - offset ? (size_t)length : (size_t)(KM_FILEFORMAT_HEAD_BYTES - offset);
@@ -214,13 +273,16 @@ static enum km_code data(void *context, void *state, uint64_t offset, const void
         file->hashable = false;
     file->reached = offset + length;
     file->received += length;
-    if (!bytes)
-        return take_hole(file, length, err);
-    if (file->hashable) {
-        km_digest_update(file->sha256, bytes, (size_t)length);
-        if (file->depth == 0)
-            km_digest_update(file->md5, bytes, (size_t)length);
+    km_packing_feed(&file->packing, bytes, length);
+    enum km_code code = bytes ? KM_OK : take_hole(file, length, err);
+    if (code == KM_OK && file->scored) {
+        examine->feeding = file;
+        code = km_pipeline_feed(file->scored, offset, bytes, length, err);
+    } else if (code == KM_OK && bytes && file->hashable) {
+        hash_bytes(file, bytes, length);
     }
+    if (code != KM_OK || !bytes)
+        return code;
     if (file->package_file)
         return km_package_file_feed(file->package_file, bytes, (size_t)length, err);
     return KM_OK;
@@ -237,25 +299,84 @@ static enum km_code tell_unhashed(struct km_examine *examine, const struct open_
     return examine->options->sink->gap(examine->options->sink->context, &gap, err);
 }
 
-static enum km_code finish_record(struct km_examine *examine, struct open_file *file, bool complete, struct km_err *err)
+/* What follows from a file's hashes. Workers call this for small files: nothing of the record is the reading thread's
+ * any more by then. */
+static enum km_code take_hashes(struct km_examine *examine, struct km_record *record,
+                                const struct km_pipeline_hashes *hashes, struct km_err *err)
+{
+    struct km_hash_match match;
+    record->complete = true;
+    if (hashes->has_md5)
+        memcpy(record->md5, hashes->md5, sizeof record->md5);
+    record->is_known = km_baseline_has_file(examine->options->baseline, hashes->sha256);
+    record->is_listed = examine->options->hashes && km_hashlist_find(examine->options->hashes, hashes->sha256, &match);
+    bool may_be_shown =
+        record->is_listed || record->is_eicar || record->format != KM_FORMAT_DATA || (record->mode & 06111) != 0;
+    if (!may_be_shown)
+        return KM_OK;
+    pthread_mutex_lock(&examine->lock);
+    enum km_code code = km_records_keep_sha256(examine->records, record, hashes->sha256, err);
+    pthread_mutex_unlock(&examine->lock);
+    return code;
+}
+
+static enum km_code hashed(void *context, void *tag, const struct km_pipeline_hashes *hashes, struct km_err *err)
+{
+    return take_hashes(context, tag, hashes, err);
+}
+
+static enum km_code tell_left_out(struct km_examine *examine, const struct open_file *file, uint64_t bytes,
+                                  struct km_err *err)
+{
+    const struct km_gap gap = {.reason = KM_GAP_POLICY,
+                               .where = file->path,
+                               .offset = UINT64_MAX,
+                               .bytes = bytes,
+                               .detail = km_policy_mode_to_string(file->mode)};
+    examine->gaps++;
+    if (file->depth == 0) {
+        examine->left_out.bytes += bytes;
+        examine->left_out.files++;
+    }
+    return examine->options->sink->gap(examine->options->sink->context, &gap, err);
+}
+
+/* The record as far as the reading thread knows it, before a worker may touch it. */
+static void fill_record(struct open_file *file, bool complete)
 {
     struct km_record *record = file->record;
     record->size = file->received;
-    record->complete = complete && file->hashable;
+    if (file->mode >= KM_POLICY_METADATA)
+        return;
     record->format = (uint8_t)km_fileformat_detect(file->head, file->head_bytes);
     record->is_eicar = complete && km_fileformat_is_eicar(file->head, file->head_bytes, file->received);
-    if (complete && file->path && file->holes > MAX_HASHED_HOLE_BYTES)
+    record->packing = complete ? (uint8_t)km_packing_end(&file->packing) : KM_PACKING_NONE;
+}
+
+static enum km_code finish_record(struct km_examine *examine, struct open_file *file, bool complete, struct km_err *err)
+{
+    struct km_pipeline_end end = {.is_small = false};
+    bool too_large = complete && file->path && file->holes > MAX_HASHED_HOLE_BYTES;
+    enum km_code code = KM_OK;
+    fill_record(file, complete);
+    if (file->scored) {
+        examine->feeding = file;
+        code = km_pipeline_end(km_steal(file->scored), complete && file->hashable, &end, err);
+    }
+    if (code == KM_OK && file->mode >= KM_POLICY_METADATA)
+        return tell_left_out(examine, file, file->received, err);
+    if (code == KM_OK && end.left_out > 0)
+        code = tell_left_out(examine, file, end.left_out, err);
+    if (code != KM_OK)
+        return code;
+    if (too_large)
         return tell_unhashed(examine, file, err);
-    if (!record->complete)
+    if (!complete || !file->hashable || end.is_small)
         return KM_OK;
-    uint8_t sha256[KM_SHA256_BYTES];
-    struct km_hash_match match;
-    km_digest_finish(file->sha256, sha256);
-    km_digest_finish(file->md5, record->md5);
-    record->is_listed = examine->options->hashes && km_hashlist_find(examine->options->hashes, sha256, &match);
-    bool may_be_shown =
-        record->is_listed || record->is_eicar || record->format != KM_FORMAT_DATA || (record->mode & 06111) != 0;
-    return may_be_shown ? km_records_keep_sha256(examine->records, record, sha256, err) : KM_OK;
+    struct km_pipeline_hashes hashes = {.has_md5 = true};
+    km_digest_finish(file->sha256, hashes.sha256);
+    km_digest_finish(file->md5, hashes.md5);
+    return take_hashes(examine, file->record, &hashes, err);
 }
 
 static void close_file(struct km_examine *examine, struct open_file *file)
@@ -265,6 +386,7 @@ static void close_file(struct km_examine *examine, struct open_file *file)
             *at = file->next;
             break;
         }
+    km_pipeline_abandon(km_steal(file->scored));
     free(file->path);
     file->path = NULL;
     file->next = examine->unused;
@@ -299,12 +421,34 @@ static void progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
         examine->options->progress(examine->options->progress_context, bytes_read, bytes_total);
 }
 
+static enum km_code start_pipeline(struct km_examine *examine, struct km_err *err)
+{
+    const struct km_examine_options *options = examine->options;
+    if (!options->detector)
+        return KM_OK;
+    const struct km_pipeline_options pipeline = {.detector = options->detector,
+                                                 .baseline = options->baseline,
+                                                 .cache = options->cache,
+                                                 .jobs = options->jobs,
+                                                 .hashed = hashed,
+                                                 .feed_hash = hash_again,
+                                                 .context = examine};
+    examine->pipeline = km_pipeline_new(&pipeline, err);
+    return examine->pipeline ? KM_OK : err->code;
+}
+
+enum km_code km_examine_finish(struct km_examine *examine, struct km_err *err)
+{
+    return examine->pipeline ? km_pipeline_finish(examine->pipeline, err) : KM_OK;
+}
+
 struct km_examine *km_examine_new(const struct km_examine_options *options, struct km_err *err)
 {
     struct km_examine *examine = km_calloc(1, sizeof *examine, sizeof *examine, err);
     if (!examine)
         return NULL;
     examine->options = options;
+    pthread_mutex_init(&examine->lock, NULL);
     examine->sink = (struct km_entry_sink){examine, begin, data, end, pass_gap, progress};
     examine->records = km_records_new(err);
     examine->link_texts = km_arena_new(MAX_LINK_TEXT_BYTES, err);
@@ -313,7 +457,7 @@ struct km_examine *km_examine_new(const struct km_examine_options *options, stru
         return NULL;
     }
     examine->packages = examine->records ? km_package_db_new(KM_PACKAGE_DEFAULT_MAX_BYTES, err) : NULL;
-    if (!examine->packages) {
+    if (!examine->packages || start_pipeline(examine, err) != KM_OK) {
         km_examine_free(examine);
         return NULL;
     }
@@ -324,6 +468,9 @@ void km_examine_free(struct km_examine *examine)
 {
     if (!examine)
         return;
+    for (struct open_file *file = examine->open; file; file = file->next)
+        km_pipeline_abandon(km_steal(file->scored));
+    km_pipeline_free(examine->pipeline); /* its workers write to the records */
     free_list(examine->open);
     free_list(examine->unused);
     km_records_free(examine->records);
@@ -331,6 +478,7 @@ void km_examine_free(struct km_examine *examine)
     free(examine->package_files);
     free(examine->links);
     km_arena_free(examine->link_texts);
+    pthread_mutex_destroy(&examine->lock);
     free(examine);
 }
 
@@ -347,6 +495,16 @@ const struct km_records *km_examine_records(const struct km_examine *examine)
 uint64_t km_examine_gaps(const struct km_examine *examine)
 {
     return examine->gaps;
+}
+
+struct km_examine_left_out km_examine_left_out(const struct km_examine *examine)
+{
+    return examine->left_out;
+}
+
+const struct km_pipeline *km_examine_pipeline(const struct km_examine *examine)
+{
+    return examine->pipeline;
 }
 
 struct km_package_db *km_examine_packages(struct km_examine *examine)

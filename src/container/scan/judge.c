@@ -1,5 +1,6 @@
 #include "container/scan/judge.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "container/scan/imageview.h"
 #include "container/scan/integrity.h"
 #include "container/scan/weigh.h"
+#include "container/tokens/tokens.h"
 #include "finding/decision.h"
 #include "finding/evidence.h"
 #include "package/package.h"
@@ -49,7 +51,8 @@ struct judge {
     const struct km_judge_options *options;
     struct km_contents *contents;
     struct km_imageview *view;
-    struct worst *worst; /* of each entry */
+    struct worst *worst;               /* of each entry */
+    struct km_background *backgrounds; /* of each image, once it was judged */
     struct candidate *candidates;
     size_t count, capacity;
     const struct km_sink *sink;
@@ -60,12 +63,17 @@ struct judge {
 /* Entry `id` as image `image` has it, which is open, or as the layout places it. */
 static bool open_case(const struct judge *judge, uint32_t id, uint16_t image, struct km_case *file)
 {
-    struct km_case_sources sources = {judge->contents, judge->records, judge->options->hashes, NULL};
+    struct km_case_sources sources = {.contents = judge->contents,
+                                      .records = judge->records,
+                                      .hashes = judge->options->hashes,
+                                      .detector = judge->options->detector,
+                                      .pipeline = km_examine_pipeline(judge->examine)};
     if (image == IN_NO_IMAGE) {
         struct km_place place = km_layout_place(judge->layout, id);
         return km_case_open(file, &sources, id, &place);
     }
     sources.packages = km_imageview_packages(judge->view);
+    sources.background = &judge->backgrounds[image];
     struct km_place place = km_imageview_place(judge->view, id);
     return km_case_open(file, &sources, id, &place);
 }
@@ -73,8 +81,10 @@ static bool open_case(const struct judge *judge, uint32_t id, uint16_t image, st
 /* Unowned data files are counted; listing each would bury what matters (a web root is unowned by nature). */
 static bool is_listed(const struct judge *judge, const struct km_case *file)
 {
+    KM_ASSERT(file->record);
     return judge->options->all || file->record->is_eicar || file->record->is_listed ||
-           km_record_is_executable(file->record) || file->match.state == KM_PACKAGE_CHANGED;
+           km_record_is_executable(file->record) || file->match.state == KM_PACKAGE_CHANGED ||
+           (file->fusion && km_case_score(file) >= KM_JUDGE_LEAST_SHOWN);
 }
 
 /* ---- First pass: each image, then what is in none ---- */
@@ -85,6 +95,8 @@ static void judge_entry(const struct judge *judge, uint32_t id, uint16_t image, 
     bool has_evidence = open_case(judge, id, image, &file);
     if (integrity)
         km_integrity_count(integrity, &file);
+    if (judge->options->weighed && file.record && km_place_is_shown(&file.place))
+        judge->options->weighed(judge->options->weighed_context, &file);
     struct worst *worst = &judge->worst[id];
     struct worst here = {.image = image, .rank = RANK_NOTHING};
     if (has_evidence && is_listed(judge, &file)) {
@@ -133,6 +145,30 @@ static enum km_code note_database(struct judge *judge, size_t i, struct km_err *
     return give_gap(judge, KM_GAP_DAMAGED, detail, err);
 }
 
+/* Mean and deviation of the token scores of the programs that the open image shows, in one pass (B. P. Welford,
+ * Technometrics 4 (1962) 419). */
+static void measure_background(const struct judge *judge, size_t i, const uint32_t *ids, size_t count)
+{
+    const struct km_pipeline *pipeline = km_examine_pipeline(judge->examine);
+    struct km_background *background = &judge->backgrounds[i];
+    double squares = 0;
+    *background = (struct km_background){0};
+    for (size_t k = 0; pipeline && k < count; k++) {
+        const struct km_place place = km_imageview_place(judge->view, ids[k]);
+        const struct km_record *record = place.type == KM_ENTRY_FILE ? km_records_find(judge->records, ids[k]) : NULL;
+        if (!record || !km_place_is_shown(&place) || !km_record_is_program(record, place.path))
+            continue;
+        double score = (double)km_pipeline_score(pipeline, ids[k]).tokens;
+        if (isnan(score))
+            continue;
+        double distance = score - background->mean;
+        background->count++;
+        background->mean += distance / (double)background->count;
+        squares += distance * (score - background->mean);
+    }
+    background->deviation = background->count > 1 ? sqrt(squares / (double)(background->count - 1)) : 0;
+}
+
 /* The image that is open. */
 static enum km_code judge_image(struct judge *judge, size_t i, struct km_err *err)
 {
@@ -141,6 +177,7 @@ static enum km_code judge_image(struct judge *judge, size_t i, struct km_err *er
         return code;
     const uint32_t *ids;
     size_t count = km_imageview_entries(judge->view, &ids);
+    measure_background(judge, i, ids, count);
     for (size_t k = 0; k < count; k++)
         judge_entry(judge, ids[k], (uint16_t)i, &judge->out->images[i]);
     return KM_OK;
@@ -181,7 +218,7 @@ static enum km_code judge_images(struct judge *judge, struct km_err *err)
 /* A finding with the strings that it points to. */
 struct draft {
     struct km_finding finding;
-    struct km_range whole;
+    struct km_range ranges[1 + KM_DETECTOR_RANGES];
     char *path;
     char sha256[KM_SHA256_HEX_BYTES];
 };
@@ -189,6 +226,28 @@ struct draft {
 static void draft_done(struct draft *draft)
 {
     free(draft->path);
+}
+
+/* Where to look: the strongest window of words and the strongest cells of the network, each where the models alone lift
+ * the file; else the whole of it. */
+static size_t list_ranges(const struct km_case *file, struct km_range *out)
+{
+    const struct km_file_scores *details = file->details;
+    size_t count = 0;
+    if (!details || !file->fusion || km_case_score(file) < KM_JUDGE_SUSPICIOUS_THRESHOLD) {
+        out[0] = (struct km_range){0, file->record->size};
+        return 1;
+    }
+    if (!isnan(details->window)) {
+        uint64_t end = details->window_begin + KM_TOKEN_WINDOW_BYTES;
+        out[count++] = (struct km_range){details->window_begin, end < file->record->size ? end : file->record->size};
+    }
+    for (size_t i = 0; i < details->range_count; i++)
+        if (details->ranges[i].logit > 0)
+            out[count++] = (struct km_range){details->ranges[i].begin, details->ranges[i].end};
+    if (count == 0)
+        out[count++] = (struct km_range){0, file->record->size};
+    return count;
 }
 
 /* What the file's evidence amounts to, and what people said about it. */
@@ -204,7 +263,7 @@ static enum km_code draft_finding(const struct judge *judge, const struct km_cas
         return code;
     const struct km_layer *layer = place->image ? &place->image->layers[place->layer_index] : NULL;
     double score = km_case_score(file);
-    out->whole = (struct km_range){0, file->record->size};
+    size_t range_count = list_ranges(file, out->ranges);
     out->finding = (struct km_finding){
         .kind = "file",
         .subject = {.image = place->image ? place->image->name : NULL,
@@ -220,8 +279,8 @@ static enum km_code draft_finding(const struct judge *judge, const struct km_cas
         .score = score,
         .confidence = file->record->complete ? 1 : 0.5, /* half of the evidence needs the whole content */
         .package = file->match.package ? file->package : NULL,
-        .range_count = 1,
-        .ranges = &out->whole,
+        .range_count = range_count,
+        .ranges = out->ranges,
         .evidence_count = file->evidence_count,
         .evidence = file->evidence,
     };
@@ -296,7 +355,9 @@ static void mark_finding(const struct judge *judge, uint32_t id, const struct km
     const struct km_record *record = km_records_find(judge->records, outermost);
     enum km_mosaic_severity severity =
         finding->verdict == KM_VERDICT_MALICIOUS ? KM_MOSAIC_MALICIOUS : KM_MOSAIC_SUSPICIOUS;
-    km_mosaic_mark(judge->options->mosaic, record->picture_entry, 0, UINT64_MAX, severity, finding->subject.path);
+    bool in_place = outermost == id && finding->range_count > 1;
+    uint64_t begin = in_place ? finding->ranges[0].begin : 0, end = in_place ? finding->ranges[0].end : UINT64_MAX;
+    km_mosaic_mark(judge->options->mosaic, record->picture_entry, begin, end, severity, finding->subject.path);
 }
 
 /* Bands are named from the base up, by the step that made them. */
@@ -362,6 +423,7 @@ static void judge_done(struct judge *judge)
     km_imageview_free(judge->view);
     km_contents_free(judge->contents);
     free(judge->worst);
+    free(judge->backgrounds);
     free(judge->candidates);
 }
 
@@ -374,6 +436,9 @@ static enum km_code judge_init(struct judge *judge, struct km_err *err)
     judge->contents = out->texts ? km_contents_new(judge->examine, judge->layout, err) : NULL;
     judge->view = judge->contents ? km_imageview_new(judge->examine, judge->layout, err) : NULL;
     if (!judge->view)
+        return err->code;
+    judge->backgrounds = km_calloc(out->image_count, sizeof *judge->backgrounds, SIZE_MAX, err);
+    if (!judge->backgrounds)
         return err->code;
     judge->worst = km_calloc(km_layout_entry_count(judge->layout), sizeof *judge->worst, SIZE_MAX, err);
     return judge->worst ? KM_OK : err->code;

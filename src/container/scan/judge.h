@@ -19,12 +19,18 @@
  * pass, and 50 of 150,000 files with as many owned paths. */
 #define KM_JUDGE_MAX_STEPS (UINT64_C(200) << 20)
 
+struct km_case; /* weigh.h */
+
 struct km_judge_options {
     const struct km_hashlist *hashes;     /* as given to km_examine, or NULL */
     const struct km_decisions *decisions; /* what people said, or NULL */
+    const struct km_detector *detector;   /* as given to km_examine, or NULL */
     size_t max_findings;                  /* listed, strongest first; the rest is counted */
     struct km_mosaic *mosaic;             /* gets marks and the names of layers, or NULL */
     uint64_t max_steps;                   /* KM_JUDGE_MAX_STEPS; images beyond it are not compared: a gap */
+    /* Called for each file that an image shows, in each image; or NULL. */
+    void (*weighed)(void *context, const struct km_case *file);
+    void *weighed_context;
     bool all; /* list every unowned or changed file, not only executables and changed ones */
 };
 

@@ -21,6 +21,9 @@ struct km_record {
     bool complete;  /* delivered to its last byte */
     bool is_eicar;
     bool is_listed;         /* its SHA-256 is on a hash list */
+    bool is_known;          /* the site's baseline has its SHA-256 */
+    bool is_skipped;        /* the policy says: not to be judged */
+    uint8_t packing;        /* enum km_packing; of complete files */
     uint32_t sha256;        /* index + 1 into the kept hashes; 0: not kept */
     uint32_t picture_entry; /* number in the mosaic; meaningful when there is one, at depth 0 */
     uint32_t package_file;  /* index + 1 into the database files; 0: none */

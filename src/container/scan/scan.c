@@ -15,7 +15,13 @@ static enum km_code read_source(struct km_source *source, struct km_examine *exa
                                 struct km_err *cause, struct km_err *err)
 {
     *cause = (struct km_err)KM_ERR_INIT;
+    struct km_err failure = KM_ERR_INIT;
     enum km_code code = km_source_run(source, km_examine_sink(examine), cancel, cause);
+    enum km_code scored = km_examine_finish(examine, &failure);
+    if (scored != KM_OK && (code == KM_OK || code == KM_CANCELLED)) { /* what was not scored, was not examined */
+        *cause = failure;
+        code = scored;
+    }
     if (code == KM_NOMEM) {
         *err = *cause;
         return code;
@@ -52,12 +58,37 @@ static enum km_verdict overall_verdict(enum km_verdict found, const struct km_co
     return found == KM_VERDICT_CLEAN && !whole ? KM_VERDICT_INCOMPLETE : found;
 }
 
+/* What the calibration promises; no negatives: nothing. */
+static struct km_expectation expect_alarms(const struct km_detector *detector)
+{
+    const struct km_additive *fusion = detector ? km_detector_fusion(detector) : NULL;
+    if (!fusion || km_additive_calibration(fusion)->negatives == 0)
+        return (struct km_expectation){0};
+    const struct km_calibration *calibration = km_additive_calibration(fusion);
+    struct km_estimate rate = km_calibration_rate(calibration);
+    return (struct km_expectation){.rate = rate.value,
+                                   .low = rate.interval.low,
+                                   .high = rate.interval.high,
+                                   .wanted = calibration->wanted,
+                                   .negatives = calibration->negatives,
+                                   .above = calibration->above,
+                                   .set = calibration->set};
+}
+
 static enum km_code scan_and_judge(struct km_source *source, const struct km_scan_options *options,
                                    const struct km_sink *sink, const struct km_cancel *cancel, struct km_err *err)
 {
     int64_t start_ns = km_clock_monotonic_ns();
-    const struct km_examine_options examine_options = {options->hashes, sink, options->mosaic, options->progress,
-                                                       options->progress_context};
+    const struct km_examine_options examine_options = {.hashes = options->hashes,
+                                                       .sink = sink,
+                                                       .mosaic = options->mosaic,
+                                                       .baseline = options->baseline,
+                                                       .policy = options->policy,
+                                                       .detector = options->detector,
+                                                       .cache = options->cache,
+                                                       .jobs = options->jobs,
+                                                       .progress = options->progress,
+                                                       .progress_context = options->progress_context};
     struct km_examine *examine KM_CLEANUP(examine_cleanup) = km_examine_new(&examine_options, err);
     if (!examine)
         return err->code;
@@ -66,8 +97,17 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
     if (code != KM_OK)
         return code;
     const struct km_layout *layout = km_source_layout(source);
-    const struct km_judge_options judge_options = {options->hashes, options->decisions, options->max_findings,
-                                                   options->mosaic, KM_JUDGE_MAX_STEPS, options->all};
+    if (options->scored && km_examine_pipeline(examine))
+        options->scored(options->scored_context, km_examine_pipeline(examine), layout);
+    const struct km_judge_options judge_options = {.hashes = options->hashes,
+                                                   .decisions = options->decisions,
+                                                   .detector = options->detector,
+                                                   .max_findings = options->max_findings,
+                                                   .mosaic = options->mosaic,
+                                                   .max_steps = KM_JUDGE_MAX_STEPS,
+                                                   .weighed = options->weighed,
+                                                   .weighed_context = options->weighed_context,
+                                                   .all = options->all};
     struct km_judgement judgement KM_CLEANUP(km_judgement_done) = {0};
     code = km_judge_run(examine, layout, &judge_options, sink, &judgement, err);
     struct km_image_info *images KM_CLEANUP(km_cleanup_free) = NULL;
@@ -77,7 +117,11 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
     if (code != KM_OK)
         return code;
     struct km_coverage coverage = *km_source_coverage(source);
+    const struct km_examine_left_out left_out = km_examine_left_out(examine);
+    coverage.bytes_examined -= left_out.bytes < coverage.bytes_examined ? left_out.bytes : coverage.bytes_examined;
+    coverage.files_examined -= left_out.files < coverage.files_examined ? left_out.files : coverage.files_examined;
     coverage.gaps += judgement.gaps + km_examine_gaps(examine);
+    const struct km_expectation expectation = expect_alarms(options->detector);
     const struct km_outcome outcome = {
         .scheme = km_source_scheme(source),
         .verdict = overall_verdict(judgement.verdict, &coverage, &cause),
@@ -87,6 +131,7 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
         .image_count = image_count,
         .images = images,
         .findings_omitted = judgement.findings_omitted,
+        .expectation = expectation.negatives > 0 ? &expectation : NULL,
         .versions = options->versions,
         .seconds = (double)(km_clock_monotonic_ns() - start_ns) / (double)KM_NS_PER_S,
         .error = cause.code == KM_OK ? NULL : &cause,

@@ -9,15 +9,32 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "container/imaging/mosaic.h"
+#include "container/scan/detector.h"
 #include "container/scan/hashlist.h"
+#include "container/scan/pipeline.h"
+#include "container/scan/policy.h"
+#include "container/scan/segcache.h"
 #include "container/source/source.h"
 #include "finding/decision.h"
 #include "finding/sink.h"
+
+struct km_case; /* weigh.h */
 
 struct km_scan_options {
     const struct km_hashlist *hashes;     /* sealed, or NULL */
     const struct km_decisions *decisions; /* or NULL */
     struct km_mosaic *mosaic;             /* fed, named and marked; NULL: no picture */
+    const struct km_baseline *baseline;   /* or NULL */
+    const struct km_policy *policy;       /* or NULL */
+    const struct km_detector *detector;   /* NULL: no learned model takes part */
+    struct km_segcache *cache;            /* or NULL */
+    unsigned jobs;                        /* workers, when there is a detector */
+    /* Called for each file that an image shows (weigh.h); may be NULL. For calibration. */
+    void (*weighed)(void *context, const struct km_case *file);
+    void *weighed_context;
+    /* Called with what was scored, before the result is given; may be NULL. */
+    void (*scored)(void *context, const struct km_pipeline *pipeline, const struct km_layout *layout);
+    void *scored_context;
     size_t max_findings;
     bool all;                                                                   /* list unowned data files, too */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total); /* or NULL */

@@ -2,9 +2,12 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "container/scan/fileformat.h"
+#include "container/scan/packing.h"
 #include "container/scan/place.h"
+#include "container/scan/weighmodels.h"
 #include "finding/evidence.h"
 
 /* Log-odds by hand. Alone, none of the first block lifts a file from 0.01 over the threshold of 0.5; an executable that
@@ -19,6 +22,8 @@
 #define WEIGHT_SETUID          1.5
 #define WEIGHT_TEST_FILE       12.0
 #define WEIGHT_HASH_LISTED     12.0
+#define WEIGHT_PACKED_FOREIGN  1.2
+#define WEIGHT_BASELINE_KNOWN  (-2.0) /* somebody said that these bytes belong here; not that they are harmless */
 
 bool km_place_is_shown(const struct km_place *place)
 {
@@ -32,6 +37,17 @@ struct km_evidence *km_case_add_evidence(struct km_case *file, const char *id, d
     *evidence = (struct km_evidence){.id = id, .weight = weight};
     file->log_odds += weight;
     return evidence;
+}
+
+/* The fusion's weight, or the one by hand. */
+static struct km_evidence *add_feature(struct km_case *file, enum km_feature feature, double by_hand)
+{
+    const char *id = km_feature_name(feature);
+    int term = file->fusion ? km_additive_find(file->fusion, id) : -1;
+    file->features[feature] = 1;
+    file->is_weighed[feature] = true;
+    return km_case_add_evidence(
+        file, id, term >= 0 ? km_additive_contribution(km_additive_term(file->fusion, (size_t)term), 1) : by_hand);
 }
 
 static void weigh_identity(const struct km_case_sources *sources, struct km_case *file)
@@ -52,9 +68,9 @@ static void weigh_identity(const struct km_case_sources *sources, struct km_case
 static void weigh_package(struct km_case *file)
 {
     if (file->match.state == KM_PACKAGE_UNOWNED || file->match.state == KM_PACKAGE_DIVERTED) {
-        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_UNOWNED, WEIGHT_UNOWNED), "database", "dpkg");
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PACKAGE_UNOWNED, WEIGHT_UNOWNED), "database", "dpkg");
     } else if (file->match.state == KM_PACKAGE_CHANGED) {
-        struct km_evidence *evidence = km_case_add_evidence(file, KM_EVIDENCE_CHANGED, WEIGHT_CHANGED);
+        struct km_evidence *evidence = add_feature(file, KM_FEATURE_PACKAGE_CHANGED, WEIGHT_CHANGED);
         km_hex_format(file->record->md5, KM_MD5_BYTES, file->actual_md5);
         km_evidence_add_text(evidence, "package", file->package);
         km_evidence_add_text(evidence, "actual", file->actual_md5);
@@ -73,16 +89,14 @@ static void weigh_place(struct km_case *file)
     enum km_place_class class = km_place_classify(file->place.path, &length);
     snprintf(file->prefix, sizeof file->prefix, "/%.*s", (int)length, file->place.path);
     if (class == KM_PLACE_SYSTEM)
-        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_SYSTEM_PLACE, WEIGHT_SYSTEM_PLACE), "place",
-                             file->prefix);
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PLACE_SYSTEM, WEIGHT_SYSTEM_PLACE), "place", file->prefix);
     if (class == KM_PLACE_TEMPORARY)
-        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_TEMPORARY_PLACE, WEIGHT_TEMPORARY_PLACE), "place",
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PLACE_TEMPORARY, WEIGHT_TEMPORARY_PLACE), "place",
                              file->prefix);
     const char *hidden = km_place_find_hidden(file->place.path, &length);
     if (hidden) {
         snprintf(file->hidden, sizeof file->hidden, "%.*s", length < 200 ? (int)length : 200, hidden);
-        km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_HIDDEN_NAME, WEIGHT_HIDDEN_NAME), "name",
-                             file->hidden);
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PLACE_HIDDEN, WEIGHT_HIDDEN_NAME), "name", file->hidden);
     }
 }
 
@@ -91,10 +105,10 @@ static void weigh_program(struct km_case *file)
 {
     if (file->evidence_count == 0 || !km_record_is_executable(file->record))
         return;
-    km_evidence_add_text(km_case_add_evidence(file, KM_EVIDENCE_EXECUTABLE, WEIGHT_EXECUTABLE), "format",
+    km_evidence_add_text(add_feature(file, KM_FEATURE_EXECUTABLE, WEIGHT_EXECUTABLE), "format",
                          km_fileformat_name((enum km_file_format)file->record->format));
     if ((file->record->mode & 06000) != 0) {
-        struct km_evidence *evidence = km_case_add_evidence(file, KM_EVIDENCE_SETUID, WEIGHT_SETUID);
+        struct km_evidence *evidence = add_feature(file, KM_FEATURE_SETUID, WEIGHT_SETUID);
         snprintf(file->mode, sizeof file->mode, "%04o", file->record->mode);
         km_evidence_add_text(evidence, "mode", file->mode);
         km_evidence_add_integer(evidence, "uid", file->record->uid);
@@ -102,12 +116,49 @@ static void weigh_program(struct km_case *file)
     weigh_place(file);
 }
 
+static bool is_foreign(const struct km_case *file)
+{
+    return !file->record->is_known &&
+           (file->match.state == KM_PACKAGE_UNOWNED || file->match.state == KM_PACKAGE_DIVERTED ||
+            file->match.state == KM_PACKAGE_CHANGED);
+}
+
+/* What nobody can look into, and nobody vouches for. */
+static void weigh_origin(struct km_case *file)
+{
+    enum km_packing packing = (enum km_packing)file->record->packing;
+    if (packing != KM_PACKING_NONE && is_foreign(file))
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PACKED_FOREIGN, WEIGHT_PACKED_FOREIGN), "packing",
+                             km_packing_to_string(packing));
+    if (file->record->is_known && file->evidence_count > 0)
+        (void)add_feature(file, KM_FEATURE_BASELINE_KNOWN, WEIGHT_BASELINE_KNOWN);
+}
+
+/* Suffixes of code that needs no "#!". */
+static bool has_code_suffix(const char *path)
+{
+    static const char *const suffixes[] = {".py",  ".pl",  ".pm",  ".rb",  ".sh",  ".lua", ".js",
+                                           ".php", ".ps1", ".tcl", ".nse", ".pyc", ".mjs", ".cjs"};
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        size_t n = strlen(suffixes[i]);
+        if (length > n && strcmp(path + length - n, suffixes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool km_record_is_program(const struct km_record *record, const char *path)
+{
+    return record->format != KM_FORMAT_DATA || has_code_suffix(path);
+}
+
 bool km_case_open(struct km_case *file, const struct km_case_sources *sources, uint32_t id,
                   const struct km_place *place)
 {
     *file = (struct km_case){.id = id, .place = *place, .log_odds = KM_JUDGE_PRIOR};
     file->record = km_contents_find(sources->contents, id, place->type);
-    if (!file->record)
+    if (!file->record || file->record->is_skipped)
         return false;
     if (sources->packages && km_place_is_shown(place)) {
         km_package_find(sources->packages, place->path, file->record->complete ? file->record->md5 : NULL,
@@ -116,12 +167,16 @@ bool km_case_open(struct km_case *file, const struct km_case_sources *sources, u
             snprintf(file->package, sizeof file->package, "%s %s", file->match.package->name,
                      file->match.package->version);
     }
+    km_weighmodels_begin(file, sources);
     /* A hard link's content is reported once, under its target's name. */
     if (place->type == KM_ENTRY_FILE)
         weigh_identity(sources, file);
     weigh_package(file);
     weigh_program(file);
-    return file->evidence_count > 0;
+    weigh_origin(file);
+    bool has_evidence = file->evidence_count > 0;
+    km_weighmodels_add(file);
+    return has_evidence || (file->fusion && km_case_score(file) >= KM_JUDGE_LEAST_SHOWN);
 }
 
 double km_case_score(const struct km_case *file)

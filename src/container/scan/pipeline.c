@@ -1,0 +1,386 @@
+#include "container/scan/pipeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "container/scan/pipework.h"
+
+/* An open file. */
+struct km_pipeline_file {
+    struct km_pipeline_file *next; /* among the spare ones */
+    struct km_pipeline *pipeline;
+    struct km_pipeline_begin begin;
+    struct km_pipework_big *big; /* once it has a second segment */
+    uint8_t *bytes;              /* KM_SEGMENT_BYTES */
+    size_t used;
+    uint64_t segment_begin; /* of bytes[0] in the file */
+    uint64_t reached;
+    uint64_t sequence; /* of the next segment that is queued */
+    uint64_t number;   /* of the next segment, queued or left out */
+    uint64_t left_out;
+};
+
+/* ---- Jobs ---- */
+
+static enum km_code failure_of(struct km_pipeline *pipeline, struct km_err *err)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    enum km_code code = pipeline->failure.code;
+    if (code != KM_OK)
+        *err = pipeline->failure;
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    return code;
+}
+
+static struct km_pipework_job *new_job(struct km_err *err)
+{
+    struct km_pipework_job *job = km_calloc(1, sizeof *job, SIZE_MAX, err);
+    if (!job)
+        return NULL;
+    job->bytes = malloc(KM_SEGMENT_BYTES);
+    if (job->bytes)
+        return job;
+    free(job);
+    (void)km_fail(err, KM_NOMEM, "out of memory (a segment)");
+    return NULL;
+}
+
+static void free_job(struct km_pipework_job *job)
+{
+    free(job->bytes);
+    free(job);
+}
+
+/* Waits while all jobs are with the workers, who always bring them back. */
+static struct km_pipework_job *take_job(struct km_pipeline *pipeline, struct km_err *err)
+{
+    struct km_pipework_job *job = NULL;
+    pthread_mutex_lock(&pipeline->queue_lock);
+    while (!pipeline->unused && pipeline->job_count >= pipeline->job_limit && pipeline->failure.code == KM_OK)
+        pthread_cond_wait(&pipeline->freed, &pipeline->queue_lock);
+    bool failed = pipeline->failure.code != KM_OK;
+    if (failed) {
+        *err = pipeline->failure;
+    } else if (pipeline->unused) {
+        job = pipeline->unused;
+        pipeline->unused = job->next;
+    } else {
+        pipeline->job_count++;
+    }
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    if (!failed && !job) {
+        job = new_job(err);
+        if (!job) {
+            pthread_mutex_lock(&pipeline->queue_lock);
+            pipeline->job_count--;
+            pthread_mutex_unlock(&pipeline->queue_lock);
+        }
+    }
+    if (job) {
+        job->next = NULL;
+        job->used = job->count = 0;
+    }
+    return job;
+}
+
+static void queue_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    if (pipeline->last)
+        pipeline->last->next = job;
+    else
+        pipeline->first = job;
+    pipeline->last = job;
+    pipeline->busy++;
+    pthread_cond_signal(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+}
+
+static void queue_gathered(struct km_pipeline *pipeline)
+{
+    if (pipeline->gathering && pipeline->gathering->count > 0)
+        queue_job(pipeline, km_steal(pipeline->gathering));
+}
+
+/* ---- Files ---- */
+
+enum km_code km_pipeline_open(struct km_pipeline *pipeline, const struct km_pipeline_begin *begin,
+                              struct km_pipeline_file **out, struct km_err *err)
+{
+    if (failure_of(pipeline, err) != KM_OK)
+        return err->code;
+    struct km_pipeline_file *file = pipeline->spare_files;
+    if (file) {
+        pipeline->spare_files = file->next;
+    } else {
+        file = km_calloc(1, sizeof *file, SIZE_MAX, err);
+        if (!file)
+            return err->code;
+        file->bytes = malloc(KM_SEGMENT_BYTES);
+        if (!file->bytes) {
+            free(file);
+            return km_fail(err, KM_NOMEM, "out of memory (a segment)");
+        }
+    }
+    *file = (struct km_pipeline_file){.pipeline = pipeline, .begin = *begin, .bytes = file->bytes};
+    *out = file;
+    return KM_OK;
+}
+
+static enum km_code make_big(struct km_pipeline_file *file, struct km_err *err)
+{
+    struct km_pipeline *pipeline = file->pipeline;
+    struct km_pipework_big *big = km_calloc(1, sizeof *big, SIZE_MAX, err);
+    if (!big)
+        return err->code;
+    big->id = file->begin.id;
+    big->fold = km_detector_fold_new(err);
+    if (!big->fold) {
+        free(big);
+        return err->code;
+    }
+    pthread_mutex_init(&big->lock, NULL);
+    pthread_mutex_lock(&pipeline->results_lock);
+    big->next = pipeline->bigs;
+    if (big->next)
+        big->next->before = big;
+    pipeline->bigs = big;
+    pthread_mutex_unlock(&pipeline->results_lock);
+    file->big = big;
+    return KM_OK;
+}
+
+/* Hands the gathered bytes on as a segment of a file of several. */
+static enum km_code queue_segment(struct km_pipeline_file *file, bool last, struct km_err *err)
+{
+    struct km_pipeline *pipeline = file->pipeline;
+    const uint64_t number = file->number++;
+    if (!file->big && make_big(file, err) != KM_OK)
+        return err->code;
+    if (file->used > 0)
+        pipeline->options.feed_hash(pipeline->options.context, file->begin.tag, file->bytes, file->used);
+    if (file->begin.sample && !last && number % KM_PIPELINE_SAMPLE != 0) {
+        file->left_out += file->used;
+    } else {
+        struct km_pipework_job *job = take_job(pipeline, err);
+        if (!job)
+            return err->code;
+        uint8_t *bytes = job->bytes;
+        job->bytes = file->bytes;
+        file->bytes = bytes;
+        job->used = file->used;
+        job->count = 1;
+        job->items[0] = (struct km_pipework_item){.id = file->begin.id,
+                                                  .big = file->big,
+                                                  .sequence = file->sequence++,
+                                                  .offset = file->segment_begin,
+                                                  .length = file->used,
+                                                  .last = last};
+        queue_job(pipeline, job);
+    }
+    file->segment_begin += file->used;
+    file->used = 0;
+    return KM_OK;
+}
+
+static enum km_code append(struct km_pipeline_file *file, const uint8_t *bytes, uint64_t length, struct km_err *err)
+{
+    while (length > 0) {
+        if (file->used == KM_SEGMENT_BYTES && queue_segment(file, false, err) != KM_OK)
+            return err->code;
+        size_t room = KM_SEGMENT_BYTES - file->used, n = length < room ? (size_t)length : room;
+        if (bytes)
+            memcpy(file->bytes + file->used, bytes, n);
+        else
+            memset(file->bytes + file->used, 0, n);
+        file->used += n;
+        length -= n;
+        bytes = bytes ? bytes + n : NULL;
+    }
+    return KM_OK;
+}
+
+/* Fills the segment at hand; then as many whole segments of nothing as there are pass unscored. */
+static enum km_code append_hole(struct km_pipeline_file *file, uint64_t length, struct km_err *err)
+{
+    uint64_t room = (KM_SEGMENT_BYTES - file->used) % KM_SEGMENT_BYTES, n = length < room ? length : room;
+    enum km_code code = append(file, NULL, n, err);
+    length -= n;
+    uint64_t whole = length / KM_SEGMENT_BYTES * KM_SEGMENT_BYTES;
+    if (code == KM_OK && whole > 0) {
+        if (file->used > 0)
+            code = queue_segment(file, false, err);
+        if (code == KM_OK && !file->big)
+            code = make_big(file, err);
+        if (code != KM_OK)
+            return code;
+        file->pipeline->options.feed_hash(file->pipeline->options.context, file->begin.tag, NULL, whole);
+        file->segment_begin += whole;
+    }
+    return code == KM_OK ? append(file, NULL, length - whole, err) : code;
+}
+
+enum km_code km_pipeline_feed(struct km_pipeline_file *file, uint64_t offset, const uint8_t *bytes, uint64_t length,
+                              struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    if (offset != file->reached) { /* a damaged region: what follows begins a segment of its own */
+        if (file->used > 0)
+            code = queue_segment(file, false, err);
+        file->segment_begin = offset;
+    }
+    file->reached = offset + length;
+    if (code != KM_OK)
+        return code;
+    return bytes ? append(file, bytes, length, err) : append_hole(file, length, err);
+}
+
+static void put_back(struct km_pipeline_file *file)
+{
+    file->next = file->pipeline->spare_files;
+    file->pipeline->spare_files = file;
+}
+
+static enum km_code gather(struct km_pipeline_file *file, bool hashable, struct km_err *err)
+{
+    struct km_pipeline *pipeline = file->pipeline;
+    struct km_pipework_job *job = pipeline->gathering;
+    if (job && (job->count == KM_PIPEWORK_MAX_ITEMS || KM_SEGMENT_BYTES - job->used < file->used)) {
+        queue_gathered(pipeline);
+        job = NULL;
+    }
+    if (!job) {
+        job = take_job(pipeline, err);
+        if (!job)
+            return err->code;
+        pipeline->gathering = job;
+    }
+    memcpy(job->bytes + job->used, file->bytes, file->used);
+    job->items[job->count++] = (struct km_pipework_item){.id = file->begin.id,
+                                                         .tag = file->begin.tag,
+                                                         .begin = job->used,
+                                                         .length = file->used,
+                                                         .wants_md5 = file->begin.wants_md5,
+                                                         .hashable = hashable};
+    job->used += file->used;
+    return KM_OK;
+}
+
+enum km_code km_pipeline_end(struct km_pipeline_file *file, bool hashable, struct km_pipeline_end *out,
+                             struct km_err *err)
+{
+    bool small = !file->big && file->segment_begin == 0;
+    enum km_code code = small ? gather(file, hashable, err) : queue_segment(file, true, err);
+    if (code == KM_OK)
+        *out = (struct km_pipeline_end){small, file->left_out};
+    put_back(file);
+    return code;
+}
+
+void km_pipeline_abandon(struct km_pipeline_file *file)
+{
+    if (file)
+        put_back(file);
+}
+
+/* ---- The whole ---- */
+
+enum km_code km_pipeline_finish(struct km_pipeline *pipeline, struct km_err *err)
+{
+    queue_gathered(pipeline);
+    pthread_mutex_lock(&pipeline->queue_lock);
+    while (pipeline->busy > 0 && pipeline->failure.code == KM_OK)
+        pthread_cond_wait(&pipeline->freed, &pipeline->queue_lock);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    km_pipework_join(pipeline);
+    km_scoretable_seal(pipeline->scores);
+    return failure_of(pipeline, err);
+}
+
+struct km_pipeline *km_pipeline_new(const struct km_pipeline_options *options, struct km_err *err)
+{
+    KM_ASSERT(options->jobs > 0 && options->jobs <= KM_PIPELINE_MAX_JOBS);
+    struct km_pipeline *pipeline = km_calloc(1, sizeof *pipeline, SIZE_MAX, err);
+    if (!pipeline)
+        return NULL;
+    pipeline->options = *options;
+    pipeline->job_limit = 2 * (size_t)options->jobs + 2;
+    pthread_mutex_init(&pipeline->queue_lock, NULL);
+    pthread_mutex_init(&pipeline->results_lock, NULL);
+    pthread_cond_init(&pipeline->queued, NULL);
+    pthread_cond_init(&pipeline->freed, NULL);
+    pipeline->scores = km_scoretable_new(KM_PIPELINE_MAX_DETAILS, err);
+    if (!pipeline->scores || km_pipework_start(pipeline, err) != KM_OK) {
+        km_pipeline_free(pipeline);
+        return NULL;
+    }
+    return pipeline;
+}
+
+static void free_jobs(struct km_pipework_job *job)
+{
+    while (job) {
+        struct km_pipework_job *next = job->next;
+        free_job(job);
+        job = next;
+    }
+}
+
+static void free_bigs(struct km_pipework_big *big)
+{
+    while (big) {
+        struct km_pipework_big *next = big->next;
+        for (struct km_pipework_result *at = big->pending; at;) {
+            struct km_pipework_result *result = at;
+            at = at->next;
+            km_segment_done(&result->segment);
+            free(result);
+        }
+        km_detector_fold_free(big->fold);
+        pthread_mutex_destroy(&big->lock);
+        free(big);
+        big = next;
+    }
+}
+
+void km_pipeline_free(struct km_pipeline *pipeline)
+{
+    if (!pipeline)
+        return;
+    pthread_mutex_lock(&pipeline->queue_lock);
+    pipeline->drop = true;
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    km_pipework_join(pipeline);
+    free_jobs(pipeline->first);
+    free_jobs(pipeline->unused);
+    free_jobs(pipeline->gathering);
+    free_bigs(pipeline->bigs);
+    while (pipeline->spare_files) {
+        struct km_pipeline_file *file = pipeline->spare_files;
+        pipeline->spare_files = file->next;
+        free(file->bytes);
+        free(file);
+    }
+    km_scoretable_free(pipeline->scores);
+    pthread_cond_destroy(&pipeline->queued);
+    pthread_cond_destroy(&pipeline->freed);
+    pthread_mutex_destroy(&pipeline->queue_lock);
+    pthread_mutex_destroy(&pipeline->results_lock);
+    free(pipeline);
+}
+
+struct km_score km_pipeline_score(const struct km_pipeline *pipeline, uint32_t id)
+{
+    return km_scoretable_get(pipeline->scores, id);
+}
+
+const struct km_file_scores *km_pipeline_details(const struct km_pipeline *pipeline, uint32_t id)
+{
+    return km_scoretable_find(pipeline->scores, id);
+}
+
+struct km_pipeline_counts km_pipeline_counts(const struct km_pipeline *pipeline)
+{
+    return pipeline->counts;
+}

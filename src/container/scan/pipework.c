@@ -1,0 +1,324 @@
+#include "container/scan/pipework.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "container/scan/baseline.h"
+#include "container/scan/segcache.h"
+
+/* Its members are the thread's own but `pipeline`. */
+struct km_pipework_thread {
+    pthread_t thread;
+    struct km_pipeline *pipeline;
+    struct km_detector_worker *detector;
+    struct km_detector_fold *fold; /* of small files */
+    struct km_digest *sha256, *md5;
+    struct km_segcache_key keys[KM_PIPEWORK_MAX_ITEMS];
+    struct km_segment segments[KM_PIPEWORK_MAX_ITEMS];
+    const struct km_pipework_item *of[KM_PIPEWORK_MAX_ITEMS];
+    size_t count;
+};
+
+void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    if (pipeline->failure.code == KM_OK)
+        pipeline->failure = *cause;
+    pthread_cond_broadcast(&pipeline->freed);
+    pthread_cond_broadcast(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+}
+
+/* ---- Results ---- */
+
+static enum km_code put_known(struct km_pipeline *pipeline, uint32_t id, struct km_err *err)
+{
+    const struct km_score score = {NAN, NAN, NAN, false, true};
+    pthread_mutex_lock(&pipeline->results_lock);
+    pipeline->counts.files_known++;
+    enum km_code code = km_scoretable_put(pipeline->scores, id, &score, NULL, 0, err);
+    pthread_mutex_unlock(&pipeline->results_lock);
+    return code;
+}
+
+static enum km_code put_scores(struct km_pipework_thread *thread, struct km_detector_fold *fold, uint32_t id,
+                               struct km_err *err)
+{
+    struct km_pipeline *pipeline = thread->pipeline;
+    struct km_file_scores file;
+    double features[KM_FEATURE_COUNT];
+    km_detector_fold_finish(fold, thread->detector, &file);
+    km_detector_features(&file, features);
+    const struct km_score score = {.tokens = (float)features[KM_FEATURE_TOKENS_SCORE],
+                                   .lookalike = (float)features[KM_FEATURE_TOKENS_LOOKALIKE],
+                                   .network = (float)features[KM_FEATURE_NETWORK_SCORE],
+                                   .is_scored = file.bytes > 0};
+    double rank = km_detector_rank(pipeline->options.detector, &file);
+    pthread_mutex_lock(&pipeline->results_lock);
+    pipeline->counts.files_scored += file.bytes > 0;
+    enum km_code code = km_scoretable_put(pipeline->scores, id, &score, &file, rank, err);
+    pthread_mutex_unlock(&pipeline->results_lock);
+    return code;
+}
+
+/* ---- Segments of big files: joined in order, by whoever brings the missing one ---- */
+
+static void insert_result(struct km_pipework_big *big, struct km_pipework_result *result)
+{
+    struct km_pipework_result **at = &big->pending;
+    while (*at && (*at)->sequence < result->sequence)
+        at = &(*at)->next;
+    result->next = *at;
+    *at = result;
+}
+
+/* Joins what can be joined; true: that was the last one. */
+static bool join_results(struct km_pipework_big *big, enum km_code *code, struct km_err *err)
+{
+    bool last = false;
+    while (*code == KM_OK && big->pending && big->pending->sequence == big->wanted) {
+        struct km_pipework_result *result = big->pending;
+        big->pending = result->next;
+        big->wanted++;
+        last = result->last;
+        if (!result->empty)
+            *code = km_detector_fold_add(big->fold, result->offset, &result->segment, err);
+        km_segment_done(&result->segment);
+        free(result);
+    }
+    return last;
+}
+
+static void forget_big(struct km_pipeline *pipeline, struct km_pipework_big *big)
+{
+    pthread_mutex_lock(&pipeline->results_lock);
+    if (big->before)
+        big->before->next = big->next;
+    else
+        pipeline->bigs = big->next;
+    if (big->next)
+        big->next->before = big->before;
+    pthread_mutex_unlock(&pipeline->results_lock);
+    km_detector_fold_free(big->fold);
+    pthread_mutex_destroy(&big->lock);
+    free(big);
+}
+
+/* Takes the segment over. */
+static enum km_code give_segment(struct km_pipework_thread *thread, const struct km_pipework_item *item,
+                                 struct km_segment *segment, struct km_err *err)
+{
+    struct km_pipework_big *big = item->big;
+    struct km_pipework_result *result = km_calloc(1, sizeof *result, SIZE_MAX, err);
+    if (!result)
+        return err->code;
+    result->sequence = item->sequence;
+    result->offset = item->offset;
+    result->last = item->last;
+    result->empty = segment == NULL;
+    if (segment) {
+        result->segment = *segment;
+        segment->ids = NULL;
+    }
+    enum km_code code = KM_OK;
+    pthread_mutex_lock(&big->lock);
+    insert_result(big, result);
+    bool last = join_results(big, &code, err);
+    pthread_mutex_unlock(&big->lock);
+    if (code != KM_OK || !last)
+        return code;
+    code = put_scores(thread, big->fold, big->id, err); /* nobody else has anything of it any more */
+    forget_big(thread->pipeline, big);
+    return code;
+}
+
+/* ---- A job ---- */
+
+static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct km_pipework_item *item,
+                                const uint8_t *bytes, struct km_pipeline_hashes *hashes, struct km_err *err)
+{
+    const struct km_pipeline_options *options = &thread->pipeline->options;
+    if (item->big || !item->hashable)
+        return KM_OK;
+    hashes->has_md5 = item->wants_md5;
+    if (item->wants_md5) {
+        km_digest_reset(thread->md5);
+        km_digest_update(thread->md5, bytes, item->length);
+        km_digest_finish(thread->md5, hashes->md5);
+    }
+    pthread_mutex_lock(&thread->pipeline->results_lock);
+    enum km_code code = options->hashed(options->context, item->tag, hashes, err);
+    pthread_mutex_unlock(&thread->pipeline->results_lock);
+    return code;
+}
+
+static enum km_code give_small(struct km_pipework_thread *thread, const struct km_pipework_item *item,
+                               const struct km_segment *segment, struct km_err *err)
+{
+    enum km_code code = km_detector_fold_add(thread->fold, 0, segment, err);
+    return code == KM_OK ? put_scores(thread, thread->fold, item->id, err) : code;
+}
+
+/* Looks a piece up by its hash: in the baseline, in the cache; what is in neither waits to be scored. */
+static enum km_code look_up(struct km_pipework_thread *thread, const struct km_pipework_job *job,
+                            const struct km_pipework_item *item, struct km_err *err)
+{
+    const struct km_pipeline_options *options = &thread->pipeline->options;
+    const uint8_t *bytes = job->bytes + item->begin;
+    struct km_pipeline_hashes hashes;
+    km_digest_reset(thread->sha256);
+    km_digest_update(thread->sha256, bytes, item->length);
+    km_digest_finish(thread->sha256, hashes.sha256);
+    enum km_code code = tell_hashes(thread, item, bytes, &hashes, err);
+    if (code != KM_OK)
+        return code;
+    if (item->length == 0)
+        return item->big ? give_segment(thread, item, NULL, err) : KM_OK;
+    if (!item->big && item->hashable && options->baseline && km_baseline_has_file(options->baseline, hashes.sha256))
+        return put_known(thread->pipeline, item->id, err);
+    struct km_segment segment = {.bytes = bytes, .length = item->length, .is_whole = item->big == NULL};
+    struct km_segcache_key *key = &thread->keys[thread->count];
+    memcpy(key->content, hashes.sha256, sizeof key->content);
+    memcpy(key->models, km_detector_digest(options->detector), sizeof key->models);
+    key->is_whole = segment.is_whole;
+    bool cached = km_segcache_get(options->cache, key, &segment);
+    pthread_mutex_lock(&thread->pipeline->results_lock);
+    thread->pipeline->counts.segments++;
+    thread->pipeline->counts.segments_cached += cached;
+    pthread_mutex_unlock(&thread->pipeline->results_lock);
+    if (!cached) {
+        thread->of[thread->count] = item;
+        thread->segments[thread->count++] = segment;
+        return KM_OK;
+    }
+    code = item->big ? give_segment(thread, item, &segment, err) : give_small(thread, item, &segment, err);
+    km_segment_done(&segment);
+    return code;
+}
+
+static enum km_code score(struct km_pipework_thread *thread, struct km_err *err)
+{
+    struct km_segcache *cache = thread->pipeline->options.cache;
+    enum km_code code = km_detector_score_segments(thread->detector, thread->segments, thread->count, err);
+    for (size_t i = 0; code == KM_OK && i < thread->count; i++) {
+        struct km_segment *segment = &thread->segments[i];
+        const struct km_pipework_item *item = thread->of[i];
+        km_segcache_put(cache, &thread->keys[i], segment);
+        code = item->big ? give_segment(thread, item, segment, err) : give_small(thread, item, segment, err);
+    }
+    for (size_t i = 0; i < thread->count; i++)
+        km_segment_done(&thread->segments[i]);
+    return code;
+}
+
+static void run_job(struct km_pipework_thread *thread, const struct km_pipework_job *job)
+{
+    struct km_err err = KM_ERR_INIT;
+    enum km_code code = KM_OK;
+    thread->count = 0;
+    for (size_t i = 0; code == KM_OK && i < job->count; i++)
+        code = look_up(thread, job, &job->items[i], &err);
+    if (code == KM_OK && thread->count > 0)
+        code = score(thread, &err);
+    if (code != KM_OK)
+        km_pipework_fail(thread->pipeline, &err);
+}
+
+/* ---- Threads ---- */
+
+static enum km_code prepare(struct km_pipework_thread *thread, struct km_err *err)
+{
+    thread->detector = km_detector_worker_new(thread->pipeline->options.detector, err);
+    thread->fold = thread->detector ? km_detector_fold_new(err) : NULL;
+    thread->sha256 = thread->fold ? km_digest_new(KM_DIGEST_SHA256, err) : NULL;
+    thread->md5 = thread->sha256 ? km_digest_new(KM_DIGEST_MD5, err) : NULL;
+    return thread->md5 ? KM_OK : err->code;
+}
+
+static struct km_pipework_job *next_job(struct km_pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    while (!pipeline->first && !pipeline->stop && !pipeline->drop && pipeline->failure.code == KM_OK)
+        pthread_cond_wait(&pipeline->queued, &pipeline->queue_lock);
+    bool ends = pipeline->drop || pipeline->failure.code != KM_OK;
+    struct km_pipework_job *job = ends ? NULL : pipeline->first;
+    if (job) {
+        pipeline->first = job->next;
+        if (!pipeline->first)
+            pipeline->last = NULL;
+    }
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    return job;
+}
+
+static void return_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    job->next = pipeline->unused;
+    pipeline->unused = job;
+    pipeline->busy--;
+    pthread_cond_signal(&pipeline->freed);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+}
+
+/* What a worker owns is made, used and freed by its thread, as networks want. */
+static void *work(void *argument)
+{
+    struct km_pipework_thread *thread = argument;
+    struct km_pipeline *pipeline = thread->pipeline;
+    struct km_err err = KM_ERR_INIT;
+    if (prepare(thread, &err) != KM_OK)
+        km_pipework_fail(pipeline, &err);
+    pthread_mutex_lock(&pipeline->queue_lock);
+    pipeline->started++;
+    bool failed = pipeline->failure.code != KM_OK;
+    pthread_cond_broadcast(&pipeline->freed);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    for (struct km_pipework_job *job; !failed && (job = next_job(pipeline));) {
+        run_job(thread, job);
+        return_job(pipeline, job);
+    }
+    km_digest_free(thread->sha256);
+    km_digest_free(thread->md5);
+    km_detector_fold_free(thread->fold);
+    km_detector_worker_free(thread->detector);
+    return NULL;
+}
+
+enum km_code km_pipework_start(struct km_pipeline *pipeline, struct km_err *err)
+{
+    pipeline->threads = km_calloc(pipeline->options.jobs, sizeof *pipeline->threads, SIZE_MAX, err);
+    if (!pipeline->threads)
+        return err->code;
+    for (size_t i = 0; i < pipeline->options.jobs; i++) {
+        struct km_pipework_thread *thread = &pipeline->threads[i];
+        thread->pipeline = pipeline;
+        int failure = pthread_create(&thread->thread, NULL, work, thread);
+        if (failure != 0)
+            return km_fail_errno(err, failure, "cannot start a worker");
+        pipeline->thread_count++;
+    }
+    pthread_mutex_lock(&pipeline->queue_lock);
+    while (pipeline->started < pipeline->thread_count)
+        pthread_cond_wait(&pipeline->freed, &pipeline->queue_lock);
+    enum km_code code = pipeline->failure.code;
+    if (code != KM_OK)
+        *err = pipeline->failure;
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    return code;
+}
+
+void km_pipework_join(struct km_pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    pipeline->stop = true;
+    pthread_cond_broadcast(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    for (size_t i = 0; i < pipeline->thread_count; i++)
+        (void)pthread_join(pipeline->threads[i].thread, NULL);
+    pipeline->thread_count = 0;
+    free(pipeline->threads);
+    pipeline->threads = NULL;
+}

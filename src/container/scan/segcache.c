@@ -1,0 +1,205 @@
+#include "container/scan/segcache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "container/scan/segstore.h"
+
+/* Records gathered before they are written together: a transaction ends with a sync. */
+#define MAX_GATHERED_BYTES ((size_t)2 << 20)
+#define MAX_GATHERED       2048
+
+struct gathered {
+    struct km_segcache_key key;
+    size_t begin, length; /* in the buffer */
+};
+
+struct km_segcache {
+    struct km_segstore *store;
+    pthread_mutex_t lock; /* of all below; the store has its own rules */
+    struct km_buf records;
+    struct gathered *list;
+    size_t count;
+    char trouble[KM_ERR_TEXT_BYTES];
+    atomic_bool broken; /* of no use any more */
+};
+
+/* Called with the lock. */
+static void note_trouble(struct km_segcache *cache, const struct km_err *err)
+{
+    if (cache->trouble[0] == '\0')
+        (void)snprintf(cache->trouble, sizeof cache->trouble, "the cache is left out from here on: %.400s", err->text);
+    atomic_store(&cache->broken, true);
+}
+
+enum km_code km_segcache_path(char out[KM_SEGCACHE_PATH_BYTES], struct km_err *err)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    bool has_base = base && base[0] == '/';
+    if (!has_base && !(home && home[0] == '/'))
+        return km_fail(err, KM_NOTFOUND, "no home folder to keep a cache in: XDG_CACHE_HOME and HOME are not set");
+    char path[KM_SEGCACHE_PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s%s/komainu/segments", has_base ? base : home, has_base ? "" : "/.cache");
+    if (n < 0 || (size_t)n >= sizeof path)
+        return km_fail(err, KM_LIMIT, "the path of the cache is too long");
+    memcpy(out, path, (size_t)n + 1);
+    return KM_OK;
+}
+
+/* ---- Opening ---- */
+
+static enum km_code make_folders(char *path, struct km_err *err)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        bool bad = mkdir(path, 0700) != 0 && errno != EEXIST;
+        *slash = '/';
+        if (bad)
+            return km_fail_errno(err, errno, "cannot make the cache's folder %s", path);
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return km_fail_errno(err, errno, "cannot make the cache's folder %s", path);
+    return KM_OK;
+}
+
+static enum km_code open_folder(const char *path, int *out_fd, struct km_err *err)
+{
+    char copy[KM_SEGCACHE_PATH_BYTES];
+    struct stat status;
+    if (path[0] == '\0' || strlen(path) >= sizeof copy)
+        return km_fail(err, KM_LIMIT, "the path of the cache is empty or too long");
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    enum km_code code = make_folders(copy, err);
+    if (code != KM_OK)
+        return code;
+    KM_CLEANUP(km_cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return km_fail_errno(err, errno, "%s", path);
+    if (status.st_uid != geteuid() || (status.st_mode & 077) != 0)
+        return km_fail(err, KM_DENIED, "%s is not closed to others (it must be yours alone, mode 0700)", path);
+    *out_fd = km_steal_fd(&fd);
+    return KM_OK;
+}
+
+enum km_code km_segcache_open(const char *path, size_t max_bytes, struct km_segcache **out, char *out_note,
+                              struct km_err *err)
+{
+    char note[KM_ERR_TEXT_BYTES] = "";
+    KM_CLEANUP(km_cleanup_close) int folder = -1;
+    if (max_bytes < KM_SEGCACHE_MIN_BYTES)
+        return km_fail(err, KM_LIMIT, "a cache of less than %zu bytes is none", KM_SEGCACHE_MIN_BYTES);
+    enum km_code code = open_folder(path, &folder, err);
+    if (code != KM_OK)
+        return code;
+    struct km_segcache *cache = km_calloc(1, sizeof *cache, SIZE_MAX, err);
+    if (!cache)
+        return err->code;
+    pthread_mutex_init(&cache->lock, NULL);
+    km_buf_init(&cache->records, MAX_GATHERED_BYTES + KM_SEGMENT_MAX_RECORD);
+    cache->list = km_calloc(MAX_GATHERED, sizeof *cache->list, SIZE_MAX, err);
+    code = cache->list ? km_segstore_open(folder, max_bytes, &cache->store, note, err) : err->code;
+    if (code != KM_OK) {
+        km_segcache_close(cache);
+        return code;
+    }
+    if (out_note)
+        memcpy(out_note, note, sizeof note);
+    *out = cache;
+    return KM_OK;
+}
+
+void km_segcache_close(struct km_segcache *cache)
+{
+    if (!cache)
+        return;
+    if (cache->store)
+        km_segcache_flush(cache);
+    km_segstore_close(cache->store);
+    km_buf_done(&cache->records);
+    free(cache->list);
+    pthread_mutex_destroy(&cache->lock);
+    free(cache);
+}
+
+/* ---- Use ---- */
+
+bool km_segcache_get(struct km_segcache *cache, const struct km_segcache_key *key, struct km_segment *segment)
+{
+    if (!cache || atomic_load(&cache->broken))
+        return false;
+    struct km_err err = KM_ERR_INIT;
+    struct km_segstore_record record;
+    enum km_code code = km_segstore_find(cache->store, key, sizeof *key, &record, &err);
+    if (code == KM_NOTFOUND)
+        return false;
+    if (code != KM_OK) {
+        pthread_mutex_lock(&cache->lock);
+        note_trouble(cache, &err);
+        pthread_mutex_unlock(&cache->lock);
+        return false;
+    }
+    code = km_segment_parse(segment, record.bytes, record.length, &err);
+    free(record.bytes);
+    if (code == KM_OK && record.is_old)
+        km_segcache_put(cache, key, segment);
+    return code == KM_OK;
+}
+
+/* Called with the lock. */
+static void flush(struct km_segcache *cache)
+{
+    struct km_err err = KM_ERR_INIT;
+    enum km_code code = KM_OK;
+    if (cache->count > 0 && !atomic_load(&cache->broken))
+        code = km_segstore_begin(cache->store, &err);
+    for (size_t i = 0; code == KM_OK && !atomic_load(&cache->broken) && i < cache->count; i++) {
+        const struct gathered *one = &cache->list[i];
+        code = km_segstore_add(cache->store, &one->key, sizeof one->key,
+                               (const uint8_t *)km_buf_text(&cache->records) + one->begin, one->length, &err);
+    }
+    if (code == KM_OK && cache->count > 0 && !atomic_load(&cache->broken))
+        code = km_segstore_commit(cache->store, &err);
+    if (code != KM_OK)
+        note_trouble(cache, &err);
+    cache->count = 0;
+    km_buf_clear(&cache->records);
+}
+
+void km_segcache_put(struct km_segcache *cache, const struct km_segcache_key *key, const struct km_segment *segment)
+{
+    if (!cache || atomic_load(&cache->broken))
+        return;
+    struct km_err err = KM_ERR_INIT;
+    pthread_mutex_lock(&cache->lock);
+    size_t begin = cache->records.length;
+    if (km_segment_format(segment, &cache->records, &err) == KM_OK)
+        cache->list[cache->count++] = (struct gathered){*key, begin, cache->records.length - begin};
+    else
+        note_trouble(cache, &err);
+    if (cache->count == MAX_GATHERED || cache->records.length >= MAX_GATHERED_BYTES)
+        flush(cache);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void km_segcache_flush(struct km_segcache *cache)
+{
+    if (!cache)
+        return;
+    pthread_mutex_lock(&cache->lock);
+    flush(cache);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+const char *km_segcache_trouble(const struct km_segcache *cache)
+{
+    return cache && cache->trouble[0] != '\0' ? cache->trouble : NULL;
+}

@@ -1,0 +1,210 @@
+#define KM_TEST_NAME "detector"
+#include "bundles.h"
+
+#include "container/scan/segment.h"
+
+#define MAX_BYTES (3 * KM_SEGMENT_BYTES + 77777)
+
+static uint8_t content[MAX_BYTES];
+
+static const struct km_detector_parts network_only = {.network = "network"};
+
+static void assert_same_scores(const struct km_segment_scores *a, const struct km_segment_scores *b)
+{
+    assert_memory_equal(&a->sum, &b->sum, sizeof a->sum);
+    assert_int_equal(a->cells, b->cells);
+    assert_int_equal(a->range_count, b->range_count);
+    for (size_t i = 0; i < a->range_count; i++) {
+        assert_int_equal(a->ranges[i].begin, b->ranges[i].begin);
+        assert_int_equal(a->ranges[i].end, b->ranges[i].end);
+        assert_memory_equal(&a->ranges[i].logit, &b->ranges[i].logit, sizeof(float));
+    }
+}
+
+/* What shares a batch with it, and where in the batch it is, changes no bit of a segment's scores. */
+static void a_segment_is_scored_alone(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 900, 1024, 1025, 4096, 7777, 16384, 30000, 65536, 65537, 200000, 1048576};
+    enum { N = sizeof lengths / sizeof lengths[0] };
+    static struct km_segment together[N], alone[N];
+    struct bundle bundle;
+    struct km_err err = KM_ERR_INIT;
+    bundle_init(&bundle);
+    bundle_add_network(&bundle, 1, 0);
+    bundle_add_manifest(&bundle, &network_only);
+    struct km_detector *detector = bundle_open(&bundle);
+    struct km_detector_worker *worker = km_detector_worker_new(detector, &err);
+    assert_non_null(worker);
+    fill_content(content, sizeof content, 3);
+    for (size_t i = 0; i < N; i++)
+        together[i] = alone[i] =
+            (struct km_segment){.bytes = content + i * 100, .length = lengths[i], .is_whole = true};
+    assert_ok(km_detector_score_segments(worker, together, N, &err), err);
+    for (size_t i = N; i-- > 0;) {
+        assert_ok(km_detector_score_segments(worker, &alone[i], 1, &err), err);
+        assert_same_scores(&alone[i].scores, &together[i].scores);
+        assert_int_equal(alone[i].scores.cells, (lengths[i] + 1023) / 1024);
+        assert_true(isfinite(alone[i].scores.sum));
+        assert_true(alone[i].scores.range_count >= 1);
+        for (size_t k = 0; k < alone[i].scores.range_count; k++) {
+            const struct km_score_range *range = &alone[i].scores.ranges[k];
+            assert_true(range->begin < range->end && range->end <= lengths[i] && range->begin % 1024 == 0);
+            assert_true(k == 0 || range[-1].logit >= range->logit);
+        }
+    }
+    km_detector_worker_free(worker);
+    km_detector_free(detector);
+    bundle_done(&bundle);
+}
+
+static void a_file_is_its_segments(void **state)
+{
+    (void)state;
+    struct bundle bundle;
+    struct km_err err = KM_ERR_INIT;
+    struct km_file_scores whole, first, again;
+    bundle_init(&bundle);
+    bundle_add_network(&bundle, 2, 0);
+    bundle_add_manifest(&bundle, &network_only);
+    struct km_detector *detector = bundle_open(&bundle);
+    struct km_detector_worker *worker = km_detector_worker_new(detector, &err);
+    fill_content(content, sizeof content, 4);
+    assert_ok(km_detector_score_file(worker, content, sizeof content, &whole, &err), err);
+    assert_ok(km_detector_score_file(worker, content, KM_SEGMENT_BYTES, &first, &err), err);
+    assert_ok(km_detector_score_file(worker, content, sizeof content, &again, &err), err);
+    assert_int_equal(whole.bytes, sizeof content);
+    assert_true(isfinite(whole.network) && isnan(whole.tokens) && isnan(whole.known));
+    assert_memory_equal(&whole.network, &again.network, sizeof whole.network);
+    assert_true(whole.range_count == KM_DETECTOR_RANGES);
+    assert_true(whole.ranges[0].logit >= first.ranges[0].logit);
+    assert_true(whole.network <= whole.ranges[0].logit + 20);
+    double features[KM_FEATURE_COUNT];
+    km_detector_features(&whole, features);
+    assert_true(fabs(features[KM_FEATURE_NETWORK_SCORE] - (double)whole.network) < 1e-9);
+    assert_true(isnan(features[KM_FEATURE_TOKENS_SCORE]) && isnan(features[KM_FEATURE_PACKAGE_UNOWNED]));
+    struct km_file_scores empty;
+    assert_ok(km_detector_score_file(worker, content, 0, &empty, &err), err);
+    assert_true(empty.bytes == 0 && isnan(empty.network) && isnan(empty.known));
+    km_detector_worker_free(worker);
+    km_detector_free(detector);
+    bundle_done(&bundle);
+}
+
+static void features_have_names(void **state)
+{
+    (void)state;
+    for (int i = 0; i < KM_FEATURE_COUNT; i++) {
+        enum km_feature back;
+        assert_true(km_feature_from_name(km_feature_name((enum km_feature)i), &back));
+        assert_int_equal(back, i);
+    }
+    enum km_feature none;
+    assert_false(km_feature_from_name("tokens", &none));
+}
+
+static enum km_code open_code(const struct bundle *bundle, char *text)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_detector *detector = NULL;
+    enum km_code code = km_detector_open(bundle->folder, &detector, &err);
+    if (code == KM_OK)
+        km_detector_free(detector);
+    (void)snprintf(text, KM_ERR_TEXT_BYTES, "%s", err.text);
+    return code;
+}
+
+static void bundles_that_lie_are_refused(void **state)
+{
+    (void)state;
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+    static const struct {
+        const char *manifest;
+        enum km_code code;
+        const char *says;
+    } rows[] = {
+        {"", KM_FORMAT, "bundle.json"},
+        {"{}", KM_FORMAT, "bundle"},
+        {"{\"komainu_detector\":2,\"name\":\"x\"}", KM_UNSUPPORTED, "version"},
+        {"{\"komainu_detector\":1}", KM_FORMAT, "name"},
+        {"{\"komainu_detector\":1,\"name\":\"x\\n\"}", KM_FORMAT, "name"},
+        {"{\"komainu_detector\":1,\"name\":\"x\",\"more\":1}", KM_FORMAT, "more"},
+        {"{\"komainu_detector\":1,\"name\":\"x\",\"network\":{\"file\":\"network\"}}", KM_FORMAT, "sha256"},
+        {"{\"komainu_detector\":1,\"name\":\"x\",\"network\":{\"file\":\"network\",\"sha256\":\"" ZEROS "\"}}",
+         KM_CONFLICT, "SHA-256"},
+        {"{\"komainu_detector\":1,\"name\":\"x\",\"network\":{\"file\":\"../network\",\"sha256\":\"" ZEROS "\"}}",
+         KM_FORMAT, "name of a file"},
+        {"{\"komainu_detector\":1,\"name\":\"x\",\"fusion\":{\"file\":\"gone\",\"sha256\":\"" ZEROS "\"}}", KM_NOTFOUND,
+         "gone"},
+    };
+    struct bundle bundle;
+    char text[KM_ERR_TEXT_BYTES];
+    bundle_init(&bundle);
+    assert_int_equal(open_code(&bundle, text), KM_NOTFOUND);
+    bundle_add_network(&bundle, 1, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bundle_write(&bundle, "bundle.json", rows[i].manifest);
+        assert_int_equal(open_code(&bundle, text), rows[i].code);
+        if (!strstr(text, rows[i].says))
+            fail_msg("'%s' does not say '%s'", text, rows[i].says);
+    }
+    bundle_add_manifest(&bundle, &network_only); /* other weights than the card's */
+    assert_int_equal(open_code(&bundle, text), KM_OK);
+    int fd = openat(bundle.folder, "network.safetensors", O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 100000), 1);
+    (void)close(fd);
+    assert_int_equal(open_code(&bundle, text), KM_CONFLICT);
+    bundle_done(&bundle);
+}
+
+static void weights_that_are_no_numbers_are_refused(void **state)
+{
+    (void)state;
+    static const float spoils[] = {NAN, INFINITY};
+    for (size_t i = 0; i < 2; i++) {
+        struct bundle bundle;
+        char text[KM_ERR_TEXT_BYTES];
+        bundle_init(&bundle);
+        bundle_add_network(&bundle, 1, spoils[i]);
+        bundle_add_manifest(&bundle, &network_only);
+        assert_int_equal(open_code(&bundle, text), KM_FORMAT);
+        bundle_done(&bundle);
+    }
+}
+
+static void a_fusion_names_features(void **state)
+{
+    (void)state;
+    struct bundle bundle;
+    char text[KM_ERR_TEXT_BYTES];
+    const struct km_detector_parts parts = {.fusion = "fusion.json"};
+    bundle_init(&bundle);
+    bundle_write(&bundle, "fusion.json",
+                 "{\"komainu_additive\":1,\"bias\":-3,\"terms\":[{\"name\":\"network.score\",\"weight\":2}]}");
+    bundle_add_manifest(&bundle, &parts);
+    struct km_detector *detector = bundle_open(&bundle);
+    assert_non_null(km_detector_fusion(detector));
+    assert_false(km_detector_has_network(detector));
+    assert_non_null(strstr(km_detector_version(detector), "seeded"));
+    struct km_file_scores scores = {.network = 1.5F, .tokens = NAN, .window = NAN, .known = NAN, .benign = NAN};
+    assert_true(fabs(km_detector_rank(detector, &scores) - 3) < 1e-9);
+    km_detector_free(detector);
+    bundle_write(&bundle, "fusion.json",
+                 "{\"komainu_additive\":1,\"bias\":-3,\"terms\":[{\"name\":\"luck\",\"weight\":2}]}");
+    bundle_add_manifest(&bundle, &parts);
+    assert_int_equal(open_code(&bundle, text), KM_FORMAT);
+    bundle_done(&bundle);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_is_scored_alone),
+        cmocka_unit_test(a_file_is_its_segments),
+        cmocka_unit_test(features_have_names),
+        cmocka_unit_test(bundles_that_lie_are_refused),
+        cmocka_unit_test(weights_that_are_no_numbers_are_refused),
+        cmocka_unit_test(a_fusion_names_features),
+    };
+    return KM_RUN_TESTS(tests);
+}

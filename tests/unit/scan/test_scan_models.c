@@ -1,0 +1,278 @@
+#define KM_TEST_NAME "scan_models"
+#include "bundles.h"
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "container/scan/scan.h"
+#include "finding/json_output.h"
+#include "finding/result.h"
+
+#define LARGE_BYTES (5 * KM_SEGMENT_BYTES / 2 + 12345)
+
+/* A small file system with a detector that calls much of it suspicious. */
+struct world {
+    struct bundle bundle, root;
+    struct km_detector *detector;
+};
+
+static void write_file(const struct world *world, const char *path, const uint8_t *bytes, size_t length, mode_t mode)
+{
+    int fd = openat(world->root.folder, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    assert_true(fd >= 0);
+    for (size_t at = 0; at < length;) {
+        ssize_t n = write(fd, bytes + at, length - at);
+        assert_true(n > 0);
+        at += (size_t)n;
+    }
+    (void)close(fd);
+}
+
+static int make_world(void **state)
+{
+    static struct world world;
+    static uint8_t content[LARGE_BYTES];
+    char name[64];
+    bundle_init(&world.bundle);
+    bundle_add_all(&world.bundle, 7);
+    bundle_write(&world.bundle, "fusion.json",
+                 "{\"komainu_additive\":1,\"bias\":0,\"terms\":["
+                 "{\"name\":\"tokens.score\",\"weight\":1,\"low\":-4,\"high\":4},"
+                 "{\"name\":\"tokens.lookalike\",\"weight\":3},"
+                 "{\"name\":\"network.score\",\"weight\":0.3,\"low\":-2,\"high\":2}],"
+                 "\"calibration\":{\"threshold\":-1,\"negatives\":400,\"above\":0,\"wanted\":0.001,"
+                 "\"set\":\"nothing real\"}}\n");
+    static const struct km_detector_parts parts = {
+        .network = "network", .tokens = "tokens", .index = "known", .fusion = "fusion.json"};
+    bundle_add_manifest(&world.bundle, &parts);
+    world.detector = bundle_open(&world.bundle);
+    bundle_init(&world.root);
+    assert_int_equal(mkdirat(world.root.folder, "bin", 0755), 0);
+    assert_int_equal(mkdirat(world.root.folder, "doc", 0755), 0);
+    for (uint32_t i = 0; i < 600; i++) {
+        size_t length = i % 7 == 0 ? i * 300 : i % 5 == 0 ? 0 : 100 + i * 13;
+        fill_content(content, length, i % 40); /* some are the same */
+        memcpy(content, "#!/bin/sh\n", length < 10 ? length : 10);
+        (void)snprintf(name, sizeof name, "%s/file%u", i % 3 == 0 ? "doc" : "bin", i);
+        write_file(&world, name, content, length, 0755);
+    }
+    fill_content(content, sizeof content, 99);
+    memcpy(content, "#!/bin/sh\n", 10);
+    write_file(&world, "bin/large", content, sizeof content, 0755);
+    write_file(&world, "bin/exact", content, 2 * KM_SEGMENT_BYTES, 0755);
+    int fd = openat(world.root.folder, "bin/sparse", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    assert_int_equal(pwrite(fd, "#!/bin/sh\nbrute force wordlist\n", 31, 0), 31);
+    assert_int_equal(pwrite(fd, "wordlist", 8, 9000000), 8);
+    assert_int_equal(ftruncate(fd, 30000000), 0);
+    (void)close(fd);
+    *state = &world;
+    return 0;
+}
+
+static int end_world(void **state)
+{
+    struct world *world = *state;
+    km_detector_free(world->detector);
+    bundle_done(&world->bundle);
+    bundle_done(&world->root);
+    return 0;
+}
+
+struct seen {
+    struct km_pipeline_counts counts;
+    struct km_cancel cancel;
+    uint64_t cancel_after;
+};
+
+static void take_counts(void *context, const struct km_pipeline *pipeline, const struct km_layout *layout)
+{
+    struct seen *seen = context;
+    (void)layout;
+    seen->counts = km_pipeline_counts(pipeline);
+}
+
+static void watch(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct seen *seen = context;
+    (void)bytes_total;
+    if (seen->cancel_after > 0 && bytes_read >= seen->cancel_after)
+        km_cancel_request(&seen->cancel);
+}
+
+/* The result as JSON, without the time that it took. The caller frees it. */
+static char *scan(const struct world *world, struct km_scan_options *options, struct seen *seen,
+                  struct km_results **out_results)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_source *source = NULL;
+    struct km_results *results = km_results_new((size_t)64 << 20, &err);
+    assert_non_null(results);
+    const struct km_sink sink = km_results_sink(results);
+    const struct km_target target = {.name = "world"};
+    assert_ok(km_source_open_fd(dup(world->root.folder), KM_SOURCE_DIR, "world", NULL, &source, &err), err);
+    options->max_findings = 10000;
+    options->scored = take_counts;
+    options->scored_context = seen;
+    options->progress = watch;
+    options->progress_context = seen;
+    options->versions.komainu = "test";
+    assert_ok(km_scan_run(source, &target, options, &sink, &seen->cancel, &err), err);
+    km_source_close(source);
+    struct km_buf text;
+    km_buf_init(&text, (size_t)64 << 20);
+    assert_ok(km_json_output_format(results, false, &text, &err), err);
+    char *seconds = strstr(text.data, "\"seconds\"");
+    assert_non_null(seconds);
+    KM_ASSERT(seconds);
+    char *copy = strndup(text.data, (size_t)(seconds - text.data));
+    km_buf_done(&text);
+    if (out_results)
+        *out_results = results;
+    else
+        km_results_free(results);
+    return copy;
+}
+
+static void workers_change_nothing(void **state)
+{
+    const struct world *world = *state;
+    static const unsigned jobs[] = {1, 2, 7, 2};
+    char *first = NULL;
+    for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
+        struct seen seen = {0};
+        struct km_results *results = NULL;
+        struct km_scan_options options = {.detector = world->detector, .jobs = jobs[i]};
+        char *text = scan(world, &options, &seen, &results);
+        assert_int_equal(seen.counts.files_scored, 600 + 3 - 103);
+        assert_int_equal(seen.counts.segments_cached, 0);
+        const struct km_result *result = km_results_get(results, 0);
+        assert_int_equal(result->outcome.verdict, KM_VERDICT_SUSPICIOUS);
+        assert_true(result->finding_count > 50);
+        assert_non_null(result->outcome.expectation);
+        assert_int_equal(result->outcome.expectation->negatives, 400);
+        assert_int_equal(result->outcome.coverage.gaps, 0);
+        assert_non_null(strstr(text, "network.score"));
+        assert_non_null(strstr(text, "tokens.lookalike"));
+        if (first)
+            assert_string_equal(first, text);
+        else
+            first = strdup(text);
+        free(text);
+        km_results_free(results);
+    }
+    free(first);
+}
+
+static void a_cache_changes_nothing_but_the_time(void **state)
+{
+    const struct world *world = *state;
+    struct km_err err = KM_ERR_INIT;
+    struct bundle place;
+    char path[96];
+    bundle_init(&place);
+    (void)snprintf(path, sizeof path, "%s/cache", place.path);
+    struct km_scan_options options = {.detector = world->detector, .jobs = 2};
+    struct seen seen = {0};
+    char *without = scan(world, &options, &seen, NULL);
+    for (int round = 0; round < 2; round++) {
+        assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
+        seen = (struct seen){0};
+        char *with = scan(world, &options, &seen, NULL);
+        assert_string_equal(with, without);
+        assert_null(km_segcache_trouble(options.cache));
+        if (round == 1)
+            assert_int_equal(seen.counts.segments_cached, seen.counts.segments);
+        else
+            assert_true(seen.counts.segments_cached < seen.counts.segments);
+        free(with);
+        km_segcache_close(options.cache);
+    }
+    free(without);
+    bundle_done(&place);
+}
+
+static void a_policy_leaves_gaps(void **state)
+{
+    const struct world *world = *state;
+    static const char text[] = "skip bin/file1\nmetadata bin/file2\nfragments bin/large\nfragments bin/file4\n"
+                               "fragments bin/exact\n";
+    struct km_err err = KM_ERR_INIT;
+    struct km_policy *policy = km_policy_parse("own", text, strlen(text), &err);
+    assert_non_null(policy);
+    struct km_scan_options options = {.detector = world->detector, .policy = policy, .jobs = 2};
+    struct seen seen = {0};
+    struct km_results *results = NULL;
+    char *json = scan(world, &options, &seen, &results);
+    const struct km_result *result = km_results_get(results, 0);
+    assert_int_equal(seen.counts.files_scored, 600 + 3 - 103 - 2);
+    assert_int_equal(result->outcome.coverage.gaps, 3); /* of exact, both segments are the first and the last */
+    uint64_t left_out = 0;
+    for (size_t i = 0; i < result->gap_count; i++) {
+        assert_int_equal(result->gaps[i].reason, KM_GAP_POLICY);
+        left_out += result->gaps[i].bytes;
+    }
+    const struct km_coverage *coverage = &result->outcome.coverage;
+    assert_int_equal(coverage->bytes_total - coverage->bytes_examined, left_out);
+    assert_int_equal(coverage->files_total - coverage->files_examined, 3);
+    assert_true(left_out > KM_SEGMENT_BYTES); /* the middle of large */
+    for (size_t i = 0; i < result->finding_count; i++)
+        assert_string_not_equal(result->findings[i].subject.path, "bin/file1");
+    free(json);
+    km_results_free(results);
+    km_policy_free(policy);
+}
+
+static void cancelling_joins_and_reports(void **state)
+{
+    const struct world *world = *state;
+    for (uint64_t after = 1; after < 4000000; after = after * 10 + 1) {
+        struct km_scan_options options = {.detector = world->detector, .jobs = 3};
+        struct seen seen = {.cancel_after = after};
+        struct km_results *results = NULL;
+        char *json = scan(world, &options, &seen, &results);
+        const struct km_result *result = km_results_get(results, 0);
+        assert_true(result->ended && !result->outcome.error);
+        assert_true(result->outcome.coverage.gaps > 0);
+        assert_true(result->outcome.verdict != KM_VERDICT_CLEAN);
+        free(json);
+        km_results_free(results);
+    }
+}
+
+/* A callback that fails ends the scan with its code, whatever the workers do meanwhile. */
+static enum km_code refuse_gap(void *context, const struct km_gap *gap, struct km_err *err)
+{
+    (void)context, (void)gap;
+    return km_fail(err, KM_NOMEM, "no room");
+}
+
+static enum km_code take_target(void *context, const struct km_target *target, struct km_err *err)
+{
+    (void)context, (void)target, (void)err;
+    return KM_OK;
+}
+
+static void a_failure_joins(void **state)
+{
+    const struct world *world = *state;
+    struct km_err err = KM_ERR_INIT;
+    struct km_source *source = NULL;
+    struct km_policy *policy = km_policy_parse("own", "metadata bin/file5*", 19, &err);
+    const struct km_sink sink = {.target_begin = take_target, .gap = refuse_gap};
+    const struct km_target target = {.name = "world"};
+    const struct km_scan_options options = {.detector = world->detector, .policy = policy, .jobs = 3};
+    assert_ok(km_source_open_fd(dup(world->root.folder), KM_SOURCE_DIR, "world", NULL, &source, &err), err);
+    assert_int_equal(km_scan_run(source, &target, &options, &sink, NULL, &err), KM_NOMEM);
+    km_source_close(source);
+    km_policy_free(policy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(workers_change_nothing), cmocka_unit_test(a_cache_changes_nothing_but_the_time),
+        cmocka_unit_test(a_policy_leaves_gaps),   cmocka_unit_test(cancelling_joins_and_reports),
+        cmocka_unit_test(a_failure_joins),
+    };
+    return cmocka_run_group_tests_name(KM_TEST_NAME, tests, make_world, end_world);
+}

@@ -1,0 +1,305 @@
+#define KM_TEST_NAME "segcache"
+#include "bundles.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "container/scan/segcache.h"
+#include "container/scan/segstore.h"
+
+#define CAPACITY ((size_t)16 << 20)
+
+static struct km_segment make_segment(uint32_t seed, bool is_whole)
+{
+    static uint32_t ids[300];
+    struct km_segment segment = {.length = 5000 + seed % 1000, .is_whole = is_whole};
+    struct km_segment_scores *s = &segment.scores;
+    s->bytes = (uint32_t)segment.length;
+    s->file_logit = (float)seed / 7;
+    s->window_logit = -1.5F;
+    s->windows = 1;
+    s->known = is_whole ? 0.5F : NAN;
+    s->benign = NAN;
+    s->sum = 2.25F;
+    s->cells = 5;
+    s->range_count = 2;
+    s->ranges[0] = (struct km_score_range){1024, 2048, 3};
+    s->ranges[1] = (struct km_score_range){0, 1024, -2};
+    s->reason_count = 1;
+    (void)snprintf(s->reasons[0].text, sizeof s->reasons[0].text, "word%u", seed);
+    s->reasons[0].weight = 0.75F;
+    (void)snprintf(s->lookalike, sizeof s->lookalike, "tool (%u)", seed);
+    for (uint32_t i = 0; i < 300; i++)
+        ids[i] = i * 800 + seed % 800;
+    if (!is_whole) {
+        segment.ids = ids;
+        segment.id_count = 300;
+    }
+    return segment;
+}
+
+static struct km_segcache_key key_of(uint32_t seed, bool is_whole)
+{
+    struct km_segcache_key key = {.is_whole = is_whole};
+    memcpy(key.content, &seed, sizeof seed);
+    return key;
+}
+
+static void put(struct km_segcache *cache, uint32_t seed, bool is_whole)
+{
+    const struct km_segment segment = make_segment(seed, is_whole);
+    const struct km_segcache_key key = key_of(seed, is_whole);
+    km_segcache_put(cache, &key, &segment);
+}
+
+/* Whether it is there; then it is what was put. */
+static bool check(struct km_segcache *cache, uint32_t seed, bool is_whole)
+{
+    const struct km_segment wanted = make_segment(seed, is_whole);
+    const struct km_segcache_key key = key_of(seed, is_whole);
+    struct km_segment got = {.length = wanted.length, .is_whole = is_whole};
+    if (!km_segcache_get(cache, &key, &got))
+        return false;
+    assert_true(got.scores.file_logit == wanted.scores.file_logit);
+    assert_true(isnan(got.scores.benign));
+    assert_string_equal(got.scores.lookalike, wanted.scores.lookalike);
+    assert_string_equal(got.scores.reasons[0].text, wanted.scores.reasons[0].text);
+    assert_int_equal(got.scores.ranges[0].begin, 1024);
+    assert_int_equal(got.id_count, wanted.id_count);
+    if (got.id_count > 0)
+        assert_memory_equal(got.ids, wanted.ids, got.id_count * sizeof *got.ids);
+    km_segment_done(&got);
+    return true;
+}
+
+static char folder[128], data_file[160];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    (void)snprintf(folder, sizeof folder, "/tmp/komainu-cache-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    (void)snprintf(folder + strlen(folder), sizeof folder - strlen(folder), "/a/b");
+    (void)snprintf(data_file, sizeof data_file, "%s/data.mdb", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    folder[strlen(folder) - 4] = '\0';
+    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct km_segcache *open_cache(char note[KM_ERR_TEXT_BYTES])
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_segcache *cache = NULL;
+    assert_ok(km_segcache_open(folder, CAPACITY, &cache, note, &err), err);
+    return cache;
+}
+
+static void fill(uint32_t count)
+{
+    char note[KM_ERR_TEXT_BYTES];
+    struct km_segcache *cache = open_cache(note);
+    for (uint32_t i = 0; i < count; i++)
+        put(cache, i, i % 2 == 0);
+    km_segcache_close(cache);
+}
+
+static void what_was_put_is_there_again(void **state)
+{
+    (void)state;
+    char note[KM_ERR_TEXT_BYTES];
+    struct km_segcache *cache = open_cache(note);
+    assert_false(check(cache, 1, true));
+    put(cache, 1, true);
+    put(cache, 2, false);
+    km_segcache_flush(cache);
+    assert_true(check(cache, 1, true) && check(cache, 2, false));
+    assert_false(check(cache, 1, false)); /* a whole file is not a segment of one */
+    km_segcache_close(cache);
+    cache = open_cache(note);
+    assert_string_equal(note, "");
+    assert_true(check(cache, 1, true) && check(cache, 2, false));
+    assert_null(km_segcache_trouble(cache));
+    km_segcache_close(cache);
+    struct stat status;
+    assert_int_equal(stat(folder, &status), 0);
+    assert_int_equal(status.st_mode & 077, 0);
+    assert_int_equal(stat(data_file, &status), 0);
+    assert_int_equal(status.st_mode & 077, 0);
+    assert_false(km_segcache_get(NULL, &(struct km_segcache_key){.is_whole = 1}, NULL));
+}
+
+static void a_folder_open_to_others_is_refused(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct km_segcache *cache = NULL;
+    fill(1);
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(km_segcache_open(folder, CAPACITY, &cache, NULL, &err), KM_DENIED);
+    assert_int_equal(km_segcache_open(folder, 1000, &cache, NULL, &err), KM_LIMIT);
+    assert_int_equal(km_segcache_open(data_file, CAPACITY, &cache, NULL, &err), KM_IO);
+}
+
+static void overwrite(long offset, size_t length, uint8_t value)
+{
+    static uint8_t bytes[1 << 16];
+    int fd = open(data_file, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    memset(bytes, value, sizeof bytes);
+    for (size_t at = 0; at < length; at += sizeof bytes)
+        assert_true(pwrite(fd, bytes, length - at < sizeof bytes ? length - at : sizeof bytes, offset + (long)at) > 0);
+    (void)close(fd);
+}
+
+/* Whatever is done to the file, the next scan works; it says when it had to begin anew. */
+static void damage_is_said_and_survived(void **state)
+{
+    (void)state;
+    static const struct {
+        long offset;
+        size_t length;
+        uint8_t value;
+        off_t cut;    /* to this size, when it is not -1 */
+        bool is_said; /* false: it may hit pages that are not in use, or leave nothing */
+    } rows[] = {
+        {0, 0, 0, 0, false},         {0, 0, 0, 5000, true},          {0, 0, 0, 100000, true},
+        {0, 8192, 0xff, -1, true},   {0, 300000, 0x55, -1, true},    {8192, 4096, 0xff, -1, false},
+        {8192, 200000, 0, -1, true}, {16384, 65536, 0xaa, -1, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char note[KM_ERR_TEXT_BYTES];
+        fill(800);
+        if (rows[i].cut >= 0)
+            assert_int_equal(truncate(data_file, rows[i].cut), 0);
+        overwrite(rows[i].offset, rows[i].length, rows[i].value);
+        struct km_segcache *cache = open_cache(note);
+        if (rows[i].is_said && !strstr(note, "damaged"))
+            fail_msg("damage %zu was not noticed", i);
+        for (uint32_t k = 0; k < 800; k++)
+            (void)check(cache, k, k % 2 == 0);
+        put(cache, 5, true);
+        km_segcache_flush(cache);
+        assert_true(check(cache, 5, true));
+        assert_null(km_segcache_trouble(cache));
+        km_segcache_close(cache);
+    }
+}
+
+static void old_records_give_way(void **state)
+{
+    (void)state;
+    char note[KM_ERR_TEXT_BYTES];
+    struct km_segcache *cache = open_cache(note);
+    uint32_t kept = 0, last = 40000;
+    for (uint32_t i = 0; i < last; i++) {
+        put(cache, i, false);
+        if (i % 1000 == 0 && i > 0)
+            assert_true(check(cache, 3, false)); /* what is used moves on */
+        if (i == 3)
+            km_segcache_flush(cache);
+    }
+    km_segcache_flush(cache);
+    assert_null(km_segcache_trouble(cache));
+    for (uint32_t i = 0; i < last; i++)
+        kept += check(cache, i, false);
+    assert_true(kept > 1000 && kept < last - 1000);
+    assert_true(check(cache, last - 1, false));
+    assert_true(check(cache, 3, false));
+    km_segcache_close(cache);
+    struct stat status;
+    assert_int_equal(stat(data_file, &status), 0);
+    assert_true((size_t)status.st_size <= CAPACITY);
+}
+
+static void a_killed_writer_leaves_a_whole_cache(void **state)
+{
+    (void)state;
+    char note[KM_ERR_TEXT_BYTES];
+    fill(100);
+    for (int round = 0; round < 5; round++) {
+        int ready[2];
+        assert_int_equal(pipe(ready), 0);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            struct km_err err = KM_ERR_INIT;
+            struct km_segcache *cache = NULL;
+            if (km_segcache_open(folder, CAPACITY, &cache, NULL, &err) != KM_OK)
+                _exit(1);
+            for (uint32_t i = 1000;; i++) {
+                put(cache, i, true);
+                if (i % 100 == 0)
+                    km_segcache_flush(cache);
+                if (i == 3000 && write(ready[1], "x", 1) != 1)
+                    _exit(1);
+            }
+        }
+        char byte;
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        (void)close(ready[0]);
+        (void)close(ready[1]);
+        struct km_segcache *cache = open_cache(note);
+        assert_string_equal(note, "");
+        assert_true(check(cache, 7, false));
+        assert_true(check(cache, 1500, true));
+        km_segcache_close(cache);
+    }
+}
+
+static void records_are_checked(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct km_buf record;
+    const struct km_segment segment = make_segment(9, false);
+    km_buf_init(&record, KM_SEGMENT_MAX_RECORD);
+    assert_ok(km_segment_format(&segment, &record, &err), err);
+    struct km_segment got = {.length = segment.length};
+    assert_ok(km_segment_parse(&got, (const uint8_t *)record.data, record.length, &err), err);
+    km_segment_done(&got);
+    for (size_t length = 0; length < record.length; length++)
+        assert_int_equal(km_segment_parse(&got, (const uint8_t *)record.data, length, &err), KM_FORMAT);
+    struct km_segment other = {.length = segment.length + 1};
+    assert_int_equal(km_segment_parse(&other, (const uint8_t *)record.data, record.length, &err), KM_FORMAT);
+    other = (struct km_segment){.length = segment.length, .is_whole = true};
+    assert_int_equal(km_segment_parse(&other, (const uint8_t *)record.data, record.length, &err), KM_FORMAT);
+    static const struct {
+        size_t offset; /* of a 32-bit number */
+        uint32_t value;
+    } rows[] = {{0, 1},     {12, 0x7f800000 /* infinite */},
+                {20, 17},   {24, 0xffffffff},
+                {40, 2000}, {44, 5},
+                {48, 7},    {52, 0xffffffff},
+                {56, 0},    {60, 0x7fc00000 /* NaN */}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct km_buf spoiled;
+        km_buf_init(&spoiled, KM_SEGMENT_MAX_RECORD);
+        assert_ok(km_buf_append(&spoiled, record.data, record.length, &err), err);
+        memcpy(spoiled.data + rows[i].offset, &rows[i].value, 4);
+        assert_int_equal(km_segment_parse(&got, (const uint8_t *)spoiled.data, spoiled.length, &err), KM_FORMAT);
+        km_buf_done(&spoiled);
+    }
+    km_buf_done(&record);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_put_is_there_again, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_folder_open_to_others_is_refused, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(damage_is_said_and_survived, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(old_records_give_way, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_killed_writer_leaves_a_whole_cache, make_folder, remove_folder),
+        cmocka_unit_test(records_are_checked),
+    };
+    return KM_RUN_TESTS(tests);
+}
