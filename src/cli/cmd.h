@@ -39,6 +39,7 @@ extern const struct km_cmd km_cmd_replay;
 extern const struct km_cmd km_cmd_rules;
 extern const struct km_cmd km_cmd_daemons;
 extern const struct km_cmd km_cmd_guard;
+extern const struct km_cmd km_cmd_dataset;
 extern const struct km_cmd km_cmd_scan;
 extern const struct km_cmd km_cmd_render;
 extern const struct km_cmd km_cmd_version;
