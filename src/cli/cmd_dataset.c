@@ -120,7 +120,7 @@ static enum km_code count_samples(const struct km_dataset *dataset,
     for (size_t i = 0; i < km_dataset_count(dataset); i++) {
         const struct km_sample *sample = km_dataset_get(dataset, i);
         struct tally *tally = &tallies[sample->role][sample->split];
-        bool *met = &seen[sample->family_id * KM_RECIPE_ROLES + (size_t)sample->role];
+        bool *met = &seen[(size_t)sample->family_id * KM_RECIPE_ROLES + (size_t)sample->role];
         tally->files++;
         tally->bytes += sample->length;
         tally->families += !*met;

@@ -97,7 +97,7 @@ static enum km_code read_sample(struct km_dataset *dataset, char *line, struct k
 static enum km_code read_table(struct km_dataset *dataset, struct km_err *err)
 {
     char *text = dataset->table.data;
-    size_t left = dataset->table.length, capacity = 0, number = 1;
+    size_t left = dataset->table.length, capacity = 0, number = 1, first = 0;
     if (left == 0 || memchr(text, '\0', left))
         return km_fail(err, KM_FORMAT, "no table of samples");
     const char *head = km_tabline_next(&text, &left);
@@ -113,7 +113,11 @@ static enum km_code read_table(struct km_dataset *dataset, struct km_err *err)
         }
         if (code != KM_OK)
             return km_err_wrap(err, "line %zu", number);
-        dataset->count++;
+        struct km_sample *sample = &dataset->samples[dataset->count++];
+        if (strcmp(sample->package, dataset->samples[first].package) != 0)
+            first = dataset->count - 1;
+        const struct km_sample *home = &dataset->samples[first];
+        sample->home = strcmp(sample->suite, home->suite) == 0 && strcmp(sample->architecture, home->architecture) == 0;
     }
     return dataset->count > 0 ? KM_OK : km_fail(err, KM_FORMAT, "no samples");
 }
@@ -128,12 +132,12 @@ static int by_family(const void *a, const void *b)
 static enum km_code number_families(struct km_dataset *dataset, struct km_err *err)
 {
     KM_CLEANUP(km_cleanup_free)
-    struct km_sample **order = km_calloc(dataset->count, sizeof *order, KM_DATASET_MAX_SAMPLES * sizeof *order, err);
+    struct km_sample **order = km_calloc(dataset->count, sizeof(void *), KM_DATASET_MAX_SAMPLES * sizeof(void *), err);
     if (!order)
         return err->code;
     for (size_t i = 0; i < dataset->count; i++)
         order[i] = &dataset->samples[i];
-    qsort((void *)order, dataset->count, sizeof *order, by_family);
+    qsort((void *)order, dataset->count, sizeof(void *), by_family);
     for (size_t i = 0; i < dataset->count; i++) {
         if (i > 0 && by_family(&order[i - 1], &order[i]) != 0)
             dataset->families++;
@@ -276,7 +280,7 @@ static bool may_be_twins(const struct km_sample *positive, const struct km_sampl
 {
     return benign->role != KM_RECIPE_POSITIVE && benign->split == positive->split && benign->kind == positive->kind &&
            benign->length * 100 >= positive->length * 80 && benign->length * 100 <= positive->length * 125 &&
-           strcmp(benign->suite, positive->suite) == 0 &&
+           benign->home == positive->home && (positive->home || strcmp(benign->suite, positive->suite) == 0) &&
            (!km_sample_kind_is_elf(positive->kind) || (strcmp(benign->language, positive->language) == 0 &&
                                                        strcmp(benign->architecture, positive->architecture) == 0));
 }

@@ -32,6 +32,7 @@ struct km_sample {
     enum km_recipe_split split;
     enum km_sample_kind kind;
     const char *family, *suite, *architecture, *package, *version, *language;
+    bool home;            /* of the build in which its package stands first in the table: what is trained on */
     const char *path;     /* in the package; for people and twins of builds, never a feature */
     uint32_t family_id;   /* equal for equal families within positives, and within all others; unlike between them */
     uint64_t offset;      /* in samples.bin */
@@ -61,8 +62,9 @@ enum km_code km_dataset_verify(const struct km_dataset *dataset,
                                struct km_err *err) KM_MUST_USE;
 
 /* A positive's benign twin: the benign or hard sample of the same split, kind, language and architecture whose size is
- * nearest, within 0.80 to 1.25 of its own; among equals the seed decides. Suites are alike, too. A benign file may be
- * the twin of several. out: [count], KM_DATASET_NO_TWIN where there is none, and for what is no positive. KM_NOMEM. */
+ * nearest, within 0.80 to 1.25 of its own; among equals the seed decides. Both are home builds, or of one suite. A
+ * benign file may be the twin of several. out: [count], KM_DATASET_NO_TWIN where there is none, and for what is no
+ * positive. KM_NOMEM. */
 enum km_code km_dataset_find_twins(const struct km_dataset *dataset, uint64_t seed, uint32_t *out,
                                    struct km_err *err) KM_MUST_USE;
 

@@ -6,6 +6,11 @@ struct km_familydraw {
     uint32_t families;
 };
 
+static bool is_wanted(const struct km_sample *sample, enum km_recipe_split split, bool positive)
+{
+    return sample->home && sample->split == split && (sample->role == KM_RECIPE_POSITIVE) == positive;
+}
+
 struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum km_recipe_split split, bool positive,
                                         struct km_err *err)
 {
@@ -20,7 +25,7 @@ struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum k
         return NULL;
     for (size_t i = 0; i < count; i++) {
         const struct km_sample *sample = km_dataset_get(dataset, i);
-        if (sample->split == split && (sample->role == KM_RECIPE_POSITIVE) == positive)
+        if (is_wanted(sample, split, positive))
             sizes[sample->family_id]++;
     }
     uint32_t at = 0;
@@ -34,7 +39,7 @@ struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum k
     draw->starts[draw->families] = at;
     for (size_t i = 0; i < count; i++) {
         const struct km_sample *sample = km_dataset_get(dataset, i);
-        if (sample->split == split && (sample->role == KM_RECIPE_POSITIVE) == positive)
+        if (is_wanted(sample, split, positive))
             draw->samples[sizes[sample->family_id]++] = (uint32_t)i;
     }
     if (draw->families == 0) {

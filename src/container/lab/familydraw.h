@@ -14,7 +14,7 @@
 
 struct km_familydraw;
 
-/* Samples of one split and class. NULL with *err set: KM_NOTFOUND when there are none, KM_NOMEM. */
+/* Samples of one split and class, of the home build. NULL with *err set: KM_NOTFOUND when there are none, KM_NOMEM. */
 struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum km_recipe_split split, bool positive,
                                         struct km_err *err) KM_MUST_USE;
 void km_familydraw_free(struct km_familydraw *draw);

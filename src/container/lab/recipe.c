@@ -122,12 +122,12 @@ static enum km_code check_together(const struct km_recipe *rows, size_t count, s
         return err->code;
     for (size_t i = 0; i < count; i++)
         order[i] = &rows[i];
-    qsort((void *)order, count, sizeof *order, by_family);
+    qsort((void *)order, count, sizeof(void *), by_family);
     for (size_t i = 1; i < count; i++)
         if (by_family(&order[i - 1], &order[i]) == 0 && order[i - 1]->split != order[i]->split)
             return km_fail(err, KM_FORMAT, "family %s is in %s and in %s", order[i]->family,
                            splits[order[i - 1]->split], splits[order[i]->split]);
-    qsort((void *)order, count, sizeof *order, by_digest);
+    qsort((void *)order, count, sizeof(void *), by_digest);
     for (size_t i = 1; i < count; i++)
         if (by_digest(&order[i - 1], &order[i]) == 0)
             return km_fail(err, KM_FORMAT, "%s is there twice", order[i]->path);
