@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "container/lab/augment.h"
 #include "container/lab/familydraw.h"
@@ -159,4 +160,13 @@ enum km_code km_nettrain_run(const struct km_dataset *dataset, const uint32_t *t
     training.bytes = bytes;
     enum km_code code = km_netview_graph(view, options->side, graph, err);
     return code == KM_OK ? train(&training, graph, out, err) : code;
+}
+
+enum km_code km_nettrain_forget(const struct km_nettrain_options *options, struct km_err *err)
+{
+    char name[NAME_BYTES];
+    name_checkpoint(options, name);
+    return options->checkpoints < 0 || unlinkat(options->checkpoints, name, 0) == 0 || errno == ENOENT
+               ? KM_OK
+               : km_fail_errno(err, errno, "cannot remove %s", name);
 }

@@ -38,4 +38,7 @@ enum km_code km_nettrain_run(const struct km_dataset *dataset, const uint32_t *t
                              const struct km_nettrain_options *options, struct km_weights **out,
                              struct km_err *err) KM_MUST_USE;
 
+/* Takes the checkpoint away: the training has ended and its weights are safe. KM_IO, KM_DENIED. */
+enum km_code km_nettrain_forget(const struct km_nettrain_options *options, struct km_err *err) KM_MUST_USE;
+
 #endif
