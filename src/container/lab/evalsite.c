@@ -33,6 +33,7 @@ static enum km_code score_judged(struct km_evaluating *work, const struct km_tok
         return code;
     const struct km_token_index *indexes[] = {index};
     struct km_modelparts parts = *work->parts;
+    parts.detector = NULL;
     parts.tokens = model;
     parts.indexes = indexes;
     parts.index_count = 1;

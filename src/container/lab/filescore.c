@@ -16,6 +16,7 @@ struct km_filescorer {
     struct km_token_judge *judge;
     struct km_token_query *query;
     struct km_netscorer *network;
+    struct km_detector_worker *detector;
 };
 
 const char *km_filescore_name(enum km_filescore_part part)
@@ -30,6 +31,10 @@ struct km_filescorer *km_filescorer_new(const struct km_modelparts *parts, struc
     if (!scorer)
         return NULL;
     scorer->parts = parts;
+    if (parts->detector) {
+        scorer->detector = km_detector_worker_new(parts->detector, err);
+        return scorer->detector ? km_steal(scorer) : NULL;
+    }
     if (parts->tokens) {
         scorer->judge = km_token_judge_new(parts->tokens, err);
         if (!scorer->judge)
@@ -53,6 +58,7 @@ void km_filescorer_free(struct km_filescorer *scorer)
     km_token_judge_free(scorer->judge);
     km_token_query_free(scorer->query);
     km_netscorer_free(scorer->network);
+    km_detector_worker_free(scorer->detector);
     free(scorer);
 }
 
@@ -70,35 +76,58 @@ double km_filescore_fuse(const struct km_additive *fusion, const struct km_files
     return km_additive_score(fusion, values, NULL);
 }
 
+static enum km_code ask_detector(struct km_filescorer *scorer, const uint8_t *bytes, size_t length,
+                                 struct km_filescore *score, struct km_err *err)
+{
+    struct km_file_scores found;
+    enum km_code code = km_detector_score_file(scorer->detector, bytes, length, &found, err);
+    if (code != KM_OK)
+        return code;
+    double features[KM_FEATURE_COUNT];
+    km_detector_features(&found, features);
+    score->parts[KM_FILESCORE_TOKENS] = features[KM_FEATURE_TOKENS_SCORE];
+    score->parts[KM_FILESCORE_WINDOW] = features[KM_FEATURE_TOKENS_WINDOW];
+    score->parts[KM_FILESCORE_LOOKALIKE] = features[KM_FEATURE_TOKENS_LOOKALIKE];
+    score->parts[KM_FILESCORE_NETWORK] = features[KM_FEATURE_NETWORK_SCORE];
+    score->parts[KM_FILESCORE_KNOWN] = (double)found.known;
+    return KM_OK;
+}
+
+static void ask_tokens(struct km_filescorer *scorer, const uint8_t *bytes, size_t length, struct km_filescore *score)
+{
+    struct km_token_verdict verdict;
+    km_token_judge_begin(scorer->judge);
+    km_token_judge_feed(scorer->judge, bytes, length);
+    km_token_judge_end(scorer->judge, &verdict);
+    if (!isinf(verdict.score)) { /* it has tokens */
+        score->parts[KM_FILESCORE_TOKENS] = verdict.score;
+        score->parts[KM_FILESCORE_WINDOW] = verdict.window_score;
+    }
+    struct km_token_match match;
+    if (scorer->query && verdict.file.set.count >= KM_TOKEN_INDEX_MIN_TOKENS) {
+        km_token_query_run(scorer->query, &verdict.file.set, &match);
+        score->parts[KM_FILESCORE_LOOKALIKE] = match.difference;
+        score->parts[KM_FILESCORE_KNOWN] = match.positive.cosine;
+    }
+}
+
 enum km_code km_filescorer_run(struct km_filescorer *scorer, const uint8_t *bytes, size_t length,
                                struct km_filescore *out, struct km_err *err)
 {
     struct km_filescore score;
     for (int part = 0; part < KM_FILESCORE_PARTS; part++)
         score.parts[part] = NAN;
-    if (scorer->judge) {
-        struct km_token_verdict verdict;
-        km_token_judge_begin(scorer->judge);
-        km_token_judge_feed(scorer->judge, bytes, length);
-        km_token_judge_end(scorer->judge, &verdict);
-        if (!isinf(verdict.score)) { /* it has tokens */
-            score.parts[KM_FILESCORE_TOKENS] = verdict.score;
-            score.parts[KM_FILESCORE_WINDOW] = verdict.window_score;
-        }
-        struct km_token_match match;
-        if (scorer->query && verdict.file.set.count >= KM_TOKEN_INDEX_MIN_TOKENS) {
-            km_token_query_run(scorer->query, &verdict.file.set, &match);
-            score.parts[KM_FILESCORE_LOOKALIKE] = match.difference;
-            score.parts[KM_FILESCORE_KNOWN] = match.positive.cosine;
-        }
-    }
-    if (scorer->network) {
+    enum km_code code = scorer->detector ? ask_detector(scorer, bytes, length, &score, err) : KM_OK;
+    if (code == KM_OK && scorer->judge)
+        ask_tokens(scorer, bytes, length, &score);
+    if (code == KM_OK && scorer->network) {
         struct km_netscore network;
-        enum km_code code = km_netscorer_run(scorer->network, bytes, length, &network, err);
-        if (code != KM_OK)
-            return code;
-        score.parts[KM_FILESCORE_NETWORK] = network.log_mean_exp;
+        code = km_netscorer_run(scorer->network, bytes, length, &network, err);
+        if (code == KM_OK)
+            score.parts[KM_FILESCORE_NETWORK] = network.log_mean_exp;
     }
+    if (code != KM_OK)
+        return code;
     score.parts[KM_FILESCORE_FUSED] = km_filescore_fuse(scorer->parts->fusion, &score);
     *out = score;
     return KM_OK;

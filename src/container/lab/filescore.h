@@ -1,6 +1,7 @@
 /*
- * What the parts of a model say about one file, each alone: the values that the fusion weighs. The same meaning as the
- * features of scan/detector.h that bear these names, computed over the file as a whole.
+ * What the parts of a model say about one file, each alone: the values that the fusion weighs, the features of
+ * scan/detector.h by their names. With a detector they come from it, cut into segments as a scan cuts them: what is
+ * measured is what runs. Without one (while a model is made) they come from its parts over the file as a whole.
  */
 #ifndef KM_CONTAINER_LAB_FILESCORE_H
 #define KM_CONTAINER_LAB_FILESCORE_H
@@ -13,12 +14,14 @@
 #include "base/mem.h"
 #include "container/lab/dataset.h"
 #include "container/lab/netview.h"
+#include "container/scan/detector.h"
 #include "container/tokens/tokenindex.h"
 #include "container/tokens/tokenmodel.h"
 #include "stats/additive.h"
 
 /* Borrowed parts; any may be NULL, and what it would have said is NaN. The index is prepared with the model's idf. */
 struct km_modelparts {
+    const struct km_detector *detector; /* then tokens, indexes and network are not asked */
     const struct km_token_model *tokens;
     const struct km_token_index *const *indexes;
     size_t index_count;

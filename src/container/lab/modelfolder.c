@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ struct km_modelfolder {
     struct km_netview *view;
     struct km_weights *network;
     struct km_additive *fusion;
+    struct km_detector *detector;
     struct km_modelparts parts;
 };
 
@@ -232,8 +234,11 @@ enum km_code km_modelfolder_open(const char *path, struct km_modelfolder **out, 
         code = open_network(model, folder, err);
     if (code == KM_OK)
         code = open_fusion(model, folder, err);
+    if (code == KM_OK)
+        code = km_detector_open(folder, &model->detector, err);
     if (code != KM_OK)
         return km_err_wrap(err, "%s", path);
+    model->parts.detector = model->detector;
     *out = km_steal(model);
     return KM_OK;
 }
@@ -242,6 +247,7 @@ void km_modelfolder_close(struct km_modelfolder *folder)
 {
     if (!folder)
         return;
+    km_detector_free(folder->detector);
     km_json_free(folder->card);
     km_token_index_free(folder->index);
     km_token_model_free(folder->tokens);
@@ -300,6 +306,22 @@ static enum km_code write_file(int folder, const char *name, const struct km_buf
     return renameat(folder, temporary, folder, name) == 0 ? KM_OK : km_fail_errno(err, errno, "cannot write %s", name);
 }
 
+static bool is_there(int folder, const char *name)
+{
+    return faccessat(folder, name, F_OK, 0) == 0;
+}
+
+static enum km_code write_manifest(int folder, const struct km_json *about, struct km_err *err)
+{
+    const struct km_detector_parts parts = {
+        .network = is_there(folder, KM_MODELFOLDER_NETWORK ".json") ? KM_MODELFOLDER_NETWORK : NULL,
+        .tokens = is_there(folder, KM_MODELFOLDER_TOKENS ".json") ? KM_MODELFOLDER_TOKENS : NULL,
+        .index = is_there(folder, KM_MODELFOLDER_INDEX) ? KM_MODELFOLDER_INDEX : NULL,
+        .fusion = is_there(folder, KM_MODELFOLDER_FUSION) ? KM_MODELFOLDER_FUSION : NULL,
+    };
+    return km_detector_write_manifest(folder, km_json_string(about, "name", "komainu"), &parts, err);
+}
+
 enum km_code km_modelfolder_write_card(int folder, const struct km_json *about, struct km_err *err)
 {
     struct km_buf text;
@@ -310,7 +332,9 @@ enum km_code km_modelfolder_write_card(int folder, const struct km_json *about, 
         code == KM_OK ? km_json_parse(km_buf_text(&text), text.length, KM_MODELFOLDER_CARD_BYTES, err) : NULL;
     if (card) {
         struct km_json *parts = km_json_new_object();
-        code = list_parts(folder, parts, err);
+        code = write_manifest(folder, about, err);
+        if (code == KM_OK)
+            code = list_parts(folder, parts, err);
         km_json_set_integer(card, "komainu_detector_card", 1);
         km_json_set(card, "parts", parts);
         km_buf_clear(&text);

@@ -1,7 +1,7 @@
 /*
- * A model as a folder: token model, index of known files, network, fusion, and card.json, which says what it is, on
- * what it was trained, how well it did and what it cannot do. docs/formats/detector-card.md has the card. Files of the
- * folder are hostile: the card's digests are checked before a part is believed.
+ * A model as a folder, the detector's bundle: token model, index of known files, network, fusion, and card.json, which
+ * says what it is, on what it was trained, how well it did and what it cannot do. docs/formats/detector-card.md has the
+ * card. Files of the folder are hostile: the card's digests are checked before a part is believed.
  */
 #ifndef KM_CONTAINER_LAB_MODELFOLDER_H
 #define KM_CONTAINER_LAB_MODELFOLDER_H
@@ -33,8 +33,8 @@ KM_DEFINE_CLEANUP(struct km_modelfolder, km_modelfolder_cleanup, km_modelfolder_
 const struct km_modelparts *km_modelfolder_parts(const struct km_modelfolder *folder);
 const struct km_json *km_modelfolder_card(const struct km_modelfolder *folder);
 
-/* Writes card.json into the folder (a descriptor): `about` (borrowed) with version and the digests of the parts that
- * are there. KM_IO, KM_DENIED, KM_LIMIT, KM_NOMEM. */
+/* Writes the detector's bundle.json, then card.json into the folder (a descriptor): `about` (borrowed) with version and
+ * the digests of the parts that are there. KM_IO, KM_DENIED, KM_LIMIT, KM_NOMEM. */
 enum km_code km_modelfolder_write_card(int folder, const struct km_json *about, struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -133,9 +133,9 @@ static enum km_code save_fusion(const struct training *training, const struct km
     km_buf_init(&text, KM_ADDITIVE_MAX_BYTES);
     enum km_code code = km_additive_format(fusion, &text, err);
     KM_CLEANUP(km_cleanup_close)
-    int fd =
-        code == KM_OK ? openat(training->folder, KM_MODELFOLDER_FUSION, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
-                      : -1;
+    int fd = code == KM_OK
+                 ? openat(training->folder, KM_MODELFOLDER_FUSION, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+                 : -1;
     if (code == KM_OK && (fd < 0 || write(fd, text.data, text.length) != (ssize_t)text.length))
         code = km_fail_errno(err, errno, "cannot write %s", KM_MODELFOLDER_FUSION);
     km_buf_done(&text);

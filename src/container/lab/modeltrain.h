@@ -24,7 +24,7 @@ struct km_modeltrain_options {
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
     void *context;
 };
-#define KM_MODELTRAIN_SAMPLES 48000u
+#define KM_MODELTRAIN_SAMPLES 96000u
 #define KM_MODELTRAIN_SIDE    128u
 #define KM_MODELTRAIN_WANTED  0.001 /* rate of false alarms that the calibration asks for */
 

@@ -74,7 +74,7 @@ static struct km_figure find(const struct km_evaluation *evaluation, const char 
 static void remove_model(const char *folder)
 {
     static const char *const names[] = {"card.json",  "tokens.json", "tokens.safetensors", "network.json",
-                                        "index.kmti", "fusion.json", "network.safetensors"};
+                                        "index.kmti", "bundle.json", "fusion.json", "network.safetensors"};
     char path[256];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
