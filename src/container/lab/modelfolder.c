@@ -19,6 +19,7 @@ static const char *const part_names[] = {
     KM_MODELFOLDER_TOKENS ".json",  KM_MODELFOLDER_TOKENS ".safetensors",
     KM_MODELFOLDER_NETWORK ".json", KM_MODELFOLDER_NETWORK ".safetensors",
     KM_MODELFOLDER_INDEX,           KM_MODELFOLDER_FUSION,
+    KM_DETECTOR_MANIFEST,
 };
 #define PART_COUNT (sizeof part_names / sizeof part_names[0])
 
