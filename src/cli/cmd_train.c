@@ -24,6 +24,11 @@ static const struct km_option rows[] = {
      .fallback = "all",
      .only_flag = true,
      .help = "which part; the fusion is fitted again to the parts that are there"},
+    {.name = "site",
+     .type = KM_OPTION_TEXTS,
+     .argument = "IMAGE",
+     .only_flag = true,
+     .help = "an image of your own, believed to be clean: words are learned from its files; may be repeated"},
     {.name = "name", .type = KM_OPTION_TEXT, .argument = "NAME", .fallback = "komainu", .help = "for the model's card"},
     {.name = "seed",
      .type = KM_OPTION_INTEGER,
@@ -77,6 +82,20 @@ static void show(void *context, const char *what, uint64_t done, uint64_t total)
     km_progress_update(&display->progress, done, total);
 }
 
+static enum km_code read_site(const struct km_options *options, struct km_sitefiles *site, struct km_err *err)
+{
+    const char *const *images;
+    size_t count = km_options_texts(options, "site", &images);
+    for (size_t i = 0; i < count; i++) {
+        enum km_code code = km_sitefiles_read(site, images[i], &cancel, err);
+        if (code != KM_OK)
+            return code;
+    }
+    if (count > 0 && site->count == 0)
+        return km_fail(err, KM_NOTFOUND, "no program or script in the images of --site");
+    return KM_OK;
+}
+
 static enum km_code train(const struct km_options *options, struct km_err *err)
 {
     const char *data = km_options_text(options, "data"), *out = km_options_text(options, "out");
@@ -84,9 +103,10 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
     if (!data || !out)
         return km_fail(err, KM_FORMAT, "needs --data DIR and --out DIR");
     KM_CLEANUP(km_dataset_cleanup) struct km_dataset *dataset = NULL;
+    struct km_sitefiles site = {0};
     enum km_code code = km_dataset_open(data, &dataset, err);
-    if (code != KM_OK)
-        return code;
+    if (code == KM_OK)
+        code = read_site(options, &site, err);
     struct display display = {.wanted = km_options_flag(options, "progress")};
     bool all = strcmp(what, "all") == 0;
     const struct km_modeltrain_options training = {
@@ -95,6 +115,7 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
         .tokens = all || strcmp(what, "tokens") == 0,
         .network = all || strcmp(what, "network") == 0,
         .fusion = true,
+        .site = site.count > 0 ? &site : NULL,
         .seed = (uint64_t)km_options_integer(options, "seed"),
         .samples = (uint32_t)km_options_integer(options, "samples"),
         .threads = (unsigned)km_options_integer(options, "jobs"),
@@ -102,11 +123,13 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
         .progress = show,
         .context = &display,
     };
-    code = km_modeltrain_run(dataset, &training, err);
+    if (code == KM_OK)
+        code = km_modeltrain_run(dataset, &training, err);
     if (display.what)
         km_progress_end(&display.progress);
     if (code == KM_OK)
         printf("%s: trained on data set %.12s\n", out, km_dataset_digest(dataset));
+    km_sitefiles_done(&site);
     return code;
 }
 

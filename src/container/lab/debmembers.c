@@ -94,7 +94,7 @@ static enum km_code end_member(void *context, void *state, bool complete, struct
     km_digest_update(reading->digest, open->bytes, open->length);
     km_digest_finish(reading->digest, open->sha256);
     if (kept->count == reading->most)
-        free(km_steal(kept->members[--kept->count].bytes));
+        free(kept->members[--kept->count].bytes);
     size_t at = kept->count++;
     for (; at > 0 && kept->members[at - 1].key > open->key; at--)
         kept->members[at] = kept->members[at - 1];

@@ -67,7 +67,9 @@ static enum km_code add_part(struct km_evaluating *work, const struct km_filesco
 
 /* Which samples do what; and the model that the site's own files were added to. */
 struct siting {
-    bool *train, *valid, *judged;
+    bool *train; /* positives that are known, and of benign files the site's alone: it need know no others */
+    bool *known; /* what the index holds: all of training, and the site's */
+    bool *valid, *judged;
     struct km_filescore *scores;
 };
 
@@ -76,11 +78,11 @@ static enum km_code retrain(struct km_evaluating *work, const struct siting *sit
 {
     const struct km_sampletokens_work extracting = {work->options->cancel, NULL, NULL};
     KM_CLEANUP(km_sampletokens_cleanup)
-    struct km_sampletokens *tokens = km_sampletokens_new(work->dataset, siting->train, &extracting, err);
+    struct km_sampletokens *tokens = km_sampletokens_new(work->dataset, siting->known, &extracting, err);
     if (!tokens)
         return err->code;
     enum km_code code = km_tokenfit_model(work->dataset, tokens, siting->train, siting->valid, out_model, err);
-    return code == KM_OK ? km_tokenfit_index(work->dataset, tokens, siting->train, SIZE_MAX, out_index, err) : code;
+    return code == KM_OK ? km_tokenfit_index(work->dataset, tokens, siting->known, SIZE_MAX, out_index, err) : code;
 }
 
 static enum km_code run_site(struct km_evaluating *work, const struct siting *siting, struct km_err *err)
@@ -104,15 +106,17 @@ enum km_code km_evaluating_site(struct km_evaluating *work, struct km_err *err)
     if (!work->parts->tokens)
         return KM_OK;
     size_t count = km_dataset_count(work->dataset), next = 0, unseen = 0;
-    KM_CLEANUP(km_cleanup_free) bool *marks = km_calloc(count, 3, SIZE_MAX, err);
+    KM_CLEANUP(km_cleanup_free) bool *marks = km_calloc(count, 4, SIZE_MAX, err);
     KM_CLEANUP(km_cleanup_free)
     struct km_filescore *scores = marks ? km_calloc(count, sizeof *scores, SIZE_MAX, err) : NULL;
     if (!scores)
         return err->code;
-    const struct siting siting = {marks, marks + count, marks + 2 * count, scores};
+    const struct siting siting = {marks, marks + count, marks + 2 * count, marks + 3 * count, scores};
     for (size_t i = 0; i < count; i++) {
         const struct km_sample *sample = km_dataset_get(work->dataset, i);
-        siting.train[i] = (sample->home && sample->split == KM_RECIPE_TRAIN) || is_site(sample);
+        bool training = sample->home && sample->split == KM_RECIPE_TRAIN;
+        siting.train[i] = (training && sample->role == KM_RECIPE_POSITIVE) || is_site(sample);
+        siting.known[i] = training || is_site(sample);
         siting.valid[i] = sample->home && sample->split == KM_RECIPE_VALID;
         siting.judged[i] = is_judged(sample);
         unseen += siting.judged[i] && sample->role == KM_RECIPE_POSITIVE;

@@ -79,9 +79,14 @@ static enum km_code train_tokens(struct training *training, struct km_err *err)
         return err->code;
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
     KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = NULL;
-    enum km_code code = km_tokenfit_model(training->dataset, tokens, training->train, training->valid, &model, err);
+    static const struct km_sitefiles none = {0};
+    const struct km_sitefiles *site = training->options->site ? training->options->site : &none;
+    enum km_code code =
+        km_tokenfit_site_model(training->dataset, tokens, training->train, training->valid, site, &model, err);
     if (code == KM_OK)
         code = km_tokenfit_index(training->dataset, tokens, training->train, KM_TOKENFIT_BENIGN_FILES, &index, err);
+    if (code == KM_OK)
+        code = km_tokenfit_add_site(index, site, err);
     KM_CLEANUP(km_cleanup_free)
     struct km_card *card = code == KM_OK ? km_calloc(1, sizeof *card, sizeof *card, err) : NULL;
     if (!card)
@@ -142,6 +147,18 @@ static enum km_code save_fusion(const struct training *training, const struct km
     return code;
 }
 
+/* Both classes weigh as many samples as there are positives, each family of a class the same. */
+static enum km_code weigh_samples(struct km_figure_files *files, struct km_additive_sample *samples, struct km_err *err)
+{
+    enum km_code code = km_figure_files_weigh(files, true, err);
+    double sums[2] = {0, 0};
+    for (size_t i = 0; i < files->count && code == KM_OK; i++)
+        sums[samples[i].positive] += files->weights[i];
+    for (size_t i = 0; i < files->count && code == KM_OK; i++)
+        samples[i].weight = files->weights[i] * sums[1] / sums[samples[i].positive];
+    return code;
+}
+
 static enum km_code fit(const struct training *training, const struct km_filescore *scores, const bool *part_is_there,
                         struct km_additive **out, struct km_err *err)
 {
@@ -160,7 +177,9 @@ static enum km_code fit(const struct training *training, const struct km_filesco
     KM_CLEANUP(km_cleanup_free) double *values = km_calloc(count * PARTS, sizeof *values, SIZE_MAX, err);
     KM_CLEANUP(km_cleanup_free)
     struct km_additive_sample *samples = values ? km_calloc(count, sizeof *samples, SIZE_MAX, err) : NULL;
-    enum km_code code = samples ? KM_OK : err->code;
+    if (!samples)
+        return err->code;
+    enum km_code code = KM_OK;
     for (size_t i = 0; i < count && code == KM_OK; i++) {
         if (!training->valid[i])
             continue;
@@ -172,12 +191,7 @@ static enum km_code fit(const struct training *training, const struct km_filesco
         code = km_figure_files_add(&files, 0, sample->role == KM_RECIPE_POSITIVE, sample->family_id, err);
     }
     if (code == KM_OK)
-        code = km_figure_files_weigh(&files, true, err);
-    double sums[2] = {0, 0};
-    for (size_t i = 0; i < found && code == KM_OK; i++)
-        sums[samples[i].positive] += files.weights[i];
-    for (size_t i = 0; i < found && code == KM_OK; i++) /* both classes weigh as many samples as there are positives */
-        samples[i].weight = files.weights[i] * sums[1] / sums[samples[i].positive];
+        code = weigh_samples(&files, samples, err);
     km_figure_files_done(&files);
     const struct km_additive_fit plan = {name, names, samples, found, PENALTY, rising};
     if (code == KM_OK) {
@@ -247,6 +261,8 @@ static enum km_code write_card(const struct training *training, struct km_err *e
     km_json_set_integer(data, "recipes", km_json_integer(summary, "recipes", 0));
     km_json_set_integer(data, "failed", km_json_integer(summary, "failed", 0));
     km_json_set_integer(data, "samples", (int64_t)km_dataset_count(training->dataset));
+    if (options->site)
+        km_json_set_integer(data, "site_files", (int64_t)options->site->count);
     km_json_set(card, "data", data);
     struct km_json *seeds = km_json_new_array();
     km_json_append(seeds, km_json_new_integer((int64_t)options->seed));

@@ -11,11 +11,13 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "container/lab/dataset.h"
+#include "container/lab/sitefiles.h"
 
 struct km_modeltrain_options {
     const char *folder; /* made if it is not there */
     const char *name;   /* of the model, for its cards */
     bool tokens, network, fusion;
+    const struct km_sitefiles *site; /* the site's own files, or NULL: words learn from them, and the index has them */
     uint64_t seed;
     uint32_t samples; /* of the network's training */
     unsigned threads; /* 1..4 */

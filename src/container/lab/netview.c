@@ -17,11 +17,11 @@ struct km_netscorer {
 
 static int size_of_side(uint32_t side)
 {
-    for (int i = 0; i < KM_FILEVIEW_SIZES; i++)
-        if (sides[i] == side)
-            return i;
-    KM_ASSERT(!"a side of the file view");
-    return 0;
+    int size = 0;
+    while (size < KM_FILEVIEW_SIZES - 1 && sides[size] != side)
+        size++;
+    KM_ASSERT(sides[size] == side);
+    return size;
 }
 
 static struct km_stem_order *new_order(uint32_t side, struct km_err *err)

@@ -117,7 +117,7 @@ static int by_digest(const void *a, const void *b)
 static enum km_code check_together(const struct km_recipe *rows, size_t count, struct km_err *err)
 {
     KM_CLEANUP(km_cleanup_free)
-    const struct km_recipe **order = km_calloc(count, sizeof *order, KM_RECIPE_MAX_COUNT * sizeof *order, err);
+    const struct km_recipe **order = km_calloc(count, sizeof(void *), KM_RECIPE_MAX_COUNT * sizeof(void *), err);
     if (!order)
         return err->code;
     for (size_t i = 0; i < count; i++)

@@ -51,19 +51,23 @@ static enum km_code calibrate(const struct km_dataset *dataset, const bool *held
     return km_token_model_calibrate(model, seen, found, err);
 }
 
-enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                               const bool *train, const bool *held, struct km_token_model **out, struct km_err *err)
+enum km_code km_tokenfit_site_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                                    const bool *train, const bool *held, const struct km_sitefiles *site,
+                                    struct km_token_model **out, struct km_err *err)
 {
     size_t count = km_dataset_count(dataset), found = 0;
     KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, train, err);
     KM_CLEANUP(km_cleanup_free)
-    struct km_token_sample *samples = weights ? km_calloc(count, sizeof *samples, SIZE_MAX, err) : NULL;
+    struct km_token_sample *samples = weights ? km_calloc(count + site->count, sizeof *samples, SIZE_MAX, err) : NULL;
     if (!samples)
         return err->code;
-    for (size_t i = 0; i < count; i++)
-        if (train[i])
-            samples[found++] = (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i],
-                                                        is_positive(km_dataset_get(dataset, i))};
+    for (size_t i = 0; i < count; i++) {
+        bool positive = is_positive(km_dataset_get(dataset, i));
+        if (train[i] && (positive || site->count == 0))
+            samples[found++] = (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
+    }
+    for (size_t i = 0; i < site->count; i++)
+        samples[found++] = (struct km_token_sample){{site->files[i].ids, site->files[i].count}, 1, false};
     const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
     struct km_token_train_report report;
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
@@ -73,6 +77,13 @@ enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km
     if (code == KM_OK)
         *out = km_steal(model);
     return code;
+}
+
+enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                               const bool *train, const bool *held, struct km_token_model **out, struct km_err *err)
+{
+    static const struct km_sitefiles none = {0};
+    return km_tokenfit_site_model(dataset, tokens, train, held, &none, out, err);
 }
 
 /* ---- The index ---- */
@@ -118,5 +129,16 @@ enum km_code km_tokenfit_index(const struct km_dataset *dataset, const struct km
             return code;
     }
     *out = km_steal(index);
+    return KM_OK;
+}
+
+enum km_code km_tokenfit_add_site(struct km_token_index *index, const struct km_sitefiles *site, struct km_err *err)
+{
+    for (size_t i = 0; i < site->count; i++) {
+        const struct km_token_set set = {site->files[i].ids, site->files[i].count};
+        enum km_code code = km_token_index_add(index, KM_TOKEN_INDEX_BENIGN, "site", site->files[i].label, &set, err);
+        if (code != KM_OK)
+            return code;
+    }
     return KM_OK;
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "container/lab/dataset.h"
 #include "container/lab/sampletokens.h"
+#include "container/lab/sitefiles.h"
 #include "container/tokens/tokenindex.h"
 #include "container/tokens/tokentrain.h"
 
@@ -22,6 +23,15 @@
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
                                const bool *train, const bool *held, struct km_token_model **out,
                                struct km_err *err) KM_MUST_USE;
+
+/* The same with the site's own files (each weighs the same) as the only benign side: what a site needs told apart from
+ * its tools is what it runs. Never NULL; without files it is km_tokenfit_model. */
+enum km_code km_tokenfit_site_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                                    const bool *train, const bool *held, const struct km_sitefiles *site,
+                                    struct km_token_model **out, struct km_err *err) KM_MUST_USE;
+/* Adds them to an index that is not prepared. KM_LIMIT, KM_NOMEM. */
+enum km_code km_tokenfit_add_site(struct km_token_index *index, const struct km_sitefiles *site,
+                                  struct km_err *err) KM_MUST_USE;
 
 /* All positives of `known`, and of its benign families the files that most_benign allows each. Not prepared. Codes of
  * tokenindex.h. */

@@ -2,6 +2,7 @@
 #include "unit/cm.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "container/lab/evaluation.h"
 #include "container/lab/modelfolder.h"
@@ -74,7 +75,7 @@ static struct km_figure find(const struct km_evaluation *evaluation, const char 
 static void remove_model(const char *folder)
 {
     static const char *const names[] = {"card.json",  "tokens.json", "tokens.safetensors", "network.json",
-                                        "index.kmti", "bundle.json", "fusion.json", "network.safetensors"};
+                                        "index.kmti", "bundle.json", "fusion.json",        "network.safetensors"};
     char path[256];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -181,12 +182,49 @@ static void a_training_that_was_stopped_goes_on(void **state)
     minicorpus_remove(&corpus);
 }
 
+static void the_sites_files_are_its_benign_side(void **state)
+{
+    (void)state;
+    struct minicorpus corpus;
+    struct km_dataset *dataset = make_dataset(&corpus);
+    char folder[128], image[128], path[160];
+    (void)snprintf(folder, sizeof folder, "%s/model", corpus.folder);
+    (void)snprintf(image, sizeof image, "%s/image", corpus.folder);
+    (void)snprintf(path, sizeof path, "%s/image/own.sh", corpus.folder);
+    assert_int_equal(mkdir(image, 0700), 0);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    for (int i = 0; i < 60; i++)
+        (void)fprintf(file, "warehouse shelf_%c%c label forklift\n", letters[i % 26], letters[i % 7]);
+    assert_int_equal(fclose(file), 0);
+    struct km_sitefiles site = {0};
+    struct km_err err = KM_ERR_INIT;
+    assert_ok(km_sitefiles_read(&site, image, NULL, &err), err);
+    assert_int_equal(site.count, 1);
+    assert_string_equal(site.files[0].label, "own.sh");
+    assert_int_equal(km_sitefiles_read(&site, "/nonexistent", NULL, &err), KM_NOTFOUND);
+    const struct km_modeltrain_options options = {
+        .folder = folder, .name = "test", .tokens = true, .fusion = true, .site = &site, .threads = 1};
+    assert_ok(km_modeltrain_run(dataset, &options, &err), err);
+    struct km_modelfolder *model = NULL;
+    assert_ok(km_modelfolder_open(folder, &model, &err), err);
+    assert_int_equal(km_json_integer(km_modelfolder_card(model), "data.site_files", 0), 1);
+    km_modelfolder_close(model);
+    km_sitefiles_done(&site);
+    (void)unlink(path);
+    (void)rmdir(image);
+    remove_model(folder);
+    km_dataset_close(dataset);
+    minicorpus_remove(&corpus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_is_trained_judged_and_the_same_again),
         cmocka_unit_test(a_part_that_is_not_the_cards_is_refused),
         cmocka_unit_test(a_training_that_was_stopped_goes_on),
+        cmocka_unit_test(the_sites_files_are_its_benign_side),
     };
     return KM_RUN_TESTS(tests);
 }
