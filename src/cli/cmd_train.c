@@ -1,0 +1,155 @@
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cancel.h"
+#include "cli/cmd.h"
+#include "cli/progress.h"
+#include "container/lab/modeltrain.h"
+
+static const struct km_option rows[] = {
+    {.name = "data",
+     .type = KM_OPTION_TEXT,
+     .argument = "DIR",
+     .only_flag = true,
+     .help = "the data set ('komainu dataset build')"},
+    {.name = "out",
+     .type = KM_OPTION_TEXT,
+     .argument = "DIR",
+     .only_flag = true,
+     .help = "the folder of the model; a training that was stopped goes on there"},
+    {.name = "what",
+     .type = KM_OPTION_CHOICE,
+     .choices = "tokens|network|fusion|all",
+     .fallback = "all",
+     .only_flag = true,
+     .help = "which part; the fusion is fitted again to the parts that are there"},
+    {.name = "site",
+     .type = KM_OPTION_TEXTS,
+     .argument = "IMAGE",
+     .only_flag = true,
+     .help = "an image of your own, believed to be clean: words are learned from its files; may be repeated"},
+    {.name = "name", .type = KM_OPTION_TEXT, .argument = "NAME", .fallback = "komainu", .help = "for the model's card"},
+    {.name = "seed",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "1",
+     .least = 0,
+     .most = 4294967295.0,
+     .help = "of the network: first weights, samples and their changes"},
+    {.name = "samples",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "96000",
+     .least = 48,
+     .most = 100000000,
+     .help = "that the network learns from"},
+    {.name = "jobs",
+     .letter = 'j',
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "2",
+     .least = 1,
+     .most = 4,
+     .help = "threads; the model does not depend on it"},
+    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "show progress on a terminal"},
+    {0},
+};
+
+static struct km_cancel cancel = KM_CANCEL_INIT;
+
+static void on_signal(int number)
+{
+    (void)number;
+    km_cancel_request(&cancel);
+}
+
+struct display {
+    struct km_progress progress;
+    const char *what;
+    bool wanted;
+};
+
+static void show(void *context, const char *what, uint64_t done, uint64_t total)
+{
+    struct display *display = context;
+    if (display->what != what) {
+        if (display->what)
+            km_progress_end(&display->progress);
+        km_progress_begin(&display->progress, what, display->wanted);
+        display->what = what;
+    }
+    km_progress_update(&display->progress, done, total);
+}
+
+static enum km_code read_site(const struct km_options *options, struct km_sitefiles *site, struct km_err *err)
+{
+    const char *const *images;
+    size_t count = km_options_texts(options, "site", &images);
+    for (size_t i = 0; i < count; i++) {
+        enum km_code code = km_sitefiles_read(site, images[i], &cancel, err);
+        if (code != KM_OK)
+            return code;
+    }
+    if (count > 0 && site->count == 0)
+        return km_fail(err, KM_NOTFOUND, "no program or script in the images of --site");
+    return KM_OK;
+}
+
+static enum km_code train(const struct km_options *options, struct km_err *err)
+{
+    const char *data = km_options_text(options, "data"), *out = km_options_text(options, "out");
+    const char *what = km_options_text(options, "what");
+    if (!data || !out)
+        return km_fail(err, KM_FORMAT, "needs --data DIR and --out DIR");
+    KM_CLEANUP(km_dataset_cleanup) struct km_dataset *dataset = NULL;
+    struct km_sitefiles site = {0};
+    enum km_code code = km_dataset_open(data, &dataset, err);
+    if (code == KM_OK)
+        code = read_site(options, &site, err);
+    struct display display = {.wanted = km_options_flag(options, "progress")};
+    bool all = strcmp(what, "all") == 0;
+    const struct km_modeltrain_options training = {
+        .folder = out,
+        .name = km_options_text(options, "name"),
+        .tokens = all || strcmp(what, "tokens") == 0,
+        .network = all || strcmp(what, "network") == 0,
+        .fusion = true,
+        .site = site.count > 0 ? &site : NULL,
+        .seed = (uint64_t)km_options_integer(options, "seed"),
+        .samples = (uint32_t)km_options_integer(options, "samples"),
+        .threads = (unsigned)km_options_integer(options, "jobs"),
+        .cancel = &cancel,
+        .progress = show,
+        .context = &display,
+    };
+    if (code == KM_OK)
+        code = km_modeltrain_run(dataset, &training, err);
+    if (display.what)
+        km_progress_end(&display.progress);
+    if (code == KM_OK)
+        printf("%s: trained on data set %.12s\n", out, km_dataset_digest(dataset));
+    km_sitefiles_done(&site);
+    return code;
+}
+
+static int run(const struct km_options *options, int operand_count, char **operands)
+{
+    (void)operand_count;
+    (void)operands;
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    struct km_err err = KM_ERR_INIT;
+    if (train(options, &err) == KM_OK)
+        return KM_EXIT_OK;
+    fprintf(stderr, "komainu: train: %s\n", err.text);
+    return KM_EXIT_ERROR;
+}
+
+const struct km_cmd km_cmd_train = {
+    .name = "train",
+    .summary = "train a model on a data set",
+    .options = rows,
+    .run = run,
+};

@@ -1,0 +1,144 @@
+#include "container/lab/tokenfit.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "container/tokens/tokenjudge.h"
+
+static bool is_positive(const struct km_sample *sample)
+{
+    return sample->role == KM_RECIPE_POSITIVE;
+}
+
+/* 1 / (chosen samples of its family) for each chosen sample, 0 for the others. */
+static double *weigh(const struct km_dataset *dataset, const bool *chosen, struct km_err *err)
+{
+    size_t count = km_dataset_count(dataset), families = km_dataset_families(dataset);
+    KM_CLEANUP(km_cleanup_free) size_t *sizes = km_calloc(families, sizeof *sizes, SIZE_MAX, err);
+    double *weights = sizes ? km_calloc(count, sizeof *weights, SIZE_MAX, err) : NULL;
+    if (!weights)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        sizes[km_dataset_get(dataset, i)->family_id] += chosen[i];
+    for (size_t i = 0; i < count; i++)
+        weights[i] = chosen[i] ? 1 / (double)sizes[km_dataset_get(dataset, i)->family_id] : 0;
+    return weights;
+}
+
+static enum km_code calibrate(const struct km_dataset *dataset, const bool *held, struct km_token_model *model,
+                              struct km_err *err)
+{
+    size_t count = km_dataset_count(dataset), found = 0;
+    KM_CLEANUP(km_token_judge_cleanup) struct km_token_judge *judge = km_token_judge_new(model, err);
+    KM_CLEANUP(km_cleanup_free) double *weights = judge ? weigh(dataset, held, err) : NULL;
+    KM_CLEANUP(km_cleanup_free)
+    struct km_token_observation *seen = weights ? km_calloc(count, sizeof *seen, SIZE_MAX, err) : NULL;
+    if (!seen)
+        return err->code;
+    for (size_t i = 0; i < count; i++) {
+        if (!held[i])
+            continue;
+        const struct km_sample *sample = km_dataset_get(dataset, i);
+        struct km_token_verdict verdict;
+        km_token_judge_begin(judge);
+        km_token_judge_feed(judge, sample->bytes, sample->length);
+        km_token_judge_end(judge, &verdict);
+        if (isnan(verdict.file_logit) || isnan(verdict.window_logit))
+            continue;
+        seen[found++] =
+            (struct km_token_observation){verdict.file_logit, verdict.window_logit, weights[i], is_positive(sample)};
+    }
+    return km_token_model_calibrate(model, seen, found, err);
+}
+
+enum km_code km_tokenfit_site_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                                    const bool *train, const bool *held, const struct km_sitefiles *site,
+                                    struct km_token_model **out, struct km_err *err)
+{
+    size_t count = km_dataset_count(dataset), found = 0;
+    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, train, err);
+    KM_CLEANUP(km_cleanup_free)
+    struct km_token_sample *samples = weights ? km_calloc(count + site->count, sizeof *samples, SIZE_MAX, err) : NULL;
+    if (!samples)
+        return err->code;
+    for (size_t i = 0; i < count; i++) {
+        bool positive = is_positive(km_dataset_get(dataset, i));
+        if (train[i] && (positive || site->count == 0))
+            samples[found++] = (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
+    }
+    for (size_t i = 0; i < site->count; i++)
+        samples[found++] = (struct km_token_sample){{site->files[i].ids, site->files[i].count}, 1, false};
+    const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
+    struct km_token_train_report report;
+    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
+    enum km_code code = km_token_train(samples, found, &options, &model, &report, err);
+    if (code == KM_OK && held)
+        code = calibrate(dataset, held, model, err);
+    if (code == KM_OK)
+        *out = km_steal(model);
+    return code;
+}
+
+enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                               const bool *train, const bool *held, struct km_token_model **out, struct km_err *err)
+{
+    static const struct km_sitefiles none = {0};
+    return km_tokenfit_site_model(dataset, tokens, train, held, &none, out, err);
+}
+
+/* ---- The index ---- */
+
+static enum km_code add(struct km_token_index *index, const struct km_dataset *dataset,
+                        const struct km_sampletokens *tokens, size_t number, struct km_err *err)
+{
+    const struct km_sample *sample = km_dataset_get(dataset, number);
+    const struct km_token_set set = km_sampletokens_get(tokens, number);
+    char file[KM_TOKEN_INDEX_LABEL_BYTES];
+    (void)snprintf(file, sizeof file, "%.40s %.80s", sample->version, sample->path);
+    return km_token_index_add(index, is_positive(sample) ? KM_TOKEN_INDEX_POSITIVE : KM_TOKEN_INDEX_BENIGN,
+                              sample->package, file, &set, err);
+}
+
+/* Whether fewer than `most` chosen samples of the family have more tokens: ties go to the earlier one. */
+static bool is_among_largest(const struct km_dataset *dataset, const struct km_sampletokens *tokens, const bool *known,
+                             size_t number, size_t most)
+{
+    const struct km_sample *sample = km_dataset_get(dataset, number);
+    size_t own = km_sampletokens_get(tokens, number).count, larger = 0;
+    for (size_t i = 0; i < km_dataset_count(dataset) && larger < most; i++) {
+        size_t size = known[i] && km_dataset_get(dataset, i)->family_id == sample->family_id
+                          ? km_sampletokens_get(tokens, i).count
+                          : 0;
+        larger += size > own || (size == own && size > 0 && i < number);
+    }
+    return larger < most;
+}
+
+enum km_code km_tokenfit_index(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                               const bool *known, size_t most_benign, struct km_token_index **out, struct km_err *err)
+{
+    KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = km_token_index_new(err);
+    if (!index)
+        return err->code;
+    for (size_t i = 0; i < km_dataset_count(dataset); i++) {
+        if (!known[i] ||
+            (!is_positive(km_dataset_get(dataset, i)) && !is_among_largest(dataset, tokens, known, i, most_benign)))
+            continue;
+        enum km_code code = add(index, dataset, tokens, i, err);
+        if (code != KM_OK)
+            return code;
+    }
+    *out = km_steal(index);
+    return KM_OK;
+}
+
+enum km_code km_tokenfit_add_site(struct km_token_index *index, const struct km_sitefiles *site, struct km_err *err)
+{
+    for (size_t i = 0; i < site->count; i++) {
+        const struct km_token_set set = {site->files[i].ids, site->files[i].count};
+        enum km_code code = km_token_index_add(index, KM_TOKEN_INDEX_BENIGN, "site", site->files[i].label, &set, err);
+        if (code != KM_OK)
+            return code;
+    }
+    return KM_OK;
+}
