@@ -119,7 +119,7 @@ static enum km_code add_verdicts(struct km_kpi_work *work, const struct km_kpi_e
     km_kpi_set_rate(rates[1], counts[FALSE_FILE], exposure->new_images, 100, "false alerts");
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (rates[i]->known && counts[ALL] > counts[DECIDED])
-            snprintf(rates[i]->note, sizeof rates[i]->note, "at least: %.0f alerts are not decided",
+            snprintf(rates[i]->note, sizeof rates[i]->note, "at least: undecided alerts: %.0f",
                      counts[ALL] - counts[DECIDED]);
     return KM_OK;
 }
