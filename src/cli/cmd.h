@@ -34,6 +34,8 @@ extern const struct km_cmd km_cmd_calibrate;
 extern const struct km_cmd km_cmd_completion;
 extern const struct km_cmd km_cmd_config;
 extern const struct km_cmd km_cmd_privacy;
+extern const struct km_cmd km_cmd_kpi;
+extern const struct km_cmd km_cmd_stage;
 extern const struct km_cmd km_cmd_profile;
 extern const struct km_cmd km_cmd_replay;
 extern const struct km_cmd km_cmd_rules;

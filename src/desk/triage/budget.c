@@ -5,6 +5,8 @@
 
 #include "base/digest.h"
 #include "desk/store/settings.h"
+#include "desk/triage/stage.h"
+#include "desk/triage/stage_sql.h"
 #include "desk/triage/triage_internal.h"
 #include "finding/decision.h"
 
@@ -26,27 +28,35 @@ static enum km_code read_budget(struct km_desk *desk, struct budget *out, struct
     return KM_OK;
 }
 
-/* How many alerts of a day a host, or one subject on it, has, and the strongest of them. */
+/* How many alerts of a day a host, or one subject on it, has, and the strongest of them. Those in the shadow take
+ * nothing away from real ones. */
 struct spent {
     int64_t alerts;
     double strongest;
 };
 
-static enum km_code read_spent(struct km_desk *desk, const char *host, const char *subject, int64_t day_ns,
-                               struct spent *out, struct km_err *err)
+struct day {
+    const char *host;
+    int64_t from_ns;
+    bool shadow;
+};
+
+static enum km_code read_spent(struct km_desk *desk, const struct day *day, const char *subject, struct spent *out,
+                               struct km_err *err)
 {
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open(desk,
                       "SELECT count(*), max(priority) FROM incident WHERE host=?1 AND first_ns>=?3 AND first_ns<?3+?4"
-                      " AND shown=1 AND (?2 IS NULL OR iif(kind='file', image, subject)=?2)",
+                      " AND (shown=1 OR ?5 AND shown=6) AND (?2 IS NULL OR iif(kind='file', image, subject)=?2)",
                       err);
     bool row = false;
     if (!query)
         return err->code;
-    km_query_bind_text(query, 1, host);
+    km_query_bind_text(query, 1, day->host);
     km_query_bind_text(query, 2, subject);
-    km_query_bind_integer(query, 3, day_ns);
+    km_query_bind_integer(query, 3, day->from_ns);
     km_query_bind_integer(query, 4, KM_TRIAGE_DAY_NS);
+    km_query_bind_integer(query, 5, day->shadow);
     if (km_query_step(query, &row, err) != KM_OK)
         return err->code;
     *out = (struct spent){km_query_integer(query, 0), km_query_real(query, 1)};
@@ -78,31 +88,77 @@ static int64_t day_of(int64_t at_ns)
     return at_ns - at_ns % KM_TRIAGE_DAY_NS;
 }
 
+/* Where an incident of this score goes, if the budget has room. */
+static enum km_triage_shown place_of(const struct km_stage_answer *stage, double score)
+{
+    switch (stage->stage) {
+    case KM_STAGE_RECORD:
+        return KM_TRIAGE_RECORDED;
+    case KM_STAGE_SHADOW:
+        return KM_TRIAGE_SHADOW;
+    case KM_STAGE_TOP:
+        return score >= stage->top_band ? KM_TRIAGE_ALERT : KM_TRIAGE_DIGEST;
+    case KM_STAGE_ALL:
+        return KM_TRIAGE_ALERT;
+    }
+    return KM_TRIAGE_ALERT;
+}
+
+/* An incident that waits to be ranked; strings are borrowed from the query. */
+struct candidate {
+    int64_t id, day_ns;
+    const char *host, *subject;
+    double priority, score;
+};
+
+static enum km_code rank(struct km_desk *desk, const struct budget *budget, const struct candidate *candidate,
+                         enum km_triage_shown *out, struct km_err *err)
+{
+    struct km_stage_answer stage;
+    if (km_stage_of_incident(desk, candidate->id, &stage, err) != KM_OK)
+        return err->code;
+    enum km_triage_shown place = place_of(&stage, candidate->score);
+    *out = place;
+    if (place != KM_TRIAGE_ALERT && place != KM_TRIAGE_SHADOW)
+        return KM_OK;
+    struct spent of_subject, of_host;
+    const struct day day = {candidate->host, candidate->day_ns, place == KM_TRIAGE_SHADOW};
+    if (read_spent(desk, &day, candidate->subject, &of_subject, err) != KM_OK ||
+        read_spent(desk, &day, NULL, &of_host, err) != KM_OK)
+        return err->code;
+    int64_t left = budget->host - budget->uncertain - budget->samples;
+    if (!may_show(&of_subject, budget->subject, candidate->priority) || !may_show(&of_host, left, candidate->priority))
+        *out = KM_TRIAGE_DIGEST;
+    return KM_OK;
+}
+
 /* The strongest incident that waits; *out_some false: there is none. */
 static enum km_code rank_next(struct km_desk *desk, const struct budget *budget, int64_t now_ns,
                               struct km_triage_report *report, bool *out_some, struct km_err *err)
 {
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open(desk,
-                      "SELECT id, host, iif(kind='file', image, subject), first_ns, priority FROM incident"
+                      "SELECT id, host, iif(kind='file', image, subject), first_ns, priority, score FROM incident"
                       " WHERE shown=0 AND state<4 ORDER BY priority DESC, id LIMIT 1",
                       err);
     if (!query || km_query_step(query, out_some, err) != KM_OK)
         return err->code;
     if (!*out_some)
         return KM_OK;
-    struct spent of_subject = {0}, of_host = {0};
-    int64_t id = km_query_integer(query, 0), day_ns = day_of(km_query_integer(query, 3));
-    double priority = km_query_real(query, 4);
-    const char *host = km_query_text(query, 1);
-    if (read_spent(desk, host, km_query_text(query, 2), day_ns, &of_subject, err) != KM_OK ||
-        read_spent(desk, host, NULL, day_ns, &of_host, err) != KM_OK)
+    const struct candidate candidate = {
+        .id = km_query_integer(query, 0),
+        .day_ns = day_of(km_query_integer(query, 3)),
+        .host = km_query_text(query, 1),
+        .subject = km_query_text(query, 2),
+        .priority = km_query_real(query, 4),
+        .score = km_query_real(query, 5),
+    };
+    enum km_triage_shown shown;
+    if (rank(desk, budget, &candidate, &shown, err) != KM_OK)
         return err->code;
-    int64_t left = budget->host - budget->uncertain - budget->samples;
-    bool show = may_show(&of_subject, budget->subject, priority) && may_show(&of_host, left, priority);
-    report->alerts += show;
-    report->digested += !show;
-    return settle(desk, id, show ? KM_TRIAGE_ALERT : KM_TRIAGE_DIGEST, now_ns, err);
+    report->alerts += shown == KM_TRIAGE_ALERT;
+    report->digested += shown == KM_TRIAGE_DIGEST;
+    return settle(desk, candidate.id, shown, now_ns, err);
 }
 
 /* ---- what nobody alarmed about ---- */
@@ -134,7 +190,7 @@ static enum km_code pick_uncertain(struct km_desk *desk, const char *host, int64
         desk,
         "SELECT f.id FROM finding f JOIN run r ON r.id=f.run_id WHERE f.verdict<2 AND f.score>=0.3 AND f.incident_id"
         " IS NULL AND f.decision_kind IS NULL AND r.host=?1 AND f.at_ns>=?2 AND NOT EXISTS (SELECT 1 FROM incident i"
-        " WHERE i.content=f.sha256) ORDER BY f.score DESC, f.id LIMIT 1",
+        " WHERE i.content=f.sha256) AND " KM_SQL_STAGE_OF_FINDING ">0 ORDER BY f.score DESC, f.id LIMIT 1",
         err);
     bool row = false;
     if (!query)
@@ -199,7 +255,8 @@ static enum km_code pick_sample(struct km_desk *desk, const char *host, int64_t 
     struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
         desk,
         "SELECT f.id FROM finding f JOIN run r ON r.id=f.run_id WHERE f.id>=?1 AND f.id<=?2 AND f.verdict<2 AND"
-        " f.incident_id IS NULL AND f.decision_kind IS NULL AND f.at_ns>=?3 AND r.host=?4 ORDER BY f.id LIMIT 1",
+        " f.incident_id IS NULL AND f.decision_kind IS NULL AND f.at_ns>=?3 AND r.host=?4 AND " KM_SQL_STAGE_OF_FINDING
+        ">0 ORDER BY f.id LIMIT 1",
         err);
     bool row = false;
     if (!query)

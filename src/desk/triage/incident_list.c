@@ -64,7 +64,7 @@ static enum km_code format_list(const struct km_incident_filter *filter, struct 
         {filter->state >= 0, " AND i.state=?1"},
         {filter->state < 0 && !filter->all, " AND i.state<4"},
         {filter->shown >= 0, " AND i.shown=?2"},
-        {filter->shown < 0 && !filter->all, " AND i.shown IN (1, 3, 4)"},
+        {filter->shown < 0 && !filter->all, " AND i.shown IN (1, 3, 4, 6)"},
         {filter->since_ns > 0, " AND i.last_ns>=?3"},
         {filter->until_ns > 0, " AND i.first_ns<?4"},
         {filter->subject != NULL, " AND (instr(i.subject, ?5)>0 OR instr(coalesce(i.image, ''), ?5)>0)"},

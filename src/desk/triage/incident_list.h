@@ -13,7 +13,7 @@
 struct km_incident_filter {
     bool all;             /* closed ones and those not shown, too */
     int state;            /* enum km_triage_state, -1: any that is not closed */
-    int shown;            /* enum km_triage_shown, -1: alerts, uncertain, sample and returned ones */
+    int shown;            /* enum km_triage_shown, -1: alerts, also in the shadow, uncertain, sample, returned */
     int64_t since_ns;     /* last seen at or after; 0: no bound */
     int64_t until_ns;     /* first seen before; 0: no bound */
     const char *subject;  /* part of the subject or daemon, or NULL */

@@ -36,6 +36,10 @@ const char *km_triage_shown_to_string(enum km_triage_shown shown)
         return "sample";
     case KM_TRIAGE_SUPPRESSED:
         return "suppressed";
+    case KM_TRIAGE_SHADOW:
+        return "shadow";
+    case KM_TRIAGE_RECORDED:
+        return "recorded";
     }
     return "unknown";
 }

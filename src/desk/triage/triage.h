@@ -56,6 +56,8 @@ enum km_triage_shown {
     KM_TRIAGE_UNCERTAIN = 3,  /* below the threshold; asked because the answer teaches most */
     KM_TRIAGE_SAMPLE = 4,     /* drawn at random; asked to estimate what is missed */
     KM_TRIAGE_SUPPRESSED = 5, /* a suppression hides it */
+    KM_TRIAGE_SHADOW = 6,     /* would be an alert; its scope is in the shadow stage: listed and marked */
+    KM_TRIAGE_RECORDED = 7,   /* its scope is in the record stage (stage.h) */
 };
 
 /* Where a finding comes from (column origin). Values are stored. */

@@ -1,0 +1,313 @@
+#include "cli/kpi_view.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+
+#define MAX_DOCUMENT_BYTES ((size_t)1 << 20)
+
+void km_kpi_format_value(const char *unit, double value, char *out, size_t out_bytes)
+{
+    if (strcmp(unit, "share") == 0)
+        snprintf(out, out_bytes, "%.*f %%", value < 0.01 && value > 0 ? 3 : 1, 100 * value);
+    else if (strcmp(unit, "bytes") == 0)
+        km_text_format_bytes(value > 0 ? (uint64_t)value : 0, out, out_bytes);
+    else
+        snprintf(out, out_bytes, "%.*f", value == floor(value) ? 0 : fabs(value) >= 10 ? 1 : 3, value);
+}
+
+/* ---- text ---- */
+
+static void print_row(const struct km_kpi *row)
+{
+    char value[32] = "no data", low[32], high[32], bounds[80] = "", n[96] = "";
+    if (row->known)
+        km_kpi_format_value(row->unit, row->value, value, sizeof value);
+    if (row->known && row->bounded) {
+        km_kpi_format_value(row->unit, row->low, low, sizeof low);
+        km_kpi_format_value(row->unit, row->high, high, sizeof high);
+        snprintf(bounds, sizeof bounds, "%s .. %s", low, high);
+    }
+    if (row->known && *row->n_of)
+        snprintf(n, sizeof n, "%" PRId64 " %s", row->n, row->n_of);
+    int used = printf("%-46s %9s  %-20s %s", row->title, value, bounds, n);
+    if (*row->note)
+        used += printf("%s(%s%s)", used > 0 && *n ? " " : "", row->warned ? "warning: " : "", row->note);
+    printf("\n");
+}
+
+static void print_text(const struct km_kpi_report *report, const char *scope)
+{
+    char since[KM_CLOCK_UTC_BYTES], until[KM_CLOCK_UTC_BYTES];
+    km_clock_format_utc(report->since_ns, since);
+    km_clock_format_utc(report->until_ns, until);
+    printf("%s to %s%s%s\n\n", since, until, scope ? ", scope " : "", scope ? scope : "");
+    printf("%-46s %9s  %-20s %s\n", "FIGURE", "VALUE", "95 % INTERVAL", "FROM");
+    for (size_t i = 0; i < report->count; i++)
+        print_row(&report->rows[i]);
+    if (report->clock_faults > 0)
+        printf("\n%" PRId64 " times ran backwards (a clock was set) and are left out\n", report->clock_faults);
+    if (report->cut)
+        printf("\nthere are more figures than are listed\n");
+}
+
+/* ---- JSON ---- */
+
+static struct km_json *begin_document(const char *schema, const struct km_kpi_report *report, const char *scope)
+{
+    char time[KM_CLOCK_UTC_BYTES];
+    struct km_json *root = km_json_new_object();
+    km_json_set_string(root, "schema", schema);
+    km_clock_format_utc(report->since_ns, time);
+    km_json_set_string(root, "since", time);
+    km_clock_format_utc(report->until_ns, time);
+    km_json_set_string(root, "until", time);
+    km_json_set_string(root, "scope", scope);
+    return root;
+}
+
+static enum km_code print_document(const struct km_json *root, struct km_err *err)
+{
+    struct km_buf text;
+    km_buf_init(&text, MAX_DOCUMENT_BYTES);
+    enum km_code code = km_json_format(root, 2, &text, err);
+    if (code == KM_OK)
+        printf("%s\n", km_buf_text(&text));
+    km_buf_done(&text);
+    return code;
+}
+
+static struct km_json *describe_row(const struct km_kpi *row)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "id", row->id);
+    km_json_set_string(object, "title", row->title);
+    km_json_set_string(object, "unit", row->unit);
+    km_json_set_real(object, "value", row->known ? row->value : NAN);
+    km_json_set_real(object, "low", row->known && row->bounded ? row->low : NAN);
+    km_json_set_real(object, "high", row->known && row->bounded ? row->high : NAN);
+    km_json_set(object, "n", row->known && *row->n_of ? km_json_new_integer(row->n) : km_json_new_null());
+    km_json_set_string(object, "n_of", *row->n_of ? row->n_of : NULL);
+    km_json_set_bool(object, "warning", row->warned);
+    km_json_set_string(object, "note", *row->note ? row->note : NULL);
+    return object;
+}
+
+static enum km_code print_json(const struct km_kpi_report *report, const char *scope, struct km_err *err)
+{
+    struct km_json *root KM_CLEANUP(km_json_cleanup) = begin_document("komainu.kpi/1", report, scope);
+    struct km_json *figures = km_json_new_array();
+    for (size_t i = 0; i < report->count; i++)
+        km_json_append(figures, describe_row(&report->rows[i]));
+    km_json_set_integer(root, "clock_faults", report->clock_faults);
+    km_json_set_bool(root, "cut", report->cut);
+    km_json_set(root, "figures", figures);
+    return print_document(root, err);
+}
+
+/* ---- CSV (RFC 4180): what is not known is an empty field ---- */
+
+static void print_field(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"')
+            putchar('"');
+        putchar(*text);
+    }
+    putchar('"');
+}
+
+static void print_number(bool known, double value)
+{
+    if (known)
+        printf(",%.10g", value);
+    else
+        printf(",");
+}
+
+static void print_csv(const struct km_kpi_report *report)
+{
+    printf("id,title,unit,value,low,high,n,n_of,warning,note\r\n");
+    for (size_t i = 0; i < report->count; i++) {
+        const struct km_kpi *row = &report->rows[i];
+        print_field(row->id);
+        putchar(',');
+        print_field(row->title);
+        printf(",%s", row->unit);
+        print_number(row->known, row->value);
+        print_number(row->known && row->bounded, row->low);
+        print_number(row->known && row->bounded, row->high);
+        print_number(row->known && *row->n_of, (double)row->n);
+        printf(",%s,%d,", row->n_of, row->warned);
+        print_field(row->note);
+        printf("\r\n");
+    }
+}
+
+enum km_code km_kpi_print(const struct km_kpi_report *report, const char *scope, enum km_kpi_format format,
+                          struct km_err *err)
+{
+    switch (format) {
+    case KM_KPI_JSON:
+        return print_json(report, scope, err);
+    case KM_KPI_CSV:
+        print_csv(report);
+        return KM_OK;
+    case KM_KPI_TEXT:
+        break;
+    }
+    print_text(report, scope);
+    return KM_OK;
+}
+
+/* ---- what a year costs ---- */
+
+static const char *source_of(const struct km_economy *economy, int i)
+{
+    static const char *const names[] = {"missing", "entered", "entered earlier", "measured"};
+    return names[economy->sources[i]];
+}
+
+static void print_result(const char *what, const struct km_economy_result *result)
+{
+    printf("%-32s %14.2f %14.2f %14.2f %14.2f\n", what, result->work, result->cost, result->saved, result->net);
+}
+
+static void print_cost_text(const struct km_economy *economy, const struct km_economy_table *table,
+                            const char *currency, double spread)
+{
+    char what[64], ends[3][32];
+    printf("%-18s %14s %14s %14s  %-12s %s\n", "ASSUMPTION", "LOW", "MIDDLE", "HIGH", "UNIT", "SOURCE");
+    for (int i = 0; i < KM_ECONOMY_INPUTS; i++) {
+        const struct km_range3 *range = &economy->inputs[i];
+        const double values[] = {range->low, range->mid, range->high};
+        for (int k = 0; k < 3; k++)
+            snprintf(ends[k], sizeof ends[k], values[k] >= 1000 ? "%.0f" : "%.4g", values[k]);
+        printf("%-18s %14s %14s %14s  %-12s %s", km_economy_name(i), ends[0], ends[1], ends[2], km_economy_unit(i),
+               source_of(economy, i));
+        if (economy->spread[i])
+            printf(", ends %.0f %% away", spread);
+        printf("\n");
+    }
+    printf(
+        "\nwork = alerts a day x 365 x minutes / 60 x wage; cost = work + hardware; saved = base rate x incident cost "
+        "x effect\n\n%-32s %14s %14s %14s %14s\n",
+        "A YEAR", "WORK", "COST", "SAVED", "NET");
+    print_result("all at their worst", &table->worst);
+    for (int i = 0; i < KM_ECONOMY_INPUTS; i++) {
+        snprintf(what, sizeof what, "%s low", km_economy_name(i));
+        print_result(what, &table->at_low[i]);
+        snprintf(what, sizeof what, "%s high", km_economy_name(i));
+        print_result(what, &table->at_high[i]);
+    }
+    print_result("all in the middle", &table->mid);
+    print_result("all at their best", &table->best);
+    printf("\nmoney is in %s; it pays from this many incidents a year on: best %.4g, middle %.4g, worst %.4g\n",
+           *currency ? currency : "the unit that was entered", table->break_even.low, table->break_even.mid,
+           table->break_even.high);
+}
+
+static struct km_json *describe_result(const char *what, const struct km_economy_result *result)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_string(object, "case", what);
+    km_json_set_real(object, "work", result->work);
+    km_json_set_real(object, "cost", result->cost);
+    km_json_set_real(object, "saved", result->saved);
+    km_json_set_real(object, "net", result->net);
+    return object;
+}
+
+static struct km_json *describe_range(const struct km_range3 *range)
+{
+    struct km_json *object = km_json_new_object();
+    km_json_set_real(object, "low", range->low);
+    km_json_set_real(object, "middle", range->mid);
+    km_json_set_real(object, "high", range->high);
+    return object;
+}
+
+static struct km_json *describe_assumptions(const struct km_economy *economy)
+{
+    struct km_json *list = km_json_new_array();
+    for (int i = 0; i < KM_ECONOMY_INPUTS; i++) {
+        struct km_json *object = describe_range(&economy->inputs[i]);
+        km_json_set_string(object, "name", km_economy_name(i));
+        km_json_set_string(object, "unit", km_economy_unit(i));
+        km_json_set_string(object, "source", source_of(economy, i));
+        km_json_set_bool(object, "ends_from_spread", economy->spread[i]);
+        km_json_append(list, object);
+    }
+    return list;
+}
+
+static enum km_code print_cost_json(const struct km_economy *economy, const struct km_economy_table *table,
+                                    const struct km_kpi_report *report, const char *currency, double spread,
+                                    struct km_err *err)
+{
+    struct km_json *root KM_CLEANUP(km_json_cleanup) = begin_document("komainu.kpi.cost/1", report, NULL);
+    struct km_json *cases = km_json_new_array();
+    char what[64];
+    km_json_append(cases, describe_result("worst", &table->worst));
+    for (int i = 0; i < KM_ECONOMY_INPUTS; i++) {
+        snprintf(what, sizeof what, "%s low", km_economy_name(i));
+        km_json_append(cases, describe_result(what, &table->at_low[i]));
+        snprintf(what, sizeof what, "%s high", km_economy_name(i));
+        km_json_append(cases, describe_result(what, &table->at_high[i]));
+    }
+    km_json_append(cases, describe_result("middle", &table->mid));
+    km_json_append(cases, describe_result("best", &table->best));
+    km_json_set_string(root, "currency", *currency ? currency : NULL);
+    km_json_set_real(root, "spread_percent", spread);
+    km_json_set(root, "assumptions", describe_assumptions(economy));
+    km_json_set(root, "cases", cases);
+    km_json_set(root, "break_even_incidents_a_year", describe_range(&table->break_even));
+    return print_document(root, err);
+}
+
+static void print_cost_csv_row(const char *what, const struct km_economy_result *result)
+{
+    printf("result,%s,,,,,%.10g,%.10g,%.10g,%.10g\r\n", what, result->work, result->cost, result->saved, result->net);
+}
+
+static void print_cost_csv(const struct km_economy *economy, const struct km_economy_table *table)
+{
+    char what[64];
+    printf("kind,name,unit,low,middle,high,work,cost,saved,net\r\n");
+    for (int i = 0; i < KM_ECONOMY_INPUTS; i++)
+        printf("assumption,%s,%s,%.10g,%.10g,%.10g,,,,\r\n", km_economy_name(i), km_economy_unit(i),
+               economy->inputs[i].low, economy->inputs[i].mid, economy->inputs[i].high);
+    print_cost_csv_row("worst", &table->worst);
+    for (int i = 0; i < KM_ECONOMY_INPUTS; i++) {
+        snprintf(what, sizeof what, "%s low", km_economy_name(i));
+        print_cost_csv_row(what, &table->at_low[i]);
+        snprintf(what, sizeof what, "%s high", km_economy_name(i));
+        print_cost_csv_row(what, &table->at_high[i]);
+    }
+    print_cost_csv_row("middle", &table->mid);
+    print_cost_csv_row("best", &table->best);
+}
+
+enum km_code km_kpi_print_cost(const struct km_economy *economy, const struct km_kpi_report *report,
+                               const char *currency, double spread, enum km_kpi_format format, struct km_err *err)
+{
+    struct km_economy_table table;
+    km_economy_compute(economy, &table);
+    switch (format) {
+    case KM_KPI_JSON:
+        return print_cost_json(economy, &table, report, currency, spread, err);
+    case KM_KPI_CSV:
+        print_cost_csv(economy, &table);
+        return KM_OK;
+    case KM_KPI_TEXT:
+        break;
+    }
+    print_cost_text(economy, &table, currency, spread);
+    return KM_OK;
+}
