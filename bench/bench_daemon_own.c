@@ -1,10 +1,10 @@
 /*
  * Detection on our own recordings of nginx, PostgreSQL and Redis (bench/data/daemons/README.md).
  *
- * usage: bench_daemon_own FOLDER [-v]
+ * usage: bench_daemon_own FOLDER [MINUTES [-v]]
  *
- * Learns the first forty minutes of ordinary load and scores the rest with the default budget; then each misuse, with
- * the profiles of those forty minutes. Prints `name value unit low high n`; -v adds each alarm, the label before it
+ * Learns the first MINUTES (40) of ordinary load and scores the rest with the default budget; then each misuse, with
+ * those profiles. Prints `name value unit low high n`; -v adds each alarm, the label before it
  * and its evidence, as comments. A misuse is found when an episode that overlaps it (and ten seconds after) is an
  * alarm, or when its program is another one and no package says why.
  */
@@ -24,17 +24,20 @@
 #include "daemon_data.h"
 #include "stats/interval.h"
 
-#define LEARN_NS     (UINT64_C(40) * 60 * 1000000000)
-#define AFTER_NS     (UINT64_C(10) * 1000000000)
-#define MAX_LABELS   512
-#define LABEL_BYTES  64
-#define MAX_PROFILES 64
-#define MAX_MISUSES  32
-#define PATH_BYTES   512
-#define NAME_BYTES   128
+#define MINUTE_NS     (UINT64_C(60) * 1000000000)
+#define LEARN_MINUTES 40
+#define AFTER_NS      (UINT64_C(10) * 1000000000)
+#define MAX_LABELS    512
+#define LABEL_BYTES   64
+#define MAX_PROFILES  64
+#define MAX_MISUSES   32
+#define PATH_BYTES    512
+#define NAME_BYTES    128
 
 static const char *const daemons[] = {"nginx", "postgresql", "redis"};
 #define DAEMONS (sizeof daemons / sizeof daemons[0])
+
+static uint64_t learn_ns = LEARN_MINUTES * MINUTE_NS;
 
 static const char *const view_names[KM_VIEWS] = {"full", "deployed"};
 
@@ -62,6 +65,7 @@ struct run {
     uint64_t misuse_ns, over_ns;
     uint64_t first_ns, last_ns, calls; /* after learning */
     uint64_t alarms, found;            /* found: alarms that overlap the misuse */
+    double nearest;                    /* the largest score less its threshold that overlaps it */
 };
 
 static void labels_load(struct labels *labels, const char *folder, const char *name)
@@ -149,9 +153,14 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
         keep_profiles(run);
     bool alarm = result->alarm || result->release == KM_RELEASE_UNEXPLAINED;
     run->alarms += alarm;
-    if (alarm && run->misuse_ns > 0 && result->episode->end_ns >= run->misuse_ns &&
-        result->episode->begin_ns <= run->over_ns + AFTER_NS)
-        run->found++;
+    if (run->misuse_ns > 0 && result->episode->end_ns >= run->misuse_ns &&
+        result->episode->begin_ns <= run->over_ns + AFTER_NS) {
+        double above = result->assessment->score - result->threshold;
+        run->found += alarm;
+        if (run->verbose && result->profile && above > run->nearest && !alarm)
+            tell(run, result);
+        run->nearest = fmax(run->nearest, above);
+    }
     if (alarm && run->verbose)
         tell(run, result);
     return KM_OK;
@@ -185,7 +194,7 @@ static void run_events(struct run *run, FILE *in)
     while ((code = km_trace_reader_next(reader, &event, &err)) == KM_OK) {
         if (begin_ns == 0)
             begin_ns = event.time_ns;
-        if (!run->ordinary || event.time_ns - begin_ns >= LEARN_NS) {
+        if (!run->ordinary || event.time_ns - begin_ns >= learn_ns) {
             run->first_ns = run->first_ns ? run->first_ns : event.time_ns;
             run->last_ns = event.time_ns > run->last_ns ? event.time_ns : run->last_ns;
             run->calls += event.kind == KM_EVENT_CALL;
@@ -209,7 +218,7 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
                                            .judged = judged,
                                            .deployed = view == KM_VIEW_DEPLOYED,
                                            .learn = run->ordinary,
-                                           .learn_ns = LEARN_NS,
+                                           .learn_ns = learn_ns,
                                            .rule = &rule};
     run->watch = km_watch_new(&config, &err);
     if (!run->watch)
@@ -270,7 +279,7 @@ static void bench_misuses(const char *folder, const char *daemon, enum km_view v
         if (strncmp(name, daemon, strlen(daemon)) != 0 || name[strlen(daemon)] != '.')
             continue;
         static struct run run;
-        run = (struct run){.name = name, .verbose = verbose, .learned = learned};
+        run = (struct run){.name = name, .verbose = verbose, .learned = learned, .nearest = -INFINITY};
         labels_load(&run.labels, folder, name);
         run.misuse_ns = label_time(&run.labels, "misuse");
         run.over_ns = label_time(&run.labels, "misuse over");
@@ -302,14 +311,16 @@ static void bench_one(const char *folder, const char *daemon, enum km_view view,
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: bench_daemon_own FOLDER [-v]\n");
+    if (argc < 2 || argc > 4) {
+        fprintf(stderr, "usage: bench_daemon_own FOLDER [MINUTES [-v]]\n");
         return 1;
     }
+    if (argc > 2)
+        learn_ns = strtoull(argv[2], NULL, 10) * MINUTE_NS;
     for (int v = 0; v < KM_VIEWS; v++) {
         struct totals totals = {0};
         for (size_t i = 0; i < DAEMONS; i++)
-            bench_one(argv[1], daemons[i], (enum km_view)v, argc == 3, &totals);
+            bench_one(argv[1], daemons[i], (enum km_view)v, argc == 4, &totals);
         print_falsealarms("", view_names[v], totals.alarms, totals.hours, (double)totals.calls);
         struct km_interval w = km_interval_wilson((double)totals.found, (double)totals.misuses, 0.95);
         printf("own.misuse.found.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v], (unsigned long long)totals.found,
