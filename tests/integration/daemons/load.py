@@ -7,7 +7,6 @@ from has seen: rarer, as ordinary.
 import http.client
 import os
 import random
-import shutil
 import socket
 import subprocess
 import threading
@@ -284,8 +283,14 @@ def make(unit, seed, factor=1.0):
     return load
 
 
-def clean(path):
-    shutil.rmtree(path, ignore_errors=True)
+def attempt(load, act):
+    """A variation; a client that meets a daemon which restarts fails, as clients do. Returns what failed."""
+    try:
+        act()
+    except (OSError, RuntimeError, TimeoutError, http.client.HTTPException) as error:
+        load.drop()
+        return type(error).__name__
+    return None
 
 
 def now_ns():

@@ -18,7 +18,7 @@ import stage
 LISTENER_PORT = 9999
 HOOK = '/srv/hook.so'
 
-# name, which daemon, what must be prepared, what is done; `explained`: a word that the alert's evidence must contain
+# name, which daemon, what must be prepared, what is done; `explained`: what the alert must name
 Misuse = collections.namedtuple('Misuse', 'name kind prepare act explained')
 
 
@@ -77,11 +77,17 @@ def outside_link(load):
     get(load, '/readme.txt')
 
 
+def other_config(_):
+    """Another server's configuration, readable to all."""
+    if not os.path.exists('/etc/redis/redis.conf'):
+        stage.write('/etc/redis/redis.conf', 'port 6379\n')
+
+
 def outside_alias(load):
-    load.unit.extra = 'location /files/ { alias /etc/; }'
+    load.unit.extra = 'location /files/ { alias /etc/redis/; }'
     load.unit.configure()
     load.unit.reload()
-    stage.until('the new configuration', lambda: get_status(load, '/files/passwd') == 200)
+    stage.until('the new configuration', lambda: get_status(load, '/files/redis.conf') == 200)
 
 
 def get_status(load, path):
@@ -161,25 +167,39 @@ def restore(unit):
 
 
 MISUSES = [
-    Misuse('outside-link', stage.Nginx, nothing, outside_link, '/etc'),
-    Misuse('outside-alias', stage.Nginx, nothing, outside_alias, '/etc'),
-    Misuse('outbound', stage.Nginx, listen, web_outbound, str(LISTENER_PORT)),
-    Misuse('shell', stage.Nginx, build_hook, web_shell, 'sh'),
-    Misuse('replaced', stage.Nginx, nothing, replaced, 'build'),
-    Misuse('copy-to-program', stage.Postgresql, nothing, sql("copy notes to program 'cat >/dev/null'"), 'sh'),
-    Misuse('copy-from-program', stage.Postgresql, nothing, sql("copy notes (text) from program 'hostname'"), 'sh'),
-    Misuse('outside-read', stage.Postgresql, nothing, sql("copy notes (text) from '/etc/passwd'"), '/etc'),
-    Misuse('key-file', stage.Postgresql, nothing, copy_key, '.ssh'),
+    Misuse('outside-link', stage.Nginx, nothing, outside_link, 'link /var/www/html/ to etc/'),
+    Misuse('outside-alias', stage.Nginx, other_config, outside_alias, 'read /etc/redis/'),
+    Misuse('outbound', stage.Nginx, listen, web_outbound, 'inet loopback 9999'),
+    Misuse('shell', stage.Nginx, build_hook, web_shell, '/bin/sh'),
+    Misuse('replaced', stage.Nginx, nothing, replaced, 'no upgrade of a package explains it'),
+    Misuse('copy-to-program', stage.Postgresql, nothing, sql("copy notes to program 'cat >/dev/null'"), '/bin/sh'),
+    Misuse('copy-from-program', stage.Postgresql, nothing, sql("copy notes (text) from program 'hostname'"), '/bin/sh'),
+    Misuse('outside-read', stage.Postgresql, other_config, sql("copy notes (text) from '/etc/redis/redis.conf'"),
+           'read /etc/redis/'),
+    Misuse('key-file', stage.Postgresql, nothing, copy_key, 'authorized_keys'),
     Misuse('outbound', stage.Postgresql, listen, sql(
-        "create extension dblink; select dblink_connect('host=127.0.0.1 port=9999 user=x dbname=x')"), '9999'),
-    Misuse('replaced', stage.Postgresql, nothing, replaced, 'build'),
-    Misuse('cron-file', stage.Redis, nothing, redis_save('/etc/cron.d', 'inert'), 'cron'),
-    Misuse('key-file', stage.Redis, redis_keys, redis_save('/var/lib/redis/.ssh', 'authorized_keys'), '.ssh'),
+        "create extension dblink; select dblink_connect('host=127.0.0.1 port=9999 user=x dbname=x')"), 'inet loopback 9999'),
+    Misuse('replaced', stage.Postgresql, nothing, replaced, 'no upgrade of a package explains it'),
+    Misuse('cron-file', stage.Redis, nothing, redis_save('/etc/cron.d', 'inert'), 'directory /etc/cron.d'),
+    Misuse('key-file', stage.Redis, redis_keys, redis_save('/var/lib/redis/.ssh', 'authorized_keys'), 'authorized_keys'),
     Misuse('outbound', stage.Redis, listen, lambda load: load.unit.ask('REPLICAOF', '127.0.0.1', str(LISTENER_PORT)),
-           str(LISTENER_PORT)),
-    Misuse('shell', stage.Redis, build_hook, lambda load: load.unit.ask('MODULE', 'LOAD', HOOK), 'sh'),
-    Misuse('replaced', stage.Redis, nothing, replaced, 'build'),
+           'inet loopback 9999'),
+    Misuse('shell', stage.Redis, build_hook, lambda load: load.unit.ask('MODULE', 'LOAD', HOOK), '/bin/sh'),
+    Misuse('replaced', stage.Redis, nothing, replaced, 'no upgrade of a package explains it'),
 ]
+
+
+def undo(misuse, load):
+    """The daemon as it was, for the next misuse."""
+    if misuse.act is replaced:
+        restore(load.unit)
+        load.unit.start()
+    elif misuse.kind is stage.Nginx:
+        load.unit.extra = load.unit.main = ''
+        load.unit.configure()
+        load.unit.reload()
+    elif misuse.name == 'outbound' and misuse.kind is stage.Redis:
+        load.unit.ask('REPLICAOF', 'NO', 'ONE')
 
 
 def record_one(misuse, options, recorder_of, labels_of):
