@@ -19,7 +19,7 @@ PLACES = ['/run', '/var/log', '/var/www', '/srv', '/etc/nginx', '/etc/redis', '/
 POSTGRES = (sorted(glob.glob('/usr/lib/postgresql/*/bin')) or ['/usr/lib/postgresql/15/bin'])[-1]
 NEEDED = ['nginx', 'redis-server', 'redis-cli', 'redis-benchmark', 'unshare', 'mount', 'ip', POSTGRES + '/postgres',
           'psql', 'pgbench']
-EXECUTOR_S = 0.25  # a process is in its unit so long before it becomes the daemon, as systemd's executor is: it is seen
+LAUNCHER = os.path.basename(sys.executable)[:6]  # what a process is in its unit for a moment, before it is the daemon
 PATIENCE = 60  # seconds until something that must come is given up
 
 
@@ -110,7 +110,6 @@ class Unit:
         def inside():
             with open(procs, 'w', encoding='ascii') as f:
                 f.write('0')
-            time.sleep(EXECUTOR_S)
             os.setsid()
             if account.pw_uid != 0:
                 os.initgroups(account.pw_name, account.pw_gid)
