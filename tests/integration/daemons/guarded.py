@@ -13,14 +13,13 @@ import stage
 class Guard:
     """guard with a store of its own; alerts as they come in `alerts`, what it says to people in `said`."""
 
-    def __init__(self, komainu, units, learn=None, store=None, extra=()):
-        self.folder = tempfile.mkdtemp(prefix='komainu-guard-', dir='/srv')
+    def __init__(self, komainu, units, learn=None, folder='/srv'):
+        self.folder = tempfile.mkdtemp(prefix='komainu-guard-', dir=folder)
         self.jsonl = self.folder + '/alerts.jsonl'
-        self.store = store or self.folder + '/store'
-        arguments = [komainu, 'guard', '--store', self.store, '--format', 'none', '-o', 'jsonl=' + self.jsonl,
-                     '--guarded', self.folder + '/guarded', '--budget', '1000', '--host-budget', '1000', *extra]
+        arguments = [komainu, 'guard', '--store', self.folder + '/store', '--format', 'none', '-o', 'jsonl=' + self.jsonl,
+                     '--guarded', self.folder + '/guarded', '--budget', '1000', '--host-budget', '1000']
         for unit in units:
-            arguments += ['--cgroup', unit.cgroup]
+            arguments += [unit.option, unit.cgroup]
         if learn:
             arguments += ['--learn', learn]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -95,9 +95,10 @@ class Unit:
 
     name = ''
     user = 'root'
+    option = '--cgroup'  # how guard is told
 
     def __init__(self, parent):
-        self.cgroup = parent + '/' + self.name  # below the root
+        self.cgroup = parent + '/stage-' + self.name  # below the root; no other machine's unit is called so
         self.folder = cgroup_root() + self.cgroup
         self.process = None
 
