@@ -39,6 +39,14 @@ double km_channel_term(enum km_channel channel, double p)
     return surprise > 0 ? channels[channel].weight * surprise : 0;
 }
 
+double km_channel_weights(void)
+{
+    double sum = 0;
+    for (int c = 0; c < KM_CHANNELS; c++)
+        sum += channels[c].weight;
+    return sum;
+}
+
 static inline void spread_add(struct km_bits_spread *spread, double bits)
 {
     unsigned bin = (unsigned)(bits * KM_MEASURE_PER_BIT);

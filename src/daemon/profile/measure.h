@@ -33,6 +33,9 @@ const char *km_channel_to_string(enum km_channel channel);
 /* What a tail probability of this channel adds to the score: weight * -ln p, for some channels less a quiet part. */
 double km_channel_term(enum km_channel channel, double p);
 
+/* The sum of the weights: by so much a score grows when all channels find an episode an e-fold rarer. */
+double km_channel_weights(void);
+
 #define KM_MEASURE_BINS    96
 #define KM_MEASURE_PER_BIT 4 /* bins a bit; the last one takes the rest */
 

@@ -136,7 +136,8 @@ static enum km_code seed_spots(struct role *role, struct km_err *err)
         role->spot[v] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[v] / SPOT_WINDOW), err);
         if (!role->spot[v])
             return err->code;
-        km_spot_set_unit(role->spot[v], 1);
+        /* One odd call is odd to every channel: they are taken to say the same thing, not to confirm each other. */
+        km_spot_set_unit(role->spot[v], km_channel_weights());
         for (size_t i = 0; i < count; i++)
             km_spot_add(role->spot[v], scores[i]);
     }
