@@ -31,6 +31,8 @@
 #define LABEL_BYTES   64
 #define MAX_PROFILES  64
 #define MAX_MISUSES   32
+#define MAX_GROUPS    1024
+#define GROUP_NS      (UINT64_C(600) * 1000000000) /* as the guard groups: one role, one main evidence, ten minutes */
 #define PATH_BYTES    512
 #define NAME_BYTES    128
 
@@ -62,10 +64,16 @@ struct run {
     bool verbose, ordinary;
     struct km_watch *watch;
     struct learned *learned; /* ordinary: filled when learning ends; misuse: read */
-    uint64_t misuse_ns, over_ns;
+    uint64_t misuse_ns, over_ns, now_ns;
     uint64_t first_ns, last_ns, calls; /* after learning */
     uint64_t alarms, found;            /* found: alarms that overlap the misuse */
-    double nearest;                    /* the largest score less its threshold that overlaps it */
+    uint64_t incidents;
+    struct group {
+        uint32_t key;
+        uint64_t last_ns;
+    } groups[MAX_GROUPS];
+    size_t group_count;
+    double nearest; /* the largest score less its threshold that overlaps it */
 };
 
 static void labels_load(struct labels *labels, const char *folder, const char *name)
@@ -145,24 +153,66 @@ static void keep_profiles(struct run *run)
     }
 }
 
+static uint32_t hash_of(uint32_t h, const char *text)
+{
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 16777619U;
+    return h;
+}
+
+/* Counts an alarm, and its incident when it begins one. */
+static void count_alarm(struct run *run, const char *role, const char *evidence, uint64_t begin_ns, uint64_t end_ns)
+{
+    uint32_t key = hash_of(hash_of(2166136261U, role), evidence);
+    size_t i = 0;
+    run->alarms++;
+    run->found += run->misuse_ns > 0 && end_ns >= run->misuse_ns && begin_ns <= run->over_ns + AFTER_NS;
+    while (i < run->group_count && run->groups[i].key != key)
+        i++;
+    if (i == run->group_count && i < MAX_GROUPS)
+        run->groups[run->group_count++] = (struct group){key, 0};
+    if (i == MAX_GROUPS || run->groups[i].last_ns == 0 || end_ns > run->groups[i].last_ns + GROUP_NS)
+        run->incidents++;
+    if (i < MAX_GROUPS)
+        run->groups[i].last_ns = end_ns;
+}
+
+/* A kind of thread that was never learned, or another program than was learned: what the guard tells, too. */
+static enum km_code appeared(void *context, const struct km_watch_role *role, struct km_err *err)
+{
+    struct run *run = context;
+    (void)err;
+    bool fresh = !role->learning && !role->profile;
+    if (!fresh && (role->learning || role->release != KM_RELEASE_UNEXPLAINED))
+        return KM_OK;
+    if (run->ordinary && run->learned->count == 0)
+        keep_profiles(run);
+    if (run->verbose)
+        printf("# %s %s: %s, program %s\n", run->name, role->identity->role, fresh ? "a new role" : "another program",
+               role->identity->exe);
+    count_alarm(run, role->identity->role, fresh ? "new" : "program", run->now_ns, run->now_ns);
+    return KM_OK;
+}
+
 static enum km_code judged(void *context, const struct km_watch_result *result, struct km_err *err)
 {
     struct run *run = context;
     (void)err;
     if (run->ordinary && run->learned->count == 0)
         keep_profiles(run);
-    bool alarm = result->alarm || result->release == KM_RELEASE_UNEXPLAINED;
-    run->alarms += alarm;
-    if (run->misuse_ns > 0 && result->episode->end_ns >= run->misuse_ns &&
-        result->episode->begin_ns <= run->over_ns + AFTER_NS) {
-        double above = result->assessment->score - result->threshold;
-        run->found += alarm;
-        if (run->verbose && result->profile && above > run->nearest && !alarm)
-            tell(run, result);
-        run->nearest = fmax(run->nearest, above);
+    double above = result->assessment->score - result->threshold;
+    bool during = run->misuse_ns > 0 && result->episode->end_ns >= run->misuse_ns &&
+                  result->episode->begin_ns <= run->over_ns + AFTER_NS;
+    if (result->alarm) {
+        struct km_explanation why;
+        km_explain_episode(result->profile, result->episode, result->assessment, &why);
+        count_alarm(run, result->identity->role, why.entity_count > 0 ? why.entities[0] : "order and mix of calls",
+                    result->episode->begin_ns, result->episode->end_ns);
     }
-    if (alarm && run->verbose)
+    if (run->verbose && (result->alarm || (during && result->profile && above > run->nearest)))
         tell(run, result);
+    if (during)
+        run->nearest = fmax(run->nearest, above);
     return KM_OK;
 }
 
@@ -199,6 +249,7 @@ static void run_events(struct run *run, FILE *in)
             run->last_ns = event.time_ns > run->last_ns ? event.time_ns : run->last_ns;
             run->calls += event.kind == KM_EVENT_CALL;
         }
+        run->now_ns = event.time_ns;
         if (km_watch_event(run->watch, &event, &err) != KM_OK)
             bench_die("%s: %s", run->name, err.text);
     }
@@ -216,6 +267,7 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
     const struct km_watch_config config = {.context = run,
                                            .find = run->ordinary ? NULL : find,
                                            .judged = judged,
+                                           .appeared = appeared,
                                            .deployed = view == KM_VIEW_DEPLOYED,
                                            .learn = run->ordinary,
                                            .learn_ns = learn_ns,
@@ -235,6 +287,11 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
     run->watch = NULL;
 }
 
+struct totals {
+    uint64_t alarms, incidents, calls, misuses, found;
+    double hours;
+};
+
 static void print_rate(const char *name, const char *view, uint64_t alarms, double per, const char *unit)
 {
     struct km_interval interval = km_interval_poisson(alarms, 0.95);
@@ -242,13 +299,17 @@ static void print_rate(const char *name, const char *view, uint64_t alarms, doub
            interval.high / per, (unsigned long long)alarms);
 }
 
-static void print_falsealarms(const char *which, const char *view, uint64_t alarms, double hours, double calls)
+static void print_falsealarms(const char *which, const char *view, const struct totals *t)
 {
+    uint64_t alarms = t->alarms;
+    double hours = t->hours, calls = (double)t->calls;
     char name[NAME_BYTES];
     (void)snprintf(name, sizeof name, "own%s%s.falsealarm.perhour", *which ? "." : "", which);
     print_rate(name, view, alarms, hours, "alarms/h");
     (void)snprintf(name, sizeof name, "own%s%s.falsealarm.permillion", *which ? "." : "", which);
     print_rate(name, view, alarms, calls / 1e6, "alarms/Mcalls");
+    (void)snprintf(name, sizeof name, "own%s%s.falseincident.perhour", *which ? "." : "", which);
+    print_rate(name, view, t->incidents, hours, "incidents/h");
 }
 
 /* "nginx.shell.trace.xz" of daemon "nginx": its misuses, in the order of their names. */
@@ -258,11 +319,6 @@ static int is_trace(const struct dirent *entry)
     const char *end = dot ? strstr(dot + 1, ".trace.xz") : NULL;
     return end && end[strlen(".trace.xz")] == '\0' && end > dot + 1;
 }
-
-struct totals {
-    uint64_t alarms, calls, misuses, found;
-    double hours;
-};
 
 static void bench_misuses(const char *folder, const char *daemon, enum km_view view, struct learned *learned,
                           bool verbose, struct totals *totals)
@@ -299,11 +355,15 @@ static void bench_one(const char *folder, const char *daemon, enum km_view view,
     run = (struct run){.name = daemon, .verbose = verbose, .ordinary = true, .learned = &learned};
     labels_load(&run.labels, folder, daemon);
     run_trace(&run, folder, view);
-    double hours = (double)(run.last_ns - run.first_ns) / 3600e9;
-    print_falsealarms(daemon, view_names[view], run.alarms, hours, (double)run.calls);
-    totals->alarms += run.alarms;
-    totals->calls += run.calls;
-    totals->hours += hours;
+    const struct totals one = {.alarms = run.alarms,
+                               .incidents = run.incidents,
+                               .calls = run.calls,
+                               .hours = (double)(run.last_ns - run.first_ns) / 3600e9};
+    print_falsealarms(daemon, view_names[view], &one);
+    totals->alarms += one.alarms;
+    totals->incidents += one.incidents;
+    totals->calls += one.calls;
+    totals->hours += one.hours;
     bench_misuses(folder, daemon, view, &learned, verbose, totals);
     for (size_t i = 0; i < learned.count; i++)
         km_buf_done(&learned.profiles[i]);
@@ -321,7 +381,7 @@ int main(int argc, char **argv)
         struct totals totals = {0};
         for (size_t i = 0; i < DAEMONS; i++)
             bench_one(argv[1], daemons[i], (enum km_view)v, argc == 4, &totals);
-        print_falsealarms("", view_names[v], totals.alarms, totals.hours, (double)totals.calls);
+        print_falsealarms("", view_names[v], &totals);
         struct km_interval w = km_interval_wilson((double)totals.found, (double)totals.misuses, 0.95);
         printf("own.misuse.found.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v], (unsigned long long)totals.found,
                (unsigned long long)totals.misuses, w.low, w.high, (unsigned long long)totals.misuses);
