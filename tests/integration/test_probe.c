@@ -535,6 +535,32 @@ static void links_and_directories_are_told(void **state)
     (void)rmdir(outside);
 }
 
+/* Signals a child that ended and waits for it afterwards. */
+static void do_signal_dead_child(void)
+{
+    siginfo_t info;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    (void)waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT);
+    (void)kill(child, SIGUSR1);
+    (void)waitpid(child, NULL, 0);
+}
+
+static void a_dead_child_is_not_foreign(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    (void)guard_pid(probe, subject.pid, KM_PROBE_GUARD);
+    subject_do(&subject, do_signal_dead_child);
+    poll_once(probe);
+    assert_int_equal(heard.landmarks[KM_LANDMARK_KILL], 0);
+    subject_stop(&subject);
+    km_probe_close(probe);
+}
+
 static void do_entities(void)
 {
     do_links();
@@ -934,6 +960,7 @@ int main(void)
         cmocka_unit_test(misses_escalate_to_a_full_stream),
         cmocka_unit_test(landmarks_carry_what_happened),
         cmocka_unit_test(links_and_directories_are_told),
+        cmocka_unit_test(a_dead_child_is_not_foreign),
         cmocka_unit_test(keys_of_landmarks_are_the_kernels),
         cmocka_unit_test(compat_calls_have_their_own_numbers),
         cmocka_unit_test(children_and_threads_are_followed),

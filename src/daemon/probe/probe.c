@@ -38,6 +38,7 @@ static struct bpf_program *const *always_programs(const struct probe_bpf *skelet
     storage[n++] = skeleton->progs.on_fork;
     storage[n++] = skeleton->progs.on_exec;
     storage[n++] = skeleton->progs.on_task_exit;
+    storage[n++] = skeleton->progs.on_task_free;
     storage[n++] = skeleton->progs.on_rename;
     storage[n++] = skeleton->progs.on_cgroup_mkdir;
     storage[n++] = skeleton->progs.on_cgroup_rmdir;
@@ -236,7 +237,7 @@ static enum km_code update_exits(struct km_probe *probe, struct km_err *err)
 
 static enum km_code attach(struct km_probe *probe, struct km_err *err)
 {
-    struct bpf_program *storage[8];
+    struct bpf_program *storage[9];
     size_t count;
     struct bpf_program *const *programs = always_programs(probe->skeleton, &count, storage);
     libbpf_print_fn_t before = libbpf_set_print(keep_warning);

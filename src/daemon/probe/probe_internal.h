@@ -32,7 +32,7 @@ struct km_probe_role_seen {
 
 struct km_probe {
     struct probe_bpf *skeleton;
-    struct bpf_link *always[8]; /* fork, exec, exit … in the order of attach_all */
+    struct bpf_link *always[9]; /* fork, exec, exit … in the order of attach_all */
     struct bpf_link *exits[KM_PROBE_MAX_EXITS];
     struct bpf_link *exit_all;
     struct ring_buffer *ring;

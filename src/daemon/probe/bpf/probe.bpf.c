@@ -512,7 +512,6 @@ int BPF_PROG(on_task_exit, struct task_struct *task)
 {
     struct km_probe_thread *thread = find_thread(task);
     struct km_probe_landmark_record *record;
-    __u32 tgid = task->tgid;
 
     if (!thread)
         return 0;
@@ -528,10 +527,19 @@ int BPF_PROG(on_task_exit, struct task_struct *task)
         count_episode(thread);
         emit_state(task, thread, KM_PROBE_REC_END);
     }
-    if (task->pid == task->tgid)
-        bpf_map_delete_elem(&processes, &tgid);
     __sync_fetch_and_add(&daemon_threads[thread->daemon & (KM_PROBE_MAX_DAEMONS - 1)], -1);
     bpf_task_storage_delete(&threads, task);
+    return 0;
+}
+
+/* A child that ended and was not waited for is signalled like any other: it is the daemon's until it is gone. */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_task_free, struct task_struct *task)
+{
+    __u32 tgid = task->tgid;
+
+    if (task->pid == task->tgid)
+        bpf_map_delete_elem(&processes, &tgid);
     return 0;
 }
 
