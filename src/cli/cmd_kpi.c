@@ -251,7 +251,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     enum km_desk_place place;
     km_desk_link_who(request.who);
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("kpi", km_options_text(options, "store"), request.format != KM_KPI_TEXT, &place, &err);
+        km_desk_link_store("kpi", km_options_text(options, "store"), &place, &err);
     request.desk = desk;
     if (!desk || km_triage_run(desk, request.now_ns, NULL, &err) != KM_OK ||
         read_period(options, &request, &err) != KM_OK || actions[a].act(&request, &err) != KM_OK) {

@@ -223,7 +223,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
                                           .who = who ? who : request.who,
                                           .note = km_options_text(options, "note")};
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("stage", km_options_text(options, "store"), false, &place, &err);
+        km_desk_link_store("stage", km_options_text(options, "store"), &place, &err);
     request.desk = desk;
     if (!desk || read_staged(km_options_text(options, "staged"), &request.step, &err) != KM_OK ||
         km_triage_run(desk, request.now_ns, NULL, &err) != KM_OK || actions[a].act(&request, &err) != KM_OK) {

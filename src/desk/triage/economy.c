@@ -134,7 +134,7 @@ static enum km_code save_one(struct km_desk *desk, const struct km_economy *econ
     km_json_set_real(detail, "low", economy->inputs[input].low);
     km_json_set_real(detail, "value", economy->inputs[input].mid);
     km_json_set_real(detail, "high", economy->inputs[input].high);
-    return km_triage_audit(desk, who, "economy.set", "economy", input, detail, err);
+    return km_triage_audit(desk, who, "economy.set", input, detail, err);
 }
 
 enum km_code km_economy_save(struct km_desk *desk, const struct km_economy *economy, const char *who, int64_t now_ns,

@@ -268,7 +268,7 @@ static enum km_code audit_set(struct km_desk *desk, const struct km_stage_change
     km_json_set(detail, "images", list_of(change->image_count, change->images));
     km_json_set(detail, "criteria", list_of(change->criterion_count, change->criteria));
     km_json_set_string(detail, "note", change->note);
-    return km_triage_audit(desk, change->who, "stage.set", "scope", scope, detail, err);
+    return km_triage_audit(desk, change->who, "stage.set", scope, detail, err);
 }
 
 /* The present limits with the given ones in their place, as text. */
@@ -445,8 +445,7 @@ static enum km_code move(struct km_desk *desk, const struct km_stage_step *step,
         km_json_set(detail, "criteria", describe_check(checked));
     if (write_step(desk, &beginning, next, km_json_find(detail, "criteria"), err) != KM_OK)
         return err->code;
-    return km_triage_audit(desk, step->who, checked ? "stage.advance" : "stage.back", "scope", present->scope, detail,
-                           err);
+    return km_triage_audit(desk, step->who, checked ? "stage.advance" : "stage.back", present->scope, detail, err);
 }
 
 static enum km_code advance(struct km_desk *desk, const struct km_stage_step *step, int64_t now_ns, struct km_err *err)

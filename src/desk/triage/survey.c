@@ -60,7 +60,7 @@ static enum km_code add(struct km_desk *desk, int64_t scope, enum km_stage stage
         km_query_bind_integer(query, 4 + i, answers[i]);
     if (km_query_run(query, err) != KM_OK)
         return err->code;
-    return km_triage_audit(desk, "survey", "survey.add", "survey", km_query_last_id(desk), NULL, err);
+    return km_triage_audit(desk, "survey", "survey.add", km_query_last_id(desk), NULL, err);
 }
 
 enum km_code km_survey_add(struct km_desk *desk, int64_t scope, enum km_stage stage, const int *answers, int64_t now_ns,
