@@ -15,7 +15,7 @@
 
 #define MONEY_OPTION(option, what)                                                                                     \
     {                                                                                                                  \
-        .name = option, .type = KM_OPTION_TEXT, .argument = "RANGE", .only_flag = true, .help = "cost: " what          \
+        .name = (option), .type = KM_OPTION_TEXT, .argument = "RANGE", .only_flag = true, .help = (what)               \
     }
 
 static const struct km_option rows[] = {
@@ -69,13 +69,13 @@ static const struct km_option rows[] = {
      .argument = "A,B,C,D,E",
      .only_flag = true,
      .help = "survey: answers from 1 (no) to 5 (yes); unset: they are asked on a terminal"},
-    MONEY_OPTION("wage", "of an hour of work; a RANGE is NUMBER or LOW:MIDDLE:HIGH"),
-    MONEY_OPTION("hardware", "of machines and upkeep, a year"),
-    MONEY_OPTION("incident-cost", "of one incident"),
-    MONEY_OPTION("base-rate", "incidents a year without komainu"),
-    MONEY_OPTION("effect", "share of an incident's cost that an alert saves, 0 to 1"),
-    MONEY_OPTION("alerts-per-day", "alerts that people look at; unset: measured"),
-    MONEY_OPTION("minutes-per-alert", "minutes of work on one; unset: measured"),
+    MONEY_OPTION("wage", "cost: of an hour of work; a RANGE is NUMBER or LOW:MIDDLE:HIGH"),
+    MONEY_OPTION("hardware", "cost: of machines and upkeep, a year"),
+    MONEY_OPTION("incident-cost", "cost: of one incident"),
+    MONEY_OPTION("base-rate", "cost: incidents a year without komainu"),
+    MONEY_OPTION("effect", "cost: share of an incident's cost that an alert saves, 0 to 1"),
+    MONEY_OPTION("alerts-per-day", "cost: alerts that people look at; unset: measured"),
+    MONEY_OPTION("minutes-per-alert", "cost: minutes of work on one; unset: measured"),
     {.name = "spread",
      .type = KM_OPTION_REAL,
      .argument = "PERCENT",

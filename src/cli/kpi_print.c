@@ -35,9 +35,9 @@ static void print_row(const struct km_kpi *row)
     }
     if (row->known && *row->n_of)
         snprintf(n, sizeof n, "%" PRId64 " %s", row->n, row->n_of);
-    int used = printf("%-46s %9s  %-20s %s", row->title, value, bounds, n);
+    printf("%-46s %9s  %-20s %s", row->title, value, bounds, n);
     if (*row->note)
-        used += printf("%s(%s%s)", used > 0 && *n ? " " : "", row->warned ? "warning: " : "", row->note);
+        printf("%s(%s%s)", *n ? " " : "", row->warned ? "warning: " : "", row->note);
     printf("\n");
 }
 

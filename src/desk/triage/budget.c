@@ -114,14 +114,14 @@ struct candidate {
 static enum km_code rank(struct km_desk *desk, const struct budget *budget, const struct candidate *candidate,
                          enum km_triage_shown *out, struct km_err *err)
 {
-    struct km_stage_answer stage;
+    struct km_stage_answer stage = {0};
     if (km_stage_of_incident(desk, candidate->id, &stage, err) != KM_OK)
         return err->code;
     enum km_triage_shown place = place_of(&stage, candidate->score);
     *out = place;
     if (place != KM_TRIAGE_ALERT && place != KM_TRIAGE_SHADOW)
         return KM_OK;
-    struct spent of_subject, of_host;
+    struct spent of_subject = {0}, of_host = {0};
     const struct day day = {candidate->host, candidate->day_ns, place == KM_TRIAGE_SHADOW};
     if (read_spent(desk, &day, candidate->subject, &of_subject, err) != KM_OK ||
         read_spent(desk, &day, NULL, &of_host, err) != KM_OK)
@@ -153,7 +153,7 @@ static enum km_code rank_next(struct km_desk *desk, const struct budget *budget,
         .priority = km_query_real(query, 4),
         .score = km_query_real(query, 5),
     };
-    enum km_triage_shown shown;
+    enum km_triage_shown shown = KM_TRIAGE_DIGEST;
     if (rank(desk, budget, &candidate, &shown, err) != KM_OK)
         return err->code;
     report->alerts += shown == KM_TRIAGE_ALERT;

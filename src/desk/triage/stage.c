@@ -287,7 +287,7 @@ static enum km_code merge_limits(const struct km_stage_change *change, const str
 static enum km_code write_change(struct km_desk *desk, const struct km_stage_change *change, int64_t now_ns,
                                  struct km_buf *limits, struct km_err *err)
 {
-    struct present before;
+    struct present before = {0};
     int64_t scope = 0;
     bool new = false;
     if (find_or_add_scope(desk, change, now_ns, &scope, &new, err) != KM_OK ||
@@ -380,7 +380,7 @@ static enum km_code check(struct km_desk *desk, const struct km_stage_step *step
 enum km_code km_stage_check(struct km_desk *desk, const struct km_stage_step *step, int64_t now_ns,
                             struct km_stage_check *out, struct km_err *err)
 {
-    struct present present;
+    struct present present = {0};
     enum km_code code = read_present(desk, step->scope, &present, err);
     return code == KM_OK ? check(desk, step, &present, now_ns, out, err) : code;
 }
@@ -450,8 +450,8 @@ static enum km_code move(struct km_desk *desk, const struct km_stage_step *step,
 
 static enum km_code advance(struct km_desk *desk, const struct km_stage_step *step, int64_t now_ns, struct km_err *err)
 {
-    struct present present;
-    struct km_stage_check checked;
+    struct present present = {0};
+    struct km_stage_check checked = {0};
     if (read_present(desk, step->scope, &present, err) != KM_OK ||
         check(desk, step, &present, now_ns, &checked, err) != KM_OK)
         return err->code;
@@ -463,7 +463,7 @@ static enum km_code advance(struct km_desk *desk, const struct km_stage_step *st
 
 static enum km_code back(struct km_desk *desk, const struct km_stage_step *step, int64_t now_ns, struct km_err *err)
 {
-    struct present present;
+    struct present present = {0};
     if (read_present(desk, step->scope, &present, err) != KM_OK)
         return err->code;
     if (present.stage == KM_STAGE_RECORD)
