@@ -112,14 +112,23 @@ static double fused_without(const struct km_evaluating *work, size_t sample, enu
     return km_filescore_fuse(work->parts->fusion, &score);
 }
 
+/* Which benign files stand against the positives. */
+enum pool {
+    POOL_ALL,
+    POOL_HARD,  /* administrators' tools alone */
+    POOL_PLAIN, /* all but those */
+};
+
 static enum km_code collect_pool(const struct km_evaluating *work, enum km_filescore_part part,
-                                 enum km_filescore_part without, bool hard_only, struct km_figure_files *files,
+                                 enum km_filescore_part without, enum pool pool, struct km_figure_files *files,
                                  struct km_err *err)
 {
     enum km_code code = KM_OK;
     for (size_t i = 0; i < km_dataset_count(work->dataset) && code == KM_OK; i++) {
         const struct km_sample *sample = km_dataset_get(work->dataset, i);
-        if (!km_evaluating_is_test(sample) || (hard_only && sample->role == KM_RECIPE_BENIGN))
+        bool left_out = (pool == POOL_HARD && sample->role == KM_RECIPE_BENIGN) ||
+                        (pool == POOL_PLAIN && sample->role == KM_RECIPE_HARD);
+        if (!km_evaluating_is_test(sample) || left_out)
             continue;
         double score = part == KM_FILESCORE_FUSED ? fused_without(work, i, without) : work->scores[i].parts[part];
         code = km_figure_files_add(files, score, sample->role == KM_RECIPE_POSITIVE, sample->family_id, err);
@@ -144,7 +153,7 @@ static enum km_code add_unseen(struct km_evaluating *work, struct km_err *err)
         (void)snprintf(name, sizeof name, i == 0 ? "%s.twin.auc" : "%s.auc", parts[i].name);
         code = add_twins(work, name, parts[i].part, err);
         if (code == KM_OK)
-            code = collect_pool(work, parts[i].part, KM_FILESCORE_FUSED, false, &files, err);
+            code = collect_pool(work, parts[i].part, KM_FILESCORE_FUSED, POOL_ALL, &files, err);
         (void)snprintf(name, sizeof name, "%s.pool.auc", parts[i].name);
         if (code == KM_OK)
             code = km_evaluating_add_auc(work, name, &files, err);
@@ -154,9 +163,14 @@ static enum km_code add_unseen(struct km_evaluating *work, struct km_err *err)
     }
     struct km_figure_files files = {0};
     if (code == KM_OK)
-        code = collect_pool(work, KM_FILESCORE_FUSED, KM_FILESCORE_FUSED, true, &files, err);
+        code = collect_pool(work, KM_FILESCORE_FUSED, KM_FILESCORE_FUSED, POOL_HARD, &files, err);
     if (code == KM_OK)
         code = km_evaluating_add_auc(work, "detect.unseen.hard.auc", &files, err);
+    km_figure_files_done(&files);
+    if (code == KM_OK)
+        code = collect_pool(work, KM_FILESCORE_FUSED, KM_FILESCORE_FUSED, POOL_PLAIN, &files, err);
+    if (code == KM_OK)
+        code = km_evaluating_add(work, "detect.unseen.plain", &files, true, err);
     km_figure_files_done(&files);
     return code;
 }
@@ -170,7 +184,7 @@ static enum km_code add_ablation(struct km_evaluating *work, struct km_err *err)
         char name[KM_FIGURE_NAME_BYTES];
         struct km_figure_files files = {0};
         (void)snprintf(name, sizeof name, "ablate.%s", km_filescore_name(parts[i]));
-        code = collect_pool(work, KM_FILESCORE_FUSED, parts[i], false, &files, err);
+        code = collect_pool(work, KM_FILESCORE_FUSED, parts[i], POOL_ALL, &files, err);
         if (code == KM_OK)
             code = km_evaluating_add(work, name, &files, true, err);
         km_figure_files_done(&files);
