@@ -5,7 +5,7 @@ COMP_WORDS=(komainu sc) COMP_CWORD=1; _komainu; echo "sc -> ${COMPREPLY[*]}"
 COMP_WORDS=(komainu scan --fa) COMP_CWORD=2; _komainu; echo "--fa -> ${COMPREPLY[*]}"
 COMP_WORDS=(komainu scan --fail-on "") COMP_CWORD=3; _komainu; echo "--fail-on -> ${COMPREPLY[*]}"
 "$KOMAINU" completion fish | grep -c '^complete -c komainu' | awk '{print ($1 > 10) ? "fish: many lines" : "fish: few lines"}'
-"$KOMAINU" completion zsh | head -n 1
+"$KOMAINU" completion zsh >zsh.txt; head -n 1 zsh.txt
 # Every option of every command is in the manual, and the manual has no other.
 bad=0
 for page in "$SOURCE"/man/komainu-*.1; do
