@@ -81,7 +81,8 @@ static enum km_code retrain(struct km_evaluating *work, const struct siting *sit
     struct km_sampletokens *tokens = km_sampletokens_new(work->dataset, siting->known, &extracting, err);
     if (!tokens)
         return err->code;
-    enum km_code code = km_tokenfit_model(work->dataset, tokens, siting->train, siting->valid, out_model, err);
+    const struct km_tokenfit_plan plan = {siting->train, siting->valid, NULL};
+    enum km_code code = km_tokenfit_model(work->dataset, tokens, &plan, out_model, err);
     return code == KM_OK ? km_tokenfit_index(work->dataset, tokens, siting->known, SIZE_MAX, out_index, err) : code;
 }
 

@@ -79,14 +79,12 @@ static enum km_code train_tokens(struct training *training, struct km_err *err)
         return err->code;
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
     KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = NULL;
-    static const struct km_sitefiles none = {0};
-    const struct km_sitefiles *site = training->options->site ? training->options->site : &none;
-    enum km_code code =
-        km_tokenfit_site_model(training->dataset, tokens, training->train, training->valid, site, &model, err);
+    const struct km_tokenfit_plan plan = {training->train, training->valid, training->options->site};
+    enum km_code code = km_tokenfit_model(training->dataset, tokens, &plan, &model, err);
     if (code == KM_OK)
         code = km_tokenfit_index(training->dataset, tokens, training->train, KM_TOKENFIT_BENIGN_FILES, &index, err);
-    if (code == KM_OK)
-        code = km_tokenfit_add_site(index, site, err);
+    if (code == KM_OK && plan.site)
+        code = km_tokenfit_add_site(index, plan.site, err);
     KM_CLEANUP(km_cleanup_free)
     struct km_card *card = code == KM_OK ? km_calloc(1, sizeof *card, sizeof *card, err) : NULL;
     if (!card)

@@ -51,39 +51,33 @@ static enum km_code calibrate(const struct km_dataset *dataset, const bool *held
     return km_token_model_calibrate(model, seen, found, err);
 }
 
-enum km_code km_tokenfit_site_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                                    const bool *train, const bool *held, const struct km_sitefiles *site,
-                                    struct km_token_model **out, struct km_err *err)
+enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                               const struct km_tokenfit_plan *plan, struct km_token_model **out, struct km_err *err)
 {
-    size_t count = km_dataset_count(dataset), found = 0;
-    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, train, err);
+    size_t count = km_dataset_count(dataset), found = 0, own = plan->site ? plan->site->count : 0;
+    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, plan->train, err);
     KM_CLEANUP(km_cleanup_free)
-    struct km_token_sample *samples = weights ? km_calloc(count + site->count, sizeof *samples, SIZE_MAX, err) : NULL;
+    struct km_token_sample *samples = weights ? km_calloc(count + own, sizeof *samples, SIZE_MAX, err) : NULL;
     if (!samples)
         return err->code;
     for (size_t i = 0; i < count; i++) {
         bool positive = is_positive(km_dataset_get(dataset, i));
-        if (train[i] && (positive || site->count == 0))
+        if (plan->train[i] && (positive || own == 0))
             samples[found++] = (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
     }
-    for (size_t i = 0; i < site->count; i++)
-        samples[found++] = (struct km_token_sample){{site->files[i].ids, site->files[i].count}, 1, false};
+    for (size_t i = 0; i < own; i++) {
+        const struct km_sitefile *file = &plan->site->files[i];
+        samples[found++] = (struct km_token_sample){{file->ids, file->count}, 1, false};
+    }
     const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
     struct km_token_train_report report;
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
     enum km_code code = km_token_train(samples, found, &options, &model, &report, err);
-    if (code == KM_OK && held)
-        code = calibrate(dataset, held, model, err);
+    if (code == KM_OK && plan->held)
+        code = calibrate(dataset, plan->held, model, err);
     if (code == KM_OK)
         *out = km_steal(model);
     return code;
-}
-
-enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                               const bool *train, const bool *held, struct km_token_model **out, struct km_err *err)
-{
-    static const struct km_sitefiles none = {0};
-    return km_tokenfit_site_model(dataset, tokens, train, held, &none, out, err);
 }
 
 /* ---- The index ---- */

@@ -18,18 +18,19 @@
 /* Files of one benign family in the index, those with the most tokens: what keeps it small enough to ship. */
 #define KM_TOKENFIT_BENIGN_FILES 4
 
-/* Each family weighs the same. train: [count], which samples; both classes. held: [count], samples of both classes
- * outside of it, whose scores set the calibration; NULL: none is set. Codes of tokentrain.h. */
+/* Which samples do what: marks for all of the data set. */
+struct km_tokenfit_plan {
+    const bool *train; /* both classes; each family weighs the same */
+    const bool *held;  /* outside of it, both classes: their scores set the calibration; NULL: none is set */
+    /* The site's own files (each weighs the same), or NULL: with some they are the only benign side, for what a site
+     * needs told apart from tools is what it runs. */
+    const struct km_sitefiles *site;
+};
+/* Codes of tokentrain.h. */
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                               const bool *train, const bool *held, struct km_token_model **out,
+                               const struct km_tokenfit_plan *plan, struct km_token_model **out,
                                struct km_err *err) KM_MUST_USE;
-
-/* The same with the site's own files (each weighs the same) as the only benign side: what a site needs told apart from
- * its tools is what it runs. Never NULL; without files it is km_tokenfit_model. */
-enum km_code km_tokenfit_site_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                                    const bool *train, const bool *held, const struct km_sitefiles *site,
-                                    struct km_token_model **out, struct km_err *err) KM_MUST_USE;
-/* Adds them to an index that is not prepared. KM_LIMIT, KM_NOMEM. */
+/* Adds the site's files to an index that is not prepared. KM_LIMIT, KM_NOMEM. */
 enum km_code km_tokenfit_add_site(struct km_token_index *index, const struct km_sitefiles *site,
                                   struct km_err *err) KM_MUST_USE;
 
