@@ -1,6 +1,7 @@
 /*
  * Message digests of byte streams (OpenSSL's libcrypto): SHA-256 for identity, MD5 only because dpkg's checksums are
- * MD5, SHA-1 only because UUIDs of version 5 are made with it. A km_digest is created once and reused: reset, update, finish. Not thread-safe; one per worker.
+ * MD5, SHA-1 only because UUIDs of version 5 are made with it. A km_digest is created once and reused: reset, update,
+ * finish. Not thread-safe; one per worker.
  */
 #ifndef KM_BASE_DIGEST_H
 #define KM_BASE_DIGEST_H

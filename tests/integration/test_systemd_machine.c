@@ -107,7 +107,7 @@ static void a_unit_stays_guarded_when_it_restarts(void **state)
         assert_ok(km_probe_poll(probe, 0, &sink, &err), err);
     }
     assert_true(heard.cgroup_count >= 2); /* another id each time */
-    assert_true(heard.ends > running); /* all of the first start's; the second's workers may not have come so far */
+    assert_true(heard.ends > running);    /* all of the first start's; the second's workers may not have come so far */
     assert_true(heard.calls > 100);
     assert_true(heard.master);
     assert_true(heard.worker);

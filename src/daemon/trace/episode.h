@@ -91,8 +91,8 @@ enum km_code km_assembler_event(struct km_assembler *assembler, const struct km_
 
 /* Hands over, by ascending thread, what threads that told nothing since quiet_since_ns have told of an unfinished
  * episode: a thread that waits behind something strange would hide it otherwise. The rest of such an episode is handed
- * over only when it brings more. streams: full streams too, which are left alone otherwise; the calls that follow up to the episode's end are
- * dropped then. */
+ * over only when it brings more. streams: full streams too, which are left alone otherwise; the calls that follow up to
+ * the episode's end are dropped then. */
 enum km_code km_assembler_flush(struct km_assembler *assembler, uint64_t quiet_since_ns, bool streams,
                                 struct km_err *err) KM_MUST_USE;
 
