@@ -77,11 +77,11 @@ KM_DEFINE_CLEANUP(struct km_digest, digest_cleanup, km_digest_free);
 enum km_code km_baseline_hash_file(int fd, uint8_t sha256[KM_SHA256_BYTES], uint64_t *out_bytes, struct km_err *err)
 {
     struct km_digest *digest KM_CLEANUP(digest_cleanup) = km_digest_new(KM_DIGEST_SHA256, err);
-    void *buffer KM_CLEANUP(km_cleanup_free) = digest ? malloc(READ_BYTES) : NULL;
+    void *buffer KM_CLEANUP(km_cleanup_free) = digest ? km_calloc(1, READ_BYTES, SIZE_MAX, err) : NULL;
     uint64_t total = 0;
     size_t got = 1;
     if (!buffer)
-        return digest ? km_fail(err, KM_NOMEM, "out of memory (%zu bytes)", READ_BYTES) : err->code;
+        return err->code;
     if (lseek(fd, 0, SEEK_SET) < 0)
         return km_fail_errno(err, errno, "cannot read");
     while (got > 0) {
@@ -133,10 +133,11 @@ enum km_code km_baseline_state_touch_part(struct km_baseline_state *state, const
     struct km_baseline_part *part = (struct km_baseline_part *)km_baseline_state_part(state, name);
     if (!part) {
         char *copy = km_arena_strndup(state->texts, name, strlen(name), err);
+        if (!copy)
+            return err->code;
         void *parts = state->parts;
-        enum km_code code = copy ? km_grow(&parts, &state->part_capacity, state->part_count + 1, sizeof *part,
-                                           KM_BASELINE_MAX_PARTS, err)
-                                 : err->code;
+        enum km_code code =
+            km_grow(&parts, &state->part_capacity, state->part_count + 1, sizeof *part, KM_BASELINE_MAX_PARTS, err);
         state->parts = parts;
         if (code != KM_OK)
             return code;
