@@ -158,6 +158,7 @@ static void write_missed(struct km_html *html, const struct km_pilot *pilot)
     row_share(html, "scans that failed", pilot->target_errors, pilot->targets);
     row_count(html, "findings beyond a scan's limit, counted only", pilot->findings_omitted);
     row_count(html, "incidents over the alert budget, in the digest", pilot->digest);
+    row_count(html, "raised in a stage that shows nothing (record only, shadow)", pilot->other);
     row_count(html, "uncertain ones shown to people", pilot->uncertain);
     row_count(html, "drawn at random and shown to people", pilot->sample);
     row_share(html, "of those two and judged: not harmless", pilot->checked_below_real, pilot->checked_below);

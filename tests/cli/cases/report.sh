@@ -25,7 +25,7 @@ P
 "$KOMAINU" alerts decide 1 attack --note '<script>note</script>' --minutes 12 >/dev/null 2>&1
 "$KOMAINU" alerts decide 3 benign-learn --note 'renewal' --minutes 3 >/dev/null 2>&1
 
-for lang in en; do
+for lang in en ja; do
   echo "--- $lang"
   report --lang $lang -o pilot-$lang.html
   page pilot-$lang.html
@@ -37,11 +37,20 @@ done
 report -o attack.html incident 1
 page attack.html
 page --text pilot-en.html | sed -E 's/20[0-9]{2}-[0-9]{2}-[0-9]{2}(T[0-9:]{8}Z)?/TIME/g; s/(median\) \| )[0-9.]+/\1N/'
+page --text pilot-ja.html | sed -E 's/20[0-9]{2}-[0-9]{2}-[0-9]{2}(T[0-9:]{8}Z)?/TIME/g; s/(中央値） \| )[0-9.]+/\1N/'
 
 echo '--- the language of the environment'
-KOMAINU_LOCALE_DIR=/nonexistent LC_ALL=ja_JP.UTF-8 "$KOMAINU" report 2>/dev/null | grep -o '<html lang="..">'
+language() { env "$@" "$KOMAINU" report 2>/dev/null | grep -o '<html lang="..">'; }
+language LC_ALL=ja_JP.UTF-8
+language LC_ALL= LANG=ja_JP.UTF-8
+language LC_ALL=de_DE.UTF-8 LANG=ja_JP.UTF-8
+language LC_ALL=java
+language KOMAINU_LOCALE_DIR=/nonexistent LC_ALL=ja_JP.UTF-8
 KOMAINU_LOCALE_DIR=/nonexistent report --lang ja
 report --lang fr
+"$KOMAINU" alerts show 2 --lang ja 2>/dev/null | sed -n '/^what to do/,$p'
+"$KOMAINU" alerts show 2 --lang ja 2>/dev/null | grep tmp
+env LC_ALL=ja_JP.UTF-8 "$KOMAINU" alerts show 2 -f json 2>/dev/null | grep -c 'ファイル'
 
 echo '--- JSON'
 "$KOMAINU" report -f json 2>/dev/null | python3 -c '
