@@ -61,7 +61,7 @@ static _Noreturn void die(const char *what, const struct km_err *err)
     exit(1);
 }
 
-/* xorshift64*: the same pilot in every run of this program. */
+/* xorshift64*: the same causes in every run; what triage draws at random differs with the salt of the store. */
 static double draw(struct pilot *pilot)
 {
     pilot->random ^= pilot->random >> 12;
@@ -78,8 +78,11 @@ static unsigned draw_below(struct pilot *pilot, unsigned bound)
 static unsigned draw_poisson(struct pilot *pilot, double mean)
 {
     unsigned count = 0;
-    for (double product = draw(pilot), limit = exp(-mean); product > limit; product *= draw(pilot))
+    double product = draw(pilot);
+    while (product > exp(-mean)) {
+        product *= draw(pilot);
         count++;
+    }
     return count;
 }
 

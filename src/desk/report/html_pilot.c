@@ -213,12 +213,12 @@ static void write_limits(struct km_html *html)
     static const char *const limits[] = {
         "komainu reports; it blocks nothing. What is done about an alert is a person's work.",
         "\"Harmless\" and \"attack\" are what people said. Nobody checked every one of them a second time.",
-        "An attack that raised no finding is in no figure here. The random sample gives the only hint of how many "
-        "there "
-        "may be, and a small sample gives a weak one.",
+        ("An attack that raised no finding is in no figure here. The random sample gives the only hint of how many "
+         "there "
+         "may be, and a small sample gives a weak one."),
         "Bytes that were not examined, and events that were lost, are not known to be clean.",
-        "While a daemon's profile is young, its alerts say little. Hours with a profile that had learned enough are "
-        "counted apart.",
+        ("While a daemon's profile is young, its alerts say little. Hours with a profile that had learned enough are "
+         "counted apart."),
         "Minutes of work are only those that people entered; processor time is only that of runs that have ended.",
     };
     section(html, "Limits");
