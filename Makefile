@@ -2,7 +2,7 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-BENCHES = bench-source bench-render bench-scan bench-nn bench-tokens bench-daemon bench-guard bench-desk bench-detect
+BENCHES = bench-source bench-render bench-scan bench-nn bench-tokens bench-daemon bench-guard bench-desk bench-detect bench-pilot
 
 .PHONY: all demo check check-quick bench $(BENCHES) format clean install deps-build deps-demo deps-test deps-bench
 

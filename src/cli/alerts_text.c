@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/words.h"
 #include "cli/alerts_view.h"
 #include "desk/store/query.h"
 #include "desk/store/stored_finding.h"
@@ -234,14 +235,14 @@ static enum km_code print_decision(void *context, const struct km_alerts_decisio
 static void print_runbook(const struct km_incident_row *row)
 {
     const struct km_runbook *runbook = km_runbook_find(row->kind, row->dominant);
-    printf("\nwhat to do: %s\n", runbook->title);
+    printf("\nwhat to do: %s\n", km_words(runbook->title));
     puts("  look at");
     for (size_t i = 0; runbook->look[i]; i++)
-        printf("    - %s\n", runbook->look[i]);
+        printf("    - %s\n", km_words(runbook->look[i]));
     puts("  recover");
     for (size_t i = 0; runbook->recover[i]; i++)
-        printf("    - %s\n", runbook->recover[i]);
-    printf("  tell\n    - %s\n", runbook->tell);
+        printf("    - %s\n", km_words(runbook->recover[i]));
+    printf("  tell\n    - %s\n", km_words(runbook->tell));
 }
 
 static void print_head(const struct km_incident_row *row)

@@ -38,6 +38,7 @@ extern const struct km_cmd km_cmd_kpi;
 extern const struct km_cmd km_cmd_stage;
 extern const struct km_cmd km_cmd_profile;
 extern const struct km_cmd km_cmd_replay;
+extern const struct km_cmd km_cmd_report;
 extern const struct km_cmd km_cmd_rules;
 extern const struct km_cmd km_cmd_daemons;
 extern const struct km_cmd km_cmd_guard;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/words.h"
 #include "cli/alerts_view.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
@@ -129,6 +130,10 @@ static const struct km_option rows[] = {
      .argument = "NAME",
      .only_flag = true,
      .help = "suppress: who answers for it; unset: you"},
+    {.name = "lang",
+     .type = KM_OPTION_CHOICE,
+     .choices = "en|ja",
+     .help = "language of sentences about findings; unset: by LC_ALL, LC_MESSAGES and LANG"},
     {0},
 };
 
@@ -400,7 +405,9 @@ static int run(const struct km_options *options, int operand_count, char **opera
                               .operands = operands + 1};
     km_desk_link_who(request.who);
     struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("alerts", km_options_text(options, "store"), &request.place, &err);
+        km_words_choose(request.json ? "en" : km_options_text(options, "lang"), &err) == KM_OK
+            ? km_desk_link_store("alerts", km_options_text(options, "store"), &request.place, &err)
+            : NULL;
     request.desk = desk;
     enum km_code code = desk ? km_triage_run(desk, request.now_ns, NULL, &err) : err.code;
     if (desk && code != KM_OK && actions[a].reads) {

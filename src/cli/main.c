@@ -8,10 +8,29 @@
 #include "cli/cmd.h"
 
 const struct km_cmd *const km_commands[] = {
-    &km_cmd_scan,   &km_cmd_baseline,   &km_cmd_calibrate, &km_cmd_render, &km_cmd_daemons,  &km_cmd_guard,
-    &km_cmd_replay, &km_cmd_profile,    &km_cmd_rules,     &km_cmd_alerts, &km_cmd_kpi,      &km_cmd_stage,
-    &km_cmd_audit,  &km_cmd_privacy,    &km_cmd_dataset,   &km_cmd_train,  &km_cmd_evaluate, &km_cmd_model,
-    &km_cmd_config, &km_cmd_completion, &km_cmd_version,   NULL,
+    &km_cmd_scan,
+    &km_cmd_baseline,
+    &km_cmd_calibrate,
+    &km_cmd_render,
+    &km_cmd_daemons,
+    &km_cmd_guard,
+    &km_cmd_replay,
+    &km_cmd_profile,
+    &km_cmd_rules,
+    &km_cmd_alerts,
+    &km_cmd_kpi,
+    &km_cmd_stage,
+    &km_cmd_audit,
+    &km_cmd_report,
+    &km_cmd_privacy,
+    &km_cmd_dataset,
+    &km_cmd_train,
+    &km_cmd_evaluate,
+    &km_cmd_model,
+    &km_cmd_config,
+    &km_cmd_completion,
+    &km_cmd_version,
+    NULL,
 };
 
 static void print_usage(FILE *out)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "base/words.h"
 
 #define LONGEST_ARGUMENT_BYTES 1024
 
@@ -161,7 +162,7 @@ enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_bu
     if (row == sizeof sentences / sizeof sentences[0])
         return append_unknown(evidence, out, err);
     enum km_code code = KM_OK;
-    for (const char *at = sentences[row].sentence; *at && code == KM_OK;) {
+    for (const char *at = km_words(sentences[row].sentence); *at && code == KM_OK;) {
         size_t plain = strcspn(at, "{");
         code = km_buf_append(out, at, plain, err);
         at += plain;
@@ -170,7 +171,8 @@ enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_bu
         size_t length = strcspn(at + 1, "}");
         const struct km_arg *arg = find_argument(evidence, at + 1, length);
         code = arg ? append_argument(arg, out, err) : km_buf_append_text(out, "?", err);
-        at += length + 2;
+        at += 1 + length;
+        at += *at == '}'; /* a catalogue may be damaged */
     }
     return code;
 }
@@ -178,7 +180,8 @@ enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_bu
 const char *km_evidence_advice(const char *id)
 {
     size_t row = find_row(id);
-    return row < sizeof sentences / sizeof sentences[0] ? sentences[row].advice : NULL;
+    const char *advice = row < sizeof sentences / sizeof sentences[0] ? sentences[row].advice : NULL;
+    return advice ? km_words(advice) : NULL;
 }
 
 int km_evidence_rank(const char *id)

@@ -2,7 +2,7 @@
  * The evidence that komainu can give: ids, and the sentences made from them at output.
  *
  * An id is stable (it is stored and sent); its sentence is a template whose {name} parts are the evidence's arguments.
- * Another language is another table.
+ * Another language is another catalogue (po/).
  */
 #ifndef KM_FINDING_EVIDENCE_H
 #define KM_FINDING_EVIDENCE_H
@@ -60,7 +60,7 @@
 #define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
 #define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
 
-/* Appends the English sentence for a piece of evidence; an id that the table lacks is printed with its arguments, so
+/* Appends the sentence for a piece of evidence in the language of the process (base/words.h); an id that the table lacks is printed with its arguments, so
  * that nothing is hidden. Argument text is escaped. KM_NOMEM, KM_LIMIT. */
 enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_buf *out, struct km_err *err) KM_MUST_USE;
 

@@ -1,0 +1,68 @@
+"""Checks po/ja.po: catalogue.py ROOT MSGFMT [--list]. Every sentence that people are shown has a Japanese one with the same
+{placeholders}, no entry is left without use, and msgfmt accepts the file."""
+import ast
+import re
+import subprocess
+import sys
+
+LITERAL = r'"(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*'
+
+
+def read(path):
+    with open(f'{sys.argv[1]}/{path}', encoding='utf-8') as f:
+        return f.read()
+
+
+def joined(literals):
+    return ''.join(ast.literal_eval(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"', literals))
+
+
+def block(text, begin):
+    return text.split(begin, 1)[1].split('\n};', 1)[0].split('\n    };', 1)[0]
+
+
+def wanted():
+    """Sentences in the order of their tables and calls."""
+    found = ['(the language of this catalogue)']
+    for path, begin in (('src/finding/evidence.c', '} sentences[] = {'), ('src/desk/triage/runbook.c', 'runbooks[] = {')):
+        found += [joined(m) for m in re.findall(LITERAL, block(read(path), begin)) if ' ' in m]
+    for path in ('src/desk/report/html_pilot.c', 'src/desk/report/html_page.c'):
+        text = read(path)
+        calls = r'(?:km_words\(|(?:row_count|row_share|row_bytes|row_time|section|write_list)\(html, )'
+        found += [joined(m) for m in re.findall(calls + r'\s*(' + LITERAL + ')', text)]
+        if 'limits[] = {' in text:
+            found += [joined(m) for m in re.findall(LITERAL, block(text, 'limits[] = {'))]
+    finding = read('src/finding/finding.c') + read('src/finding/decision.c')
+    found += [joined(m) for m in re.findall(r'\[KM_(?:VERDICT|GAP|DECISION)_\w+\] = (' + LITERAL + ')', finding)]
+    triage = read('src/desk/triage/triage.c')
+    found += re.findall(r'return "(\w+)";', triage.split('km_triage_shown_to_string', 1)[1].split('\n}', 1)[0])
+    found += re.findall(r'"(\w+)"', triage.split('state_names[', 1)[1].split('};', 1)[0].split('=', 1)[1])
+    found += re.findall(r'return "(\w+)";', finding.split('\n}', 1)[0])
+    return [text for text in dict.fromkeys(found) if text and text != 'unknown']
+
+
+def catalogue():
+    entries = {}
+    for entry in re.split(r'\n\s*\n', read('po/ja.po')):
+        match = re.search(r'^msgid (' + LITERAL + r')\s*^msgstr (' + LITERAL + ')', entry, re.M)
+        if match and joined(match.group(1)):
+            entries[joined(match.group(1))] = joined(match.group(2))
+    return entries
+
+
+if '--list' in sys.argv:
+    print(*wanted(), sep='\n')
+    sys.exit()
+subprocess.run([sys.argv[2], '--check', '-o', '/dev/null', f'{sys.argv[1]}/po/ja.po'], check=True)
+have, problems, texts = catalogue(), [], wanted()
+for text in texts:
+    if not have.get(text):
+        problems.append(f'no Japanese for: {text}')
+    elif sorted(re.findall(r'\{\w+\}', text)) != sorted(re.findall(r'\{\w+\}', have[text])):
+        problems.append(f'other placeholders: {text}')
+    elif not re.search('[\u3040-\u30ff\u4e00-\u9fff]', have[text]) and text != texts[0]:
+        problems.append(f'not Japanese: {have[text]}')
+problems += [f'no longer used: {text}' for text in have if text not in texts]
+print(*problems, sep='\n')
+print(f'{len(texts)} sentences, {len(problems)} problems')
+sys.exit(bool(problems) or len(texts) < 150)
