@@ -230,7 +230,7 @@ static enum km_code read_part(struct km_baseline_state *state, const char *name,
     int64_t bytes = km_json_integer(value, "bytes", -1);
     struct km_err ignored = KM_ERR_INIT;
     enum km_code code = km_baseline_state_touch_part(state, name, &part, err);
-    if (code != KM_OK)
+    if (!part)
         return code;
     if (!is_file_name(file) || bytes < 0 || strlen(sha256) != (size_t)KM_SHA256_HEX_BYTES - 1 ||
         km_hex_parse(sha256, KM_SHA256_BYTES, part->sha256, &ignored) != KM_OK)

@@ -47,24 +47,24 @@ static uint64_t sum(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* The kernel loads by program headers; section headers may lie, and end within the file or do not count. */
-static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size, uint64_t *out_code_at)
+/* What the kernel loads ends where the last segment does. `headers` are the program headers, as far as they are there.
+ */
+struct elf_segments {
+    const uint8_t *headers;
+    size_t length;
+    uint64_t each, count;
+    bool is_64, big;
+};
+
+static uint64_t end_of_segments(const struct elf_segments *segments, uint64_t end, uint64_t *out_code_at)
 {
-    bool is_64 = head[4] == 2, big = head[5] == 2;
-    size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
-    if (length < header_bytes)
-        return UINT64_MAX;
-    uint64_t program_at = is_64 ? get(head + 32, 8, big) : get(head + 28, 4, big);
-    uint64_t section_at = is_64 ? get(head + 40, 8, big) : get(head + 32, 4, big);
-    const uint8_t *counts = head + (is_64 ? 54 : 42);
-    uint64_t each = get(counts, 2, big), count = get(counts + 2, 2, big);
-    uint64_t sections = sum(section_at, get(counts + 4, 2, big) * get(counts + 6, 2, big));
-    uint64_t end = header_bytes;
-    for (uint64_t i = 0; i < count && each >= least; i++) {
-        uint64_t at = sum(program_at, i * each);
-        if (at > length || length - at < least)
+    bool is_64 = segments->is_64, big = segments->big;
+    size_t least = is_64 ? 56 : 32;
+    for (uint64_t i = 0; i < segments->count && segments->each >= least; i++) {
+        uint64_t at = i * segments->each;
+        if (at > segments->length || segments->length - at < least)
             break;
-        const uint8_t *program = head + at;
+        const uint8_t *program = segments->headers + at;
         uint64_t begin = is_64 ? get(program + 8, 8, big) : get(program + 4, 4, big);
         uint64_t file_end = sum(begin, is_64 ? get(program + 32, 8, big) : get(program + 16, 4, big));
         if (get(program, 4, big) != 1)
@@ -73,6 +73,27 @@ static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size, ui
             *out_code_at = begin;
         end = file_end > end ? file_end : end;
     }
+    return end;
+}
+
+/* The kernel loads by program headers; section headers may lie, and end within the file or do not count. */
+static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size, uint64_t *out_code_at)
+{
+    bool is_64 = head[4] == 2, big = head[5] == 2;
+    size_t header_bytes = is_64 ? 64 : 52;
+    if (length < header_bytes)
+        return UINT64_MAX;
+    uint64_t program_at = is_64 ? get(head + 32, 8, big) : get(head + 28, 4, big);
+    uint64_t section_at = is_64 ? get(head + 40, 8, big) : get(head + 32, 4, big);
+    const uint8_t *counts = head + (is_64 ? 54 : 42);
+    uint64_t sections = sum(section_at, get(counts + 4, 2, big) * get(counts + 6, 2, big));
+    struct elf_segments segments = {
+        .each = get(counts, 2, big), .count = get(counts + 2, 2, big), .is_64 = is_64, .big = big};
+    if (program_at < length) {
+        segments.headers = head + program_at;
+        segments.length = length - (size_t)program_at;
+    }
+    uint64_t end = end_of_segments(&segments, header_bytes, out_code_at);
     if (end > size) /* the kernel maps what is not there, too: nothing it says of its end can be believed */
         return header_bytes;
     return section_at > 0 && sections > end && sections <= size ? sections : end;

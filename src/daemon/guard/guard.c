@@ -88,9 +88,9 @@ static enum km_code add(struct km_guard *guard, const char *name, size_t length,
 
 enum km_code km_guard_add(struct km_guard *guard, const char *name, bool *out_learns, struct km_err *err)
 {
-    struct km_guarded *daemon;
+    struct km_guarded *daemon = NULL;
     enum km_code code = add(guard, name, strlen(name), &daemon, err);
-    if (code == KM_OK)
+    if (daemon)
         *out_learns = daemon->learning;
     return code;
 }
@@ -132,7 +132,7 @@ enum km_code km_guard_event(void *context, const struct km_event *event, struct 
     if (event->role >= KM_WINDOW_MAX_ROLES)
         return KM_OK;
     if (event->kind == KM_EVENT_ROLE) {
-        struct km_guarded *daemon;
+        struct km_guarded *daemon = NULL;
         code = add(guard, event->role_info.unit.length ? event->role_info.unit.data : "", event->role_info.unit.length,
                    &daemon, err);
         if (code == KM_LIMIT)
