@@ -25,7 +25,7 @@ static inline void deskfile_init(struct deskfile *file)
 
 static inline void deskfile_done(struct deskfile *file)
 {
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal", ".anchor"};
+    static const char suffixes[][10] = {"", "-wal", "-shm", "-journal", ".anchor"};
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         char path[160];
         snprintf(path, sizeof path, "%s%s", file->path, suffixes[i]);
