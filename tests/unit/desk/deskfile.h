@@ -27,8 +27,9 @@ static inline void deskfile_done(struct deskfile *file)
 {
     static const char suffixes[][10] = {"", "-wal", "-shm", "-journal", ".anchor"};
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-        char path[160];
-        snprintf(path, sizeof path, "%s%s", file->path, suffixes[i]);
+        char path[sizeof file->path + sizeof suffixes[0]];
+        strcpy(path, file->path);
+        strcat(path, suffixes[i]);
         (void)unlink(path);
     }
     assert_int_equal(rmdir(file->folder), 0);
