@@ -20,7 +20,8 @@ static inline void deskfile_init(struct deskfile *file)
 {
     strcpy(file->folder, "/tmp/komainu-desk-XXXXXX");
     assert_non_null(mkdtemp(file->folder));
-    snprintf(file->path, sizeof file->path, "%s/desk.db", file->folder);
+    strcpy(file->path, file->folder);
+    strcat(file->path, "/desk.db");
 }
 
 static inline void deskfile_done(struct deskfile *file)
