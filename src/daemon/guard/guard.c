@@ -151,6 +151,18 @@ enum km_code km_guard_event(void *context, const struct km_event *event, struct 
     return code == KM_OK ? mark_roles(guard, err) : code;
 }
 
+enum km_code km_guard_renew(struct km_guard *guard, const char *daemon, const char *role, struct km_err *err)
+{
+    struct km_guarded *found = find_daemon(guard, daemon);
+    if (!found || found->learning)
+        return KM_OK;
+    enum km_code code = km_watch_renew(found->watch, role, err);
+    if (code == KM_OK)
+        code = km_guard_tell_all(guard, err);
+    km_incidents_close(guard->incidents, daemon, role);
+    return code;
+}
+
 enum km_code km_guard_finish(struct km_guard *guard, struct km_err *err)
 {
     enum km_code code = KM_OK;
@@ -170,6 +182,7 @@ bool km_guard_get_status(const struct km_guard *guard, size_t i, struct km_guard
                                     .learning = daemon->learning,
                                     .profiled = daemon->profiled,
                                     .mature = daemon->mature,
+                                    .confidence = daemon->confidence,
                                     .events = daemon->events,
                                     .episodes = stats.episodes,
                                     .alarms = daemon->alarms,

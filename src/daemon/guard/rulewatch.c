@@ -101,10 +101,12 @@ static void describe(struct km_guarded *daemon, const struct km_event *event, co
     }
 }
 
-static bool is_learned(const struct km_guarded *daemon, const struct km_event *event, const char *line)
+/* By its own role, or by the one that a thread without profile comes from. */
+static bool is_learned(struct km_guarded *daemon, const struct km_event *event, const char *line)
 {
     struct km_watch_role role;
-    return km_watch_find_role(daemon->watch, event->role, &role) && role.profile && !role.learning &&
+    bool own = km_watch_find_role(daemon->watch, event->role, &role) && role.profile;
+    return (own || km_guarded_origin(daemon, event->tgid, &role)) && !role.learning &&
            km_entity_find(km_profile_get_entities(role.profile), line) != NULL;
 }
 
@@ -125,6 +127,7 @@ static enum km_code raise_rules(struct km_guarded *daemon, const struct km_event
         km_profile_get_maturity(origin.profile, &maturity);
         km_draft_landmark(draft, &event->landmark,
                           km_entity_surprise(entities, event->landmark.kind, maturity.episodes), maturity.episodes);
+        km_guarded_keep_act(daemon, origin.profile, event);
     }
     km_draft_doubts(draft, NULL, daemon->lost);
     return km_guard_raise(daemon->guard, daemon, event->time_ns, err);

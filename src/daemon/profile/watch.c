@@ -515,6 +515,30 @@ enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err)
     return code == KM_OK && watch->learning ? end_learning(watch, err) : code;
 }
 
+static enum km_code renew_role(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    struct km_profile *fresh = watch->config.find(watch->config.context, &role->identity);
+    if (!fresh)
+        return KM_OK;
+    for (size_t i = 0; i < watch->profile_count; i++)
+        if (watch->profiles[i] == role->profile)
+            watch->profiles[i] = fresh;
+    km_profile_free(role->profile);
+    role->profile = fresh;
+    return seed_spots(role, err);
+}
+
+enum km_code km_watch_renew(struct km_watch *watch, const char *role, struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
+        struct role *r = watch->roles[i];
+        if (r && r->profile && !r->learning && watch->config.find && strcmp(r->identity.role, role) == 0)
+            code = renew_role(watch, r, err);
+    }
+    return code;
+}
+
 struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i)
 {
     return i < watch->profile_count ? watch->profiles[i] : NULL;

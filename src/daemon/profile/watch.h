@@ -105,6 +105,10 @@ bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_
 /* Profile of the i-th role, in the order in which roles appeared; NULL beyond the last. Borrowed. */
 struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i);
 
+/* Asks `find` again for the profile of the roles of this name, which changed in the store. Not while learning, and
+ * without effect on roles that have none. KM_NOMEM. */
+enum km_code km_watch_renew(struct km_watch *watch, const char *role, struct km_err *err) KM_MUST_USE;
+
 struct km_watch_stats {
     uint64_t events, episodes, alarms, learned;
     uint64_t lost;    /* events that the recorder could not deliver */
