@@ -137,7 +137,9 @@ def learn(folder, server):
     guard = Guard(folder, 'learn', '--learn', '4s', '--record', os.path.join(folder, 'learn.kmt'),
                   pid=server.process.pid)
     guard.wait_said('guarded')
-    with open(os.path.join(folder, 'learn.guarded'), encoding='utf-8') as f:
+    listed = os.path.join(folder, 'learn.guarded')
+    guard.wait_for(lambda: os.path.exists(listed) and os.path.getsize(listed) > 0, 'list of guarded daemons')
+    with open(listed, encoding='utf-8') as f:
         name = f.read().strip()
     check(name.startswith('python3'), f'guarded: {name}')
     end = time.monotonic() + PATIENCE_S
@@ -182,6 +184,52 @@ def stored_profile(folder, server):
     guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert by the stored profile')
     check(guard.stop(signal.SIGINT) == 0, 'exit status')
     check('learned from' not in guard.log(), 'it learned again')
+
+
+def desk(folder, *arguments):
+    done = subprocess.run([KOMAINU, *arguments], capture_output=True, text=True, check=False,
+                          env={**os.environ, 'KOMAINU_STORE': os.path.join(folder, 'desk.db')})
+    check(done.returncode == 0, f'{arguments}: {done.stderr}')
+    return done.stdout
+
+
+def incidents(folder, key):
+    """Ids of the incidents whose finding is about this act."""
+    found = [str(i['id']) for i in json.loads(desk(folder, 'alerts', 'list', '--all', '-f', 'json'))['incidents']]
+    return [i for i in found if '/' + key in desk(folder, 'alerts', 'show', i, '-f', 'json')]
+
+
+def decided(folder, server):
+    """What is decided at the desk changes what the running guard tells, and undoing it changes it back."""
+    guard = Guard(folder, 'decided', '--desk', os.path.join(folder, 'desk.db'), '--budget', '1000', '--host-budget',
+                  '1000', pid=server.process.pid)
+    guard.wait_said('guarded')
+    for word, key in (('etc', 'open read /etc/'), ('shell', 'exec /bin/sh')):
+        def told():
+            return sum(has(a, key) for a in guard.alerts())
+        server.ask(word)
+        guard.wait_for(lambda: told() == 1, f'alert about {key}')
+        guard.wait_for(lambda: incidents(folder, key), f'incident of {key}')
+        number = incidents(folder, key)[-1]
+        before = guard.log().count('is applied')
+        desk(folder, 'alerts', 'decide', number, 'benign-learn', '--note', 'planned')
+        guard.wait_for(lambda: guard.log().count('is applied') > before, f'decision about {key}')
+        check('alone silences' not in guard.log(), 'nothing was learned: ' + guard.log())
+        check('profile.accept' in desk(folder, 'audit', 'list'), 'no entry in the audit log')
+        check('"applied_at": null' not in desk(folder, 'alerts', 'show', number, '-f', 'json'), 'not acknowledged')
+        alerts = len(guard.alerts())
+        for _ in range(3):
+            server.ask(word)
+        server.ask('name')  # another strange act, told after them: then they have been judged
+        guard.wait_for(lambda: any('/bin/true' in a['incident']['key'] for a in guard.alerts()), 'the act between')
+        check(told() == 1, f'{key} is told although it was learned: {guard.alerts()[alerts:]}')
+        undone = guard.log().count('is undone')
+        desk(folder, 'alerts', 'undo', number, '--note', 'was not planned')
+        guard.wait_for(lambda: guard.log().count('is undone') > undone, f'undoing of {key}')
+        server.ask(word)
+        guard.wait_for(lambda: told() == 2, f'alert about {key} after the undoing')
+    check(guard.stop() == 0, 'exit status')
+    check('cannot record' not in guard.log(), guard.log())
 
 
 def many_children(folder, server):
@@ -289,6 +337,7 @@ def main():
         latency = quiet_then_misuse(folder, server)
         print(f'latency {latency:.2f} s')
         stored_profile(folder, server)
+        decided(folder, server)
         many_children(folder, server)
         full_disk(folder, server)
         full_ring(folder, server)
