@@ -185,9 +185,11 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     struct km_guard *guard = daemon->guard;
     if (result->excused && (daemon->excused_ns == 0 || result->episode->end_ns > daemon->excused_ns + SAID_AGAIN_NS)) {
         daemon->excused_ns = result->episode->end_ns;
-        km_guard_say(guard,
-                     "%s: it starts or ends, which was never learned: only foreign programs are alerts meanwhile",
-                     daemon->name);
+        km_guard_say(
+            guard,
+            "%s: it starts or ends, which was never learned: only foreign programs, secrets and public addresses are "
+            "alerts meanwhile",
+            daemon->name);
     }
     if (!result->alarm && !result->excused)
         return KM_OK;

@@ -167,7 +167,7 @@ static enum km_code take_act(struct km_guarded *daemon, const struct km_watch_ro
         return KM_OK;
     }
     const struct km_process *process = km_proctable_find(guard->processes, event->tgid);
-    if (!process->cause[0] && gravity != KM_GRAVITY_PROGRAM &&
+    if (!process->cause[0] && !km_entity_is_inexcusable(&event->landmark) &&
         km_watch_excuses(daemon->watch, event->tgid, event->time_ns))
         return KM_OK;
     if (!process->cause[0] && gravity == KM_GRAVITY_PROGRAM)

@@ -256,12 +256,26 @@ static void forgive_misses(const struct role *role, struct km_episode *episode)
     episode->peak_misses = 0;
 }
 
+/* Acts that no start excuses, and that the role never did. */
+static bool has_inexcusable(const struct km_profile *profile, const struct km_episode *episode)
+{
+    for (size_t i = 0; i < episode->landmark_count; i++) {
+        char line[KM_ENTITY_TEXT_BYTES];
+        if (!km_entity_is_inexcusable(&episode->landmarks[i]))
+            continue;
+        km_entity_format(&episode->landmarks[i], line);
+        if (!km_entity_find(km_profile_get_entities(profile), line))
+            return true;
+    }
+    return false;
+}
+
 static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, struct km_watch_result *result)
 {
     const struct km_assessment *a = result->assessment;
     bool alarm = a->score > result->threshold || a->gravity != KM_GRAVITY_SLIGHT;
     bool ends = a->gravity == KM_GRAVITY_SLIGHT && ends_unlearned(result->profile, episode);
-    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM &&
+    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM && !has_inexcusable(result->profile, episode) &&
                       (ends || km_watch_excuses(watch, episode->tgid, episode->begin_ns));
     return alarm && !result->excused;
 }

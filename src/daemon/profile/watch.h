@@ -10,9 +10,10 @@
  * reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
- * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs; so
- * is for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was
- * never learned is no alarm by its sequence alone.
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs,
+ * opens where credentials, keys or schedules are, and connections to public addresses (km_entity_is_inexcusable); so is
+ * for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was never learned is
+ * no alarm by its sequence alone.
  */
 #ifndef KM_PROFILE_WATCH_H
 #define KM_PROFILE_WATCH_H
