@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "cli/cmd.h"
 #include "cli/guard_desk.h"
+#include "cli/guard_memory.h"
 #include "cli/guard_output.h"
 #include "cli/profile_source.h"
 #include "cli/rules_source.h"
@@ -24,6 +25,7 @@
 #define STATUS_NS   (500 * KM_NS_PER_MS)
 #define PATH_BYTES  4096
 #define LINE_BYTES  1024
+#define SNAPSHOT_NS (5 * KM_NS_PER_S)
 #define HOST_BYTES  256
 #define MAX_TARGETS KM_GUARD_MAX_DAEMONS
 
@@ -51,6 +53,8 @@ struct run {
     int record_fd;
     bool guarded_written;
     int64_t status_ns;
+    struct km_guard_memory *memory;
+    int64_t saved_ns;
     uint64_t status_events;
     char host[HOST_BYTES];
 };
@@ -58,6 +62,7 @@ struct run {
 static void run_done(struct run *run)
 {
     km_guard_desk_close(run->desk, run->live);
+    km_guard_memory_close(run->memory);
     km_live_close(run->live);
     km_store_close(run->store);
     km_decision_list_free(run->decisions);
@@ -101,7 +106,10 @@ static enum km_code open_store(struct run *run, struct km_err *err)
         path = usual;
     }
     run->store = km_store_open(path, err);
-    return run->store ? KM_OK : err->code;
+    if (!run->store)
+        return err->code;
+    run->memory = km_guard_memory_open(path, run->output, km_guard_output_say, err);
+    return run->memory ? KM_OK : err->code;
 }
 
 static enum km_code read_decisions(struct run *run, struct km_err *err)
@@ -238,6 +246,8 @@ static enum km_code open_live(struct run *run, struct km_err *err)
         config.guard.alerts = km_guard_desk_alerts(run->desk, &shown);
     }
     run->live = km_live_open(&config, err);
+    if (run->live)
+        km_guard_memory_load(run->memory, km_guard_incidents(km_live_guard(run->live)));
     return run->live ? KM_OK : err->code;
 }
 
@@ -311,9 +321,14 @@ static enum km_code loop(struct run *run, struct km_err *err)
         if (code == KM_OK && run->desk)
             code = km_guard_desk_tick(run->desk, run->live, err);
         show_status(run, km_clock_monotonic_ns());
+        if (km_clock_monotonic_ns() - run->saved_ns >= SNAPSHOT_NS) {
+            km_guard_memory_save(run->memory, km_guard_incidents(km_live_guard(run->live)));
+            run->saved_ns = km_clock_monotonic_ns();
+        }
     }
     if (code == KM_OK)
         code = km_live_finish(run->live, err);
+    km_guard_memory_save(run->memory, km_guard_incidents(km_live_guard(run->live)));
     summarize(run);
     return code;
 }

@@ -92,7 +92,10 @@ class Server:
 
 
 class Guard:
-    def __init__(self, folder, name, *options, pid=None):
+    def __init__(self, folder, name, *options, pid=None, remembers=False):
+        snapshot = os.path.join(folder, 'store', '.incidents.json')
+        if os.path.exists(snapshot) and not remembers:
+            os.unlink(snapshot)
         self.alerts_path = os.path.join(folder, name + '.jsonl')
         self.log_path = os.path.join(folder, name + '.log')
         arguments = [KOMAINU, 'guard', '--rules', RULES, '--store', os.path.join(folder, 'store'), '--guarded',
@@ -232,6 +235,36 @@ def decided(folder, server):
     check('cannot record' not in guard.log(), guard.log())
 
 
+def remembered(folder, server):
+    """A restart neither repeats an incident nor renews the budget; a damaged snapshot is said."""
+    snapshot = os.path.join(folder, 'store', '.incidents.json')
+    def guarded(name):
+        guard = Guard(folder, name, '--budget', '1', pid=server.process.pid, remembers=True)
+        guard.wait_said('guarded')
+        return guard
+    if os.path.exists(snapshot):
+        os.unlink(snapshot)
+    first = guarded('remembered1')
+    server.ask('shell')
+    first.wait_for(lambda: len(first.alerts()) >= 1, 'first alert')
+    check(first.stop() == 0 and os.path.getsize(snapshot) > 0, 'no snapshot')
+    second = guarded('remembered2')
+    server.ask('shell')
+    server.ask('name')
+    check(second.stop() == 0, 'exit status')
+    check(all(not has(a, 'exec /bin/sh') for a in second.alerts()), f'told again: {second.alerts()}')
+    check(len(second.alerts()) <= 1, f'the budget began anew: {second.alerts()}')
+    with open(snapshot, 'w', encoding='utf-8') as f:
+        f.write('{"schema": "komainu.incidents/1", "incid')
+    third = guarded('remembered3')
+    server.ask('shell')
+    third.wait_for(lambda: len(third.alerts()) >= 1, 'alert with a damaged snapshot')
+    check(third.log().count('begins anew') == 1, 'the damage is not said: ' + third.log())
+    check(third.stop() == 0, 'exit status')
+    with open(snapshot, encoding='utf-8') as f:
+        json.load(f)
+
+
 def many_children(folder, server):
     guard = Guard(folder, 'children', '--budget', '100', '--host-budget', '100', pid=server.process.pid)
     guard.wait_said('guarded')
@@ -337,6 +370,7 @@ def main():
         latency = quiet_then_misuse(folder, server)
         print(f'latency {latency:.2f} s')
         stored_profile(folder, server)
+        remembered(folder, server)
         decided(folder, server)
         many_children(folder, server)
         full_disk(folder, server)
