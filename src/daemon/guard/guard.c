@@ -35,7 +35,8 @@ struct km_guard *km_guard_new(const struct km_guard_config *config, struct km_er
     guard->config = *config;
     km_episode_rule_default(&guard->rule);
     guard->processes = km_proctable_new(config->proc_root, err);
-    if (guard->processes)
+    guard->users = guard->processes ? km_users_new(err) : NULL;
+    if (guard->users)
         guard->incidents = km_incidents_new(&incidents, err);
     return guard->incidents ? km_steal(guard) : NULL;
 }
@@ -47,6 +48,7 @@ void km_guard_free(struct km_guard *guard)
     for (size_t i = 0; i < guard->count; i++)
         km_watch_free(guard->daemons[i].watch);
     km_proctable_free(guard->processes);
+    km_users_free(guard->users);
     km_incidents_free(guard->incidents);
     km_seen_done(&guard->told_keys);
     free(guard);

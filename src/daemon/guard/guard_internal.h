@@ -8,6 +8,7 @@
 #include "daemon/guard/draft.h"
 #include "daemon/guard/guard.h"
 #include "daemon/guard/proctable.h"
+#include "daemon/guard/users.h"
 #include "daemon/profile/seen.h"
 #include "daemon/profile/watch.h"
 
@@ -42,6 +43,7 @@ struct km_guard {
     struct km_guarded *by_role[KM_WINDOW_MAX_ROLES];
     bool mark[KM_WINDOW_MAX_ROLES]; /* the kernel was told this role's keys: an event has to say so */
     struct km_proctable *processes;
+    struct km_users *users;
     struct km_incidents *incidents;
     struct km_seen told_keys;    /* landmarks that the kernel keeps to itself */
     struct km_episode_rule rule; /* of roles without a profile */

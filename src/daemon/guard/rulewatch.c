@@ -6,7 +6,6 @@
 #include "finding/evidence.h"
 
 #define TOLD_RULES 4 /* of those that fire on one act */
-#define ROOT_UID   0
 
 /* What fired on one act, collected for one finding. */
 struct firing {
@@ -78,6 +77,7 @@ static struct km_bytes bytes_of(const char *text)
 static void describe(struct km_guarded *daemon, const struct km_event *event, const struct km_process *process,
                      const struct km_process *parent, char *directory, struct km_rule_process *out)
 {
+    bool is_identity = event->landmark.kind == KM_LANDMARK_IDENTITY;
     bool starts = event->landmark.kind == KM_LANDMARK_EXEC || event->landmark.kind == KM_LANDMARK_MEMFD_EXEC;
     *out = (struct km_rule_process){.image = bytes_of(process->image),
                                     .arguments = {process->arguments, process->argument_bytes},
@@ -85,7 +85,7 @@ static void describe(struct km_guarded *daemon, const struct km_event *event, co
                                     .unit = bytes_of(daemon->name),
                                     .pid = process->tgid,
                                     .parent_pid = process->parent,
-                                    .uid = process->uid};
+                                    .uid = is_identity ? process->uid_before : process->uid};
     if (starts && process->before[0]) {
         out->parent_image = bytes_of(process->before);
         out->parent_arguments = (struct km_bytes){process->before_arguments, process->before_bytes};
@@ -93,8 +93,7 @@ static void describe(struct km_guarded *daemon, const struct km_event *event, co
         out->parent_image = bytes_of(parent->image);
         out->parent_arguments = (struct km_bytes){parent->arguments, parent->argument_bytes};
     }
-    if (process->uid == ROOT_UID)
-        out->user = bytes_of("root");
+    out->user = bytes_of(km_users_name(daemon->guard->users, out->uid));
     if (event->landmark.path.length > 0 && event->landmark.path.data[0] != '/') {
         km_proctable_directory(daemon->guard->processes, process->tgid, directory);
         out->directory = bytes_of(directory);
