@@ -71,14 +71,14 @@ def check(truth, what):
 
 
 class Server:
-    def __init__(self, folder):
+    def __init__(self, folder, python='/usr/bin/python3'):
         self.page = os.path.join(folder, 'page')
         with open(self.page, 'w', encoding='utf-8') as f:
             f.write('hello')
         program = os.path.join(folder, 'server.py')
         with open(program, 'w', encoding='utf-8') as f:
             f.write(SERVER)
-        self.process = subprocess.Popen(['/usr/bin/python3', program, self.page], stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([python, program, self.page], stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
     def ask(self, word):
@@ -265,6 +265,36 @@ def remembered(folder, server):
         json.load(f)
 
 
+def changed(folder):
+    """The same program with one more byte keeps its build id, and is told."""
+    home = os.path.join(folder, 'copied')
+    os.mkdir(home)
+    copy = os.path.join(home, 'copied-python')
+    shutil.copy(os.path.realpath('/usr/bin/python3'), copy)
+    for name, byte in (('changed1', None), ('changed2', b''), ('changed3', b'\n')):
+        with open(copy, 'ab') as f:
+            f.write(byte or b'')
+        server = Server(home, copy)
+        try:
+            guard = Guard(folder, name, *(['--learn', '2s'] if byte is None else []), pid=server.process.pid)
+            guard.wait_said('guarded')
+            server.ask('page')
+
+            def told():
+                return any('program.changed' in a['incident']['key'] for a in guard.alerts())
+            if byte is None:
+                def learned():
+                    server.ask('page')
+                    return 'learned from' in guard.log()
+                guard.wait_for(learned, 'profile')
+            elif byte:
+                guard.wait_for(told, 'finding about the changed program')
+            check(guard.stop() == 0, 'exit status')
+            check(byte or not told(), f'the same program is told as changed: {guard.alerts()}')
+        finally:
+            server.stop()
+
+
 def many_children(folder, server):
     guard = Guard(folder, 'children', '--budget', '100', '--host-budget', '100', pid=server.process.pid)
     guard.wait_said('guarded')
@@ -372,6 +402,7 @@ def main():
         stored_profile(folder, server)
         remembered(folder, server)
         decided(folder, server)
+        changed(folder)
         many_children(folder, server)
         full_disk(folder, server)
         full_ring(folder, server)
