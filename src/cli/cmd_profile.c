@@ -244,7 +244,8 @@ static enum km_code act_accept(const struct request *request, struct km_err *err
 {
     if (request->extra_count != 1)
         return km_fail(err, KM_FORMAT, "accept UNIT ROLE ID: name the alarm; 'show' lists them");
-    return km_store_accept(request->store, request->unit, request->role, request->extra[0], request->until_ns, err);
+    const struct km_store_acceptance given = {.id = request->extra[0], .until_ns = request->until_ns};
+    return km_store_accept(request->store, request->unit, request->role, &given, err);
 }
 
 static enum km_code act_rollback(const struct request *request, struct km_err *err)

@@ -13,6 +13,8 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "cli/cmd.h"
+#include "cli/guard_desk.h"
+#include "cli/guard_memory.h"
 #include "cli/guard_output.h"
 #include "cli/profile_source.h"
 #include "cli/rules_source.h"
@@ -23,6 +25,7 @@
 #define STATUS_NS   (500 * KM_NS_PER_MS)
 #define PATH_BYTES  4096
 #define LINE_BYTES  1024
+#define SNAPSHOT_NS (5 * KM_NS_PER_S)
 #define HOST_BYTES  256
 #define MAX_TARGETS KM_GUARD_MAX_DAEMONS
 
@@ -43,18 +46,23 @@ struct run {
     struct km_rules *rules;
     char rules_digest[KM_RULES_DIGEST_BYTES];
     size_t rules_refused;
+    struct km_guard_desk *desk; /* or NULL */
     struct km_live *live;
     struct km_live_target targets[MAX_TARGETS];
     size_t target_count;
     int record_fd;
     bool guarded_written;
     int64_t status_ns;
+    struct km_guard_memory *memory;
+    int64_t saved_ns;
     uint64_t status_events;
     char host[HOST_BYTES];
 };
 
 static void run_done(struct run *run)
 {
+    km_guard_desk_close(run->desk, run->live);
+    km_guard_memory_close(run->memory);
     km_live_close(run->live);
     km_store_close(run->store);
     km_decision_list_free(run->decisions);
@@ -98,7 +106,10 @@ static enum km_code open_store(struct run *run, struct km_err *err)
         path = usual;
     }
     run->store = km_store_open(path, err);
-    return run->store ? KM_OK : err->code;
+    if (!run->store)
+        return err->code;
+    run->memory = km_guard_memory_open(path, run->output, km_guard_output_say, err);
+    return run->memory ? KM_OK : err->code;
 }
 
 static enum km_code read_decisions(struct run *run, struct km_err *err)
@@ -122,6 +133,21 @@ static enum km_code read_decisions(struct run *run, struct km_err *err)
     if (expired > 0)
         km_guard_output_say(run->output, line);
     return KM_OK;
+}
+
+static enum km_code open_desk(struct run *run, struct km_err *err)
+{
+    const char *named = km_options_text(run->options, "desk");
+    if (!named && !km_options_flag(run->options, "use-desk"))
+        return KM_OK;
+    const struct km_guard_desk_config config = {
+        .named = named,
+        .store = run->store,
+        .versions = {.komainu = KM_VERSION, .rules = run->rules ? run->rules_digest : NULL},
+        .say_context = run->output,
+        .say = km_guard_output_say};
+    run->desk = km_guard_desk_open(&config, err);
+    return run->desk ? KM_OK : err->code;
 }
 
 static void count_refused(void *context, const struct km_rule_report *report)
@@ -213,7 +239,15 @@ static enum km_code open_live(struct run *run, struct km_err *err)
         .record_fd = run->record_fd};
     if (run->decisions)
         config.guard.decisions = km_decision_list_decisions(run->decisions);
+    if (run->desk) {
+        const struct km_decisions listed = config.guard.decisions;
+        const struct km_alert_sink shown = config.guard.alerts;
+        config.guard.decisions = km_guard_desk_decisions(run->desk, &listed);
+        config.guard.alerts = km_guard_desk_alerts(run->desk, &shown);
+    }
     run->live = km_live_open(&config, err);
+    if (run->live)
+        km_guard_memory_load(run->memory, km_guard_incidents(km_live_guard(run->live)));
     return run->live ? KM_OK : err->code;
 }
 
@@ -284,10 +318,17 @@ static enum km_code loop(struct run *run, struct km_err *err)
     struct km_err ignored = KM_ERR_INIT;
     while (code == KM_OK && km_cancel_check(&cancel, &ignored) == KM_OK && km_clock_monotonic_ns() < end_ns) {
         code = km_live_poll(run->live, POLL_MS, err);
+        if (code == KM_OK && run->desk)
+            code = km_guard_desk_tick(run->desk, run->live, err);
         show_status(run, km_clock_monotonic_ns());
+        if (km_clock_monotonic_ns() - run->saved_ns >= SNAPSHOT_NS) {
+            km_guard_memory_save(run->memory, km_guard_incidents(km_live_guard(run->live)));
+            run->saved_ns = km_clock_monotonic_ns();
+        }
     }
     if (code == KM_OK)
         code = km_live_finish(run->live, err);
+    km_guard_memory_save(run->memory, km_guard_incidents(km_live_guard(run->live)));
     summarize(run);
     return code;
 }
@@ -308,6 +349,8 @@ int km_guard_run(const struct km_options *options, const struct km_guard_times *
         code = read_decisions(&run, &err);
     if (code == KM_OK)
         code = load_rules(&run, &err);
+    if (code == KM_OK)
+        code = open_desk(&run, &err);
     if (code == KM_OK)
         code = open_live(&run, &err);
     if (code == KM_OK) {

@@ -107,6 +107,7 @@ struct km_subject {
     const char *command;    /* the process's arguments, separated by spaces */
     uint32_t pid, tid;      /* process and thread; 0 = none */
     int64_t uid;            /* user; -1 = not known */
+    const char *alarm;      /* under which it waits in the profile store's quarantine, or NULL */
 };
 
 struct km_decision; /* decision.h */

@@ -246,6 +246,16 @@ enum km_code km_incidents_add(struct km_incidents *incidents, const struct km_in
     return KM_OK;
 }
 
+void km_incidents_close(struct km_incidents *incidents, const char *daemon, const char *role)
+{
+    char names[2][KM_INCIDENTS_NAME_BYTES];
+    copy_text(daemon, names[0]);
+    copy_text(role, names[1]);
+    for (size_t i = 0; i < incidents->count; i++)
+        if (strcmp(incidents->items[i].daemon, names[0]) == 0 && strcmp(incidents->items[i].role, names[1]) == 0)
+            incidents->items[i].hash = 0;
+}
+
 static int by_strength(const void *a, const void *b)
 {
     const struct km_incident *left = *(const struct km_incident *const *)a;

@@ -41,7 +41,7 @@ struct km_incident_config {
 
 struct km_incident {
     uint64_t id;   /* stable over a snapshot; made from the grouping and the first moment */
-    uint64_t hash; /* of daemon, role and key */
+    uint64_t hash; /* of daemon, role and key; 0: closed */
     char daemon[KM_INCIDENTS_NAME_BYTES];
     char role[KM_INCIDENTS_NAME_BYTES];
     char key[KM_INCIDENTS_NAME_BYTES]; /* the dominant evidence */
@@ -75,6 +75,9 @@ KM_DEFINE_CLEANUP(struct km_incidents, km_incidents_cleanup, km_incidents_free);
 /* Counts a finding. KM_NOMEM. */
 enum km_code km_incidents_add(struct km_incidents *incidents, const struct km_incident_report *report,
                               struct km_incident_answer *out, struct km_err *err) KM_MUST_USE;
+
+/* Ends the incidents of a daemon's role: what comes next begins new ones. */
+void km_incidents_close(struct km_incidents *incidents, const char *daemon, const char *role);
 
 /* Incidents of a day (UTC, days since 1970) that the budget did not show, strongest first, then oldest. The caller
  * frees the array; its elements are borrowed until the next km_incidents_add. NULL: KM_NOMEM. */

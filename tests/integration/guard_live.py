@@ -71,14 +71,14 @@ def check(truth, what):
 
 
 class Server:
-    def __init__(self, folder):
+    def __init__(self, folder, python='/usr/bin/python3'):
         self.page = os.path.join(folder, 'page')
         with open(self.page, 'w', encoding='utf-8') as f:
             f.write('hello')
         program = os.path.join(folder, 'server.py')
         with open(program, 'w', encoding='utf-8') as f:
             f.write(SERVER)
-        self.process = subprocess.Popen(['/usr/bin/python3', program, self.page], stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([python, program, self.page], stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
     def ask(self, word):
@@ -92,7 +92,10 @@ class Server:
 
 
 class Guard:
-    def __init__(self, folder, name, *options, pid=None):
+    def __init__(self, folder, name, *options, pid=None, remembers=False):
+        snapshot = os.path.join(folder, 'store', '.incidents.json')
+        if os.path.exists(snapshot) and not remembers:
+            os.unlink(snapshot)
         self.alerts_path = os.path.join(folder, name + '.jsonl')
         self.log_path = os.path.join(folder, name + '.log')
         arguments = [KOMAINU, 'guard', '--rules', RULES, '--store', os.path.join(folder, 'store'), '--guarded',
@@ -137,7 +140,9 @@ def learn(folder, server):
     guard = Guard(folder, 'learn', '--learn', '4s', '--record', os.path.join(folder, 'learn.kmt'),
                   pid=server.process.pid)
     guard.wait_said('guarded')
-    with open(os.path.join(folder, 'learn.guarded'), encoding='utf-8') as f:
+    listed = os.path.join(folder, 'learn.guarded')
+    guard.wait_for(lambda: os.path.exists(listed) and os.path.getsize(listed) > 0, 'list of guarded daemons')
+    with open(listed, encoding='utf-8') as f:
         name = f.read().strip()
     check(name.startswith('python3'), f'guarded: {name}')
     end = time.monotonic() + PATIENCE_S
@@ -182,6 +187,112 @@ def stored_profile(folder, server):
     guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert by the stored profile')
     check(guard.stop(signal.SIGINT) == 0, 'exit status')
     check('learned from' not in guard.log(), 'it learned again')
+
+
+def desk(folder, *arguments):
+    done = subprocess.run([KOMAINU, *arguments], capture_output=True, text=True, check=False,
+                          env={**os.environ, 'KOMAINU_STORE': os.path.join(folder, 'desk.db')})
+    check(done.returncode == 0, f'{arguments}: {done.stderr}')
+    return done.stdout
+
+
+def incidents(folder, key):
+    """Ids of the incidents whose finding is about this act."""
+    found = [str(i['id']) for i in json.loads(desk(folder, 'alerts', 'list', '--all', '-f', 'json'))['incidents']]
+    return [i for i in found if '/' + key in desk(folder, 'alerts', 'show', i, '-f', 'json')]
+
+
+def decided(folder, server):
+    """What is decided at the desk changes what the running guard tells, and undoing it changes it back."""
+    guard = Guard(folder, 'decided', '--desk', os.path.join(folder, 'desk.db'), '--budget', '1000', '--host-budget',
+                  '1000', pid=server.process.pid)
+    guard.wait_said('guarded')
+    for word, key in (('etc', 'open read /etc/'), ('shell', 'exec /bin/sh')):
+        def told():
+            return sum(has(a, key) for a in guard.alerts())
+        server.ask(word)
+        guard.wait_for(lambda: told() == 1, f'alert about {key}')
+        guard.wait_for(lambda: incidents(folder, key), f'incident of {key}')
+        number = incidents(folder, key)[-1]
+        before = guard.log().count('is applied')
+        desk(folder, 'alerts', 'decide', number, 'benign-learn', '--note', 'planned')
+        guard.wait_for(lambda: guard.log().count('is applied') > before, f'decision about {key}')
+        check('alone silences' not in guard.log(), 'nothing was learned: ' + guard.log())
+        check('profile.accept' in desk(folder, 'audit', 'list'), 'no entry in the audit log')
+        check('"applied_at": null' not in desk(folder, 'alerts', 'show', number, '-f', 'json'), 'not acknowledged')
+        alerts = len(guard.alerts())
+        for _ in range(3):
+            server.ask(word)
+        server.ask('name')  # another strange act, told after them: then they have been judged
+        guard.wait_for(lambda: any('/bin/true' in a['incident']['key'] for a in guard.alerts()), 'the act between')
+        check(told() == 1, f'{key} is told although it was learned: {guard.alerts()[alerts:]}')
+        undone = guard.log().count('is undone')
+        desk(folder, 'alerts', 'undo', number, '--note', 'was not planned')
+        guard.wait_for(lambda: guard.log().count('is undone') > undone, f'undoing of {key}')
+        server.ask(word)
+        guard.wait_for(lambda: told() == 2, f'alert about {key} after the undoing')
+    check(guard.stop() == 0, 'exit status')
+    check('cannot record' not in guard.log(), guard.log())
+
+
+def remembered(folder, server):
+    """A restart neither repeats an incident nor renews the budget; a damaged snapshot is said."""
+    snapshot = os.path.join(folder, 'store', '.incidents.json')
+    def guarded(name):
+        guard = Guard(folder, name, '--budget', '1', pid=server.process.pid, remembers=True)
+        guard.wait_said('guarded')
+        return guard
+    if os.path.exists(snapshot):
+        os.unlink(snapshot)
+    first = guarded('remembered1')
+    server.ask('shell')
+    first.wait_for(lambda: len(first.alerts()) >= 1, 'first alert')
+    check(first.stop() == 0 and os.path.getsize(snapshot) > 0, 'no snapshot')
+    second = guarded('remembered2')
+    server.ask('shell')
+    server.ask('name')
+    check(second.stop() == 0, 'exit status')
+    check(all(not has(a, 'exec /bin/sh') for a in second.alerts()), f'told again: {second.alerts()}')
+    check(len(second.alerts()) <= 1, f'the budget began anew: {second.alerts()}')
+    with open(snapshot, 'w', encoding='utf-8') as f:
+        f.write('{"schema": "komainu.incidents/1", "incid')
+    third = guarded('remembered3')
+    server.ask('shell')
+    third.wait_for(lambda: len(third.alerts()) >= 1, 'alert with a damaged snapshot')
+    check(third.log().count('begins anew') == 1, 'the damage is not said: ' + third.log())
+    check(third.stop() == 0, 'exit status')
+    with open(snapshot, encoding='utf-8') as f:
+        json.load(f)
+
+
+def changed(folder):
+    """The same program with one more byte keeps its build id, and is told."""
+    home = os.path.join(folder, 'copied')
+    os.mkdir(home)
+    copy = os.path.join(home, 'copied-python')
+    shutil.copy(os.path.realpath('/usr/bin/python3'), copy)
+    for name, byte in (('changed1', None), ('changed2', b''), ('changed3', b'\n')):
+        with open(copy, 'ab') as f:
+            f.write(byte or b'')
+        server = Server(home, copy)
+        try:
+            guard = Guard(folder, name, *(['--learn', '2s'] if byte is None else []), pid=server.process.pid)
+            guard.wait_said('guarded')
+            server.ask('page')
+
+            def told():
+                return any('program.changed' in a['incident']['key'] for a in guard.alerts())
+            if byte is None:
+                def learned():
+                    server.ask('page')
+                    return 'learned from' in guard.log()
+                guard.wait_for(learned, 'profile')
+            elif byte:
+                guard.wait_for(told, 'finding about the changed program')
+            check(guard.stop() == 0, 'exit status')
+            check(byte or not told(), f'the same program is told as changed: {guard.alerts()}')
+        finally:
+            server.stop()
 
 
 def many_children(folder, server):
@@ -289,6 +400,9 @@ def main():
         latency = quiet_then_misuse(folder, server)
         print(f'latency {latency:.2f} s')
         stored_profile(folder, server)
+        remembered(folder, server)
+        decided(folder, server)
+        changed(folder)
         many_children(folder, server)
         full_disk(folder, server)
         full_ring(folder, server)

@@ -55,6 +55,33 @@ static enum km_code tell_kernel(struct km_guarded *daemon, const struct km_watch
     return code;
 }
 
+static enum km_code collect_role(struct keys *keys, const struct km_guarded *daemon, uint16_t index, struct km_err *err)
+{
+    struct km_watch_role role;
+    if (!daemon || !km_watch_find_role(daemon->watch, index, &role) || !role.profile || role.learning)
+        return KM_OK;
+    keys->role = index;
+    return km_ngram_visit_windows(km_profile_get_ngram(role.profile), keys, collect_key, err);
+}
+
+enum km_code km_guard_tell_all(struct km_guard *guard, struct km_err *err)
+{
+    const struct km_guard_kernel *kernel = &guard->config.kernel;
+    struct keys keys = {0};
+    enum km_code code = KM_OK;
+    if (!kernel->replace_known)
+        return KM_OK;
+    for (uint16_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
+        code = collect_role(&keys, guard->by_role[i], i, err);
+        guard->mark[i] |= guard->by_role[i] != NULL;
+    }
+    if (code == KM_OK)
+        code = kernel->replace_known(kernel->context, keys.list, keys.count, err);
+    free(keys.list);
+    km_seen_clear(&guard->told_keys); /* landmarks are told once more each, and then known again */
+    return code;
+}
+
 /* What the profile knows and the kernel told all the same need not be told again. */
 static enum km_code tell_landmark(struct km_guarded *daemon, const struct km_event *event, struct km_err *err)
 {
@@ -158,9 +185,11 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     struct km_guard *guard = daemon->guard;
     if (result->excused && (daemon->excused_ns == 0 || result->episode->end_ns > daemon->excused_ns + SAID_AGAIN_NS)) {
         daemon->excused_ns = result->episode->end_ns;
-        km_guard_say(guard,
-                     "%s: it starts or ends, which was never learned: only foreign programs are alerts meanwhile",
-                     daemon->name);
+        km_guard_say(
+            guard,
+            "%s: it starts or ends, which was never learned: only foreign programs, secrets and public addresses are "
+            "alerts meanwhile",
+            daemon->name);
     }
     if (!result->alarm && !result->excused)
         return KM_OK;
@@ -182,6 +211,7 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     draft->finding.subject.tid = result->episode->tid;
     draft->finding.package = result->identity->package[0] ? result->identity->package : NULL;
     km_draft_episode(draft, result);
+    km_guarded_name_alarm(daemon);
     km_draft_doubts(draft, result->profile, daemon->lost);
     return km_guard_raise(guard, daemon, result->episode->end_ns, err);
 }

@@ -35,7 +35,8 @@ struct km_guard *km_guard_new(const struct km_guard_config *config, struct km_er
     guard->config = *config;
     km_episode_rule_default(&guard->rule);
     guard->processes = km_proctable_new(config->proc_root, err);
-    if (guard->processes)
+    guard->users = guard->processes ? km_users_new(err) : NULL;
+    if (guard->users)
         guard->incidents = km_incidents_new(&incidents, err);
     return guard->incidents ? km_steal(guard) : NULL;
 }
@@ -47,6 +48,7 @@ void km_guard_free(struct km_guard *guard)
     for (size_t i = 0; i < guard->count; i++)
         km_watch_free(guard->daemons[i].watch);
     km_proctable_free(guard->processes);
+    km_users_free(guard->users);
     km_incidents_free(guard->incidents);
     km_seen_done(&guard->told_keys);
     free(guard);
@@ -151,6 +153,18 @@ enum km_code km_guard_event(void *context, const struct km_event *event, struct 
     return code == KM_OK ? mark_roles(guard, err) : code;
 }
 
+enum km_code km_guard_renew(struct km_guard *guard, const char *daemon, const char *role, struct km_err *err)
+{
+    struct km_guarded *found = find_daemon(guard, daemon);
+    if (!found || found->learning)
+        return KM_OK;
+    enum km_code code = km_watch_renew(found->watch, role, err);
+    if (code == KM_OK)
+        code = km_guard_tell_all(guard, err);
+    km_incidents_close(guard->incidents, daemon, role);
+    return code;
+}
+
 enum km_code km_guard_finish(struct km_guard *guard, struct km_err *err)
 {
     enum km_code code = KM_OK;
@@ -170,6 +184,7 @@ bool km_guard_get_status(const struct km_guard *guard, size_t i, struct km_guard
                                     .learning = daemon->learning,
                                     .profiled = daemon->profiled,
                                     .mature = daemon->mature,
+                                    .confidence = daemon->confidence,
                                     .events = daemon->events,
                                     .episodes = stats.episodes,
                                     .alarms = daemon->alarms,

@@ -32,6 +32,8 @@
 struct km_guard_kernel {
     void *context;
     enum km_code (*add_known)(void *context, const uint64_t *keys, size_t count, struct km_err *err);
+    /* Exactly these are known from now on, or the first so many of them as find room. */
+    enum km_code (*replace_known)(void *context, const uint64_t *keys, size_t count, struct km_err *err);
     uint64_t (*landmark_key)(void *context, unsigned role, const struct km_event_landmark *landmark);
     enum km_code (*set_rule)(void *context, unsigned role, const struct km_episode_rule *rule, struct km_err *err);
     enum km_code (*learned)(void *context, const char *daemon, struct km_err *err); /* filter from now on */
@@ -74,12 +76,18 @@ void km_guard_set_clock(struct km_guard *guard, int64_t wall_ns, uint64_t monoto
 /* Takes an event; the context is the guard. KM_NOMEM, or what the alert sink returns. */
 enum km_code km_guard_event(void *context, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 
+/* Takes the profile of a daemon's role from the store again, where it was changed; the kernel is told. What was told of
+ * the role begins new incidents when it comes again. Without effect on daemons that are unknown or learned now. */
+enum km_code km_guard_renew(struct km_guard *guard, const char *daemon, const char *role,
+                            struct km_err *err) KM_MUST_USE;
+
 /* Ends open episodes. Learning that is not over is dropped, and said. */
 enum km_code km_guard_finish(struct km_guard *guard, struct km_err *err) KM_MUST_USE;
 
 struct km_guard_status {
     const char *name;
     bool learning, profiled, mature;
+    double confidence;    /* of its best profile */
     double learned_share; /* of the time to learn, while learning */
     uint64_t events, episodes, alarms, alerts, suppressed, lost;
     uint64_t rules_fired, rules_learned; /* of these: on learned acts, which is not told */

@@ -8,6 +8,7 @@
 #include "daemon/guard/draft.h"
 #include "daemon/guard/guard.h"
 #include "daemon/guard/proctable.h"
+#include "daemon/guard/users.h"
 #include "daemon/profile/seen.h"
 #include "daemon/profile/watch.h"
 
@@ -42,6 +43,7 @@ struct km_guard {
     struct km_guarded *by_role[KM_WINDOW_MAX_ROLES];
     bool mark[KM_WINDOW_MAX_ROLES]; /* the kernel was told this role's keys: an event has to say so */
     struct km_proctable *processes;
+    struct km_users *users;
     struct km_incidents *incidents;
     struct km_seen told_keys;    /* landmarks that the kernel keeps to itself */
     struct km_episode_rule rule; /* of roles without a profile */
@@ -60,6 +62,9 @@ enum km_code km_guarded_open(struct km_guarded *daemon, struct km_err *err) KM_M
 enum km_code km_guarded_event(struct km_guarded *daemon, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 enum km_code km_guarded_finish(struct km_guarded *daemon, struct km_err *err) KM_MUST_USE;
 
+/* Everything that the profiles know, to the kernel; what it knew besides is forgotten. */
+enum km_code km_guard_tell_all(struct km_guard *guard, struct km_err *err) KM_MUST_USE;
+
 /* lineage.c: what threads do that no profile knows, told with the act that they come from. */
 enum km_code km_guarded_lineage(struct km_guarded *daemon, const struct km_event *event,
                                 struct km_err *err) KM_MUST_USE;
@@ -70,6 +75,12 @@ bool km_guarded_origin(struct km_guarded *daemon, uint32_t tgid, struct km_watch
 
 /* rulewatch.c: what the rules say of a landmark. */
 enum km_code km_guarded_rules(struct km_guarded *daemon, const struct km_event *event, struct km_err *err) KM_MUST_USE;
+
+/* raise.c: an act of a thread without profile waits for a decision in the quarantine of the role that it comes from;
+ * the draft names it. */
+void km_guarded_keep_act(struct km_guarded *daemon, const struct km_profile *origin, const struct km_event *event);
+/* The alarm that was put into quarantine last belongs to the draft. */
+void km_guarded_name_alarm(struct km_guarded *daemon);
 
 /* raise.c: the guard's draft becomes an alert, an entry of the digest, or nothing (a benign decision). */
 enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, uint64_t time_ns,

@@ -86,9 +86,26 @@ static enum km_code raise_role(struct km_guarded *daemon, uint16_t index, uint32
     return finish(daemon, time_ns, err);
 }
 
+/* A program whose start the profile of its origin knows: it was accepted, or learned and not seen at work. */
+static bool is_accepted_program(struct km_guarded *daemon, uint32_t tgid)
+{
+    char line[KM_ENTITY_TEXT_BYTES], image[KM_PROCESS_TEXT_BYTES];
+    struct km_watch_role origin;
+    const struct km_process *process = tgid ? km_proctable_find(daemon->guard->processes, tgid) : NULL;
+    if (!process || !process->image[0] || process->cause[0])
+        return false;
+    (void)snprintf(image, sizeof image, "%s", process->image);
+    const struct km_event_landmark start = {.kind = KM_LANDMARK_EXEC, .path = {image, strlen(image)}};
+    km_entity_format(&start, line);
+    return km_guarded_origin(daemon, tgid, &origin) &&
+           km_entity_find(km_profile_get_entities(origin.profile), line) != NULL;
+}
+
 enum km_code km_guarded_new_role(struct km_guarded *daemon, uint16_t role, uint32_t tgid, struct km_err *err)
 {
     uint64_t now_ns = daemon->guard->now_ns;
+    if (is_accepted_program(daemon, tgid))
+        return KM_OK;
     const struct km_process *process = tgid ? km_proctable_find(daemon->guard->processes, tgid) : NULL;
     if (process && process->start_ns != 0 && process->start_ns < daemon->guard->first_ns) {
         struct km_watch_role silent;
@@ -145,10 +162,12 @@ static enum km_code take_act(struct km_guarded *daemon, const struct km_watch_ro
         return KM_OK;
     km_entity_format(&event->landmark, line);
     const struct km_entity_set *known = km_profile_get_entities(origin.profile);
-    if (km_entity_find(known, line))
+    if (km_entity_find(known, line)) {
+        (void)take_pending(daemon, event->tgid, &forked); /* it was forked for this */
         return KM_OK;
+    }
     const struct km_process *process = km_proctable_find(guard->processes, event->tgid);
-    if (!process->cause[0] && gravity != KM_GRAVITY_PROGRAM &&
+    if (!process->cause[0] && !km_entity_is_inexcusable(&event->landmark) &&
         km_watch_excuses(daemon->watch, event->tgid, event->time_ns))
         return KM_OK;
     if (!process->cause[0] && gravity == KM_GRAVITY_PROGRAM)
@@ -162,6 +181,7 @@ static enum km_code take_act(struct km_guarded *daemon, const struct km_watch_ro
                       km_entity_surprise(known, event->landmark.kind, maturity.episodes), maturity.episodes);
     if (was_forked)
         add_role(daemon, &forked);
+    km_guarded_keep_act(daemon, origin.profile, event);
     return finish(daemon, event->time_ns, err);
 }
 

@@ -58,6 +58,13 @@ static enum km_code add_known(void *context, const uint64_t *keys, size_t count,
     return km_probe_add_known(live->probe, keys, count, err);
 }
 
+/* What finds no room is told, and judged here. */
+static enum km_code replace_known(void *context, const uint64_t *keys, size_t count, struct km_err *err)
+{
+    struct km_live *live = context;
+    return km_probe_replace_known(live->probe, keys, count < KM_PROBE_MAX_KEYS ? count : KM_PROBE_MAX_KEYS, err);
+}
+
 static uint64_t landmark_key(void *context, unsigned role, const struct km_event_landmark *landmark)
 {
     (void)context;
@@ -284,7 +291,8 @@ struct km_live *km_live_open(const struct km_live_config *config, struct km_err 
     live->config = config->guard;
     if (!live->config.proc_root)
         live->config.proc_root = "/proc";
-    live->config.kernel = (struct km_guard_kernel){live, add_known, landmark_key, set_rule, learned, now, record};
+    live->config.kernel =
+        (struct km_guard_kernel){live, add_known, replace_known, landmark_key, set_rule, learned, now, record};
     struct km_episode_rule rule;
     km_episode_rule_default(&rule);
     struct km_probe_options options = config->probe;
@@ -327,6 +335,14 @@ void km_live_close(struct km_live *live)
 struct km_guard *km_live_guard(struct km_live *live)
 {
     return live->guard;
+}
+
+bool km_live_runs(const struct km_live *live, const char *name)
+{
+    for (size_t i = 0; i < live->count; i++)
+        if (strcmp(live->targets[i].name, name) == 0)
+            return km_probe_threads(live->probe, live->targets[i].daemon) > 0;
+    return false;
 }
 
 void km_live_get_status(const struct km_live *live, struct km_live_status *out)

@@ -38,6 +38,9 @@ enum km_code km_live_finish(struct km_live *live, struct km_err *err) KM_MUST_US
 
 struct km_guard *km_live_guard(struct km_live *live);
 
+/* Whether a daemon of this name runs. */
+bool km_live_runs(const struct km_live *live, const char *name);
+
 struct km_live_status {
     unsigned daemons, running, threads;
     uint64_t events; /* delivered since the start */

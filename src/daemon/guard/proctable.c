@@ -7,12 +7,15 @@
 
 #include "base/mem.h"
 
-#define SLOTS       (2 * KM_PROCTABLE_MAX)
-#define TIDS        8192 /* thread to process, direct mapped */
-#define PATH_BYTES  4096
-#define STAT_BYTES  2048
-#define START_FIELD 22
-#define NS_PER_S    UINT64_C(1000000000)
+#define CALL_SETUID    105 /* of x86-64, as landmarks name them */
+#define CALL_SETREUID  113
+#define CALL_SETRESUID 117
+#define SLOTS          (2 * KM_PROCTABLE_MAX)
+#define TIDS           8192 /* thread to process, direct mapped */
+#define PATH_BYTES     4096
+#define STAT_BYTES     2048
+#define START_FIELD    22
+#define NS_PER_S       UINT64_C(1000000000)
 
 struct km_proctable {
     const char *proc_root;
@@ -209,6 +212,21 @@ void km_proctable_set_cause(struct km_proctable *p, uint32_t tgid, const char *l
     process->cause_role = role;
 }
 
+/* Later events of the process are by the user that it is then; the call itself is by the one before. */
+static void take_identity(struct km_proctable *p, const struct km_event *event)
+{
+    const struct km_event_landmark *l = &event->landmark;
+    size_t slot = slot_of(p, event->tgid);
+    if (p->slots[slot] == 0)
+        return;
+    struct km_process *process = &p->rows[p->slots[slot] - 1];
+    process->uid_before = process->uid;
+    bool sets_user = l->flags == CALL_SETUID || l->flags == CALL_SETREUID || l->flags == CALL_SETRESUID;
+    bool failed = l->outcome == KM_OUTCOME_DENIED || l->outcome == KM_OUTCOME_ERROR;
+    if (sets_user && !failed && l->value < UINT32_MAX)
+        process->uid = (uint32_t)l->value;
+}
+
 void km_proctable_event(struct km_proctable *p, const struct km_event *event)
 {
     int is_new;
@@ -230,6 +248,7 @@ void km_proctable_event(struct km_proctable *p, const struct km_event *event)
             is_new = 1;
         }
         process->uid = event->thread.uid;
+        process->uid_before = event->thread.uid;
         if (event->tid == event->tgid && event->thread.parent_tid != 0)
             process->parent = process_of(p, event->thread.parent_tid);
         if (event->tid == event->tgid)
@@ -239,6 +258,8 @@ void km_proctable_event(struct km_proctable *p, const struct km_event *event)
             inherit_cause(p, process);
         if (is_new)
             look_up(p, process);
+    } else if (event->kind == KM_EVENT_LANDMARK && event->landmark.kind == KM_LANDMARK_IDENTITY) {
+        take_identity(p, event);
     } else if (event->kind == KM_EVENT_END && event->tid == event->tgid) {
         size_t slot = slot_of(p, event->tgid);
         if (p->slots[slot] != 0) { /* the next to go; until then late findings can name it */

@@ -24,7 +24,8 @@
 struct km_process {
     uint32_t tgid; /* 0: free */
     uint32_t parent;
-    uint32_t uid;
+    uint32_t uid;        /* the real one, after its newest event */
+    uint32_t uid_before; /* and before the newest setuid or kin that succeeded */
     uint16_t role;       /* of its main thread, latest; KM_PROCESS_UNKNOWN_ROLE */
     uint16_t cause_role; /* of the known thread that all began with */
     bool ended;

@@ -13,6 +13,29 @@ static void name_subject(struct km_draft *draft, const char *daemon)
     draft->finding.subject.path = km_draft_copy(draft, path, strlen(path));
 }
 
+void km_guarded_name_alarm(struct km_guarded *daemon)
+{
+    struct km_draft *draft = &daemon->guard->draft;
+    const char *id = daemon->guard->config.store ? km_store_quarantined(daemon->guard->config.store) : "";
+    if (id[0])
+        draft->finding.subject.alarm = km_draft_copy(draft, id, strlen(id));
+}
+
+void km_guarded_keep_act(struct km_guarded *daemon, const struct km_profile *origin, const struct km_event *event)
+{
+    struct km_guard *guard = daemon->guard;
+    struct km_err failed = KM_ERR_INIT;
+    if (!guard->config.store)
+        return;
+    if (km_store_quarantine_act(guard->config.store, origin, &event->landmark,
+                                (int64_t)event->time_ns + guard->wall_offset_ns, &failed) == KM_OK)
+        km_guarded_name_alarm(daemon);
+    else if (!daemon->quarantine_said)
+        km_guard_say(guard, "%s: what is new cannot be kept for 'komainu profile accept': %s", daemon->name,
+                     failed.text);
+    daemon->quarantine_said |= failed.code != KM_OK;
+}
+
 enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, uint64_t time_ns, struct km_err *err)
 {
     struct km_draft *draft = &guard->draft;

@@ -6,7 +6,6 @@
 #include "finding/evidence.h"
 
 #define TOLD_RULES 4 /* of those that fire on one act */
-#define ROOT_UID   0
 
 /* What fired on one act, collected for one finding. */
 struct firing {
@@ -78,6 +77,7 @@ static struct km_bytes bytes_of(const char *text)
 static void describe(struct km_guarded *daemon, const struct km_event *event, const struct km_process *process,
                      const struct km_process *parent, char *directory, struct km_rule_process *out)
 {
+    bool is_identity = event->landmark.kind == KM_LANDMARK_IDENTITY;
     bool starts = event->landmark.kind == KM_LANDMARK_EXEC || event->landmark.kind == KM_LANDMARK_MEMFD_EXEC;
     *out = (struct km_rule_process){.image = bytes_of(process->image),
                                     .arguments = {process->arguments, process->argument_bytes},
@@ -85,7 +85,7 @@ static void describe(struct km_guarded *daemon, const struct km_event *event, co
                                     .unit = bytes_of(daemon->name),
                                     .pid = process->tgid,
                                     .parent_pid = process->parent,
-                                    .uid = process->uid};
+                                    .uid = is_identity ? process->uid_before : process->uid};
     if (starts && process->before[0]) {
         out->parent_image = bytes_of(process->before);
         out->parent_arguments = (struct km_bytes){process->before_arguments, process->before_bytes};
@@ -93,18 +93,19 @@ static void describe(struct km_guarded *daemon, const struct km_event *event, co
         out->parent_image = bytes_of(parent->image);
         out->parent_arguments = (struct km_bytes){parent->arguments, parent->argument_bytes};
     }
-    if (process->uid == ROOT_UID)
-        out->user = bytes_of("root");
+    out->user = bytes_of(km_users_name(daemon->guard->users, out->uid));
     if (event->landmark.path.length > 0 && event->landmark.path.data[0] != '/') {
         km_proctable_directory(daemon->guard->processes, process->tgid, directory);
         out->directory = bytes_of(directory);
     }
 }
 
-static bool is_learned(const struct km_guarded *daemon, const struct km_event *event, const char *line)
+/* By its own role, or by the one that a thread without profile comes from. */
+static bool is_learned(struct km_guarded *daemon, const struct km_event *event, const char *line)
 {
     struct km_watch_role role;
-    return km_watch_find_role(daemon->watch, event->role, &role) && role.profile && !role.learning &&
+    bool own = km_watch_find_role(daemon->watch, event->role, &role) && role.profile;
+    return (own || km_guarded_origin(daemon, event->tgid, &role)) && !role.learning &&
            km_entity_find(km_profile_get_entities(role.profile), line) != NULL;
 }
 
@@ -125,6 +126,7 @@ static enum km_code raise_rules(struct km_guarded *daemon, const struct km_event
         km_profile_get_maturity(origin.profile, &maturity);
         km_draft_landmark(draft, &event->landmark,
                           km_entity_surprise(entities, event->landmark.kind, maturity.episodes), maturity.episodes);
+        km_guarded_keep_act(daemon, origin.profile, event);
     }
     km_draft_doubts(draft, NULL, daemon->lost);
     return km_guard_raise(daemon->guard, daemon, event->time_ns, err);

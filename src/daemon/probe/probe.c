@@ -437,6 +437,8 @@ enum km_code km_probe_replace_known(struct km_probe *probe, const uint64_t *keys
     for (size_t i = 0; i < KM_PROBE_BLOOM_WORDS; i++)
         __atomic_store_n(&probe->skeleton->bss->bloom[i], words[i], __ATOMIC_RELAXED);
     probe->known = count;
+    /* What was known may not be now, and was perhaps told before that. */
+    __atomic_store_n(&probe->skeleton->bss->retold_ns, (__u64)km_clock_monotonic_ns(), __ATOMIC_RELAXED);
     return KM_OK;
 }
 

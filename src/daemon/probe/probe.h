@@ -76,7 +76,8 @@ uint64_t km_probe_landmark_key(unsigned role, const struct km_event_landmark *la
 /* Makes keys (km_window_key, km_probe_landmark_key) known, beside those that are. KM_LIMIT beyond KM_PROBE_MAX_KEYS. */
 enum km_code km_probe_add_known(struct km_probe *probe, const uint64_t *keys, size_t count,
                                 struct km_err *err) KM_MUST_USE;
-/* Makes them the whole known set; a key in both the old and the new set is known throughout. KM_LIMIT, KM_NOMEM. */
+/* Makes them the whole known set; a key in both the old and the new set is known throughout.
+ * What was told before and is not in the set is told once more. KM_LIMIT, KM_NOMEM. */
 enum km_code km_probe_replace_known(struct km_probe *probe, const uint64_t *keys, size_t count,
                                     struct km_err *err) KM_MUST_USE;
 

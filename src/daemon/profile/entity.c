@@ -406,6 +406,50 @@ enum km_gravity km_entity_gravity(const struct km_event_landmark *l)
     return KM_GRAVITY_SLIGHT;
 }
 
+static bool is_public_v4(const uint8_t *b)
+{
+    static const struct {
+        uint8_t first, mask, second;
+    } inner[] = {{10, 0, 0},       {127, 0, 0},      {0, 0, 0},       {172, 0xf0, 16},
+                 {192, 0xff, 168}, {169, 0xff, 254}, {100, 0xc0, 64}, {198, 0xfe, 18}};
+    if (b[0] >= 224)
+        return false;
+    for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++)
+        if (b[0] == inner[i].first && (b[1] & inner[i].mask) == inner[i].second)
+            return false;
+    static const uint8_t documented[][3] = {{192, 0, 2}, {198, 51, 100}, {203, 0, 113}, {192, 0, 0}};
+    for (size_t i = 0; i < sizeof documented / sizeof documented[0]; i++)
+        if (memcmp(b, documented[i], 3) == 0)
+            return false;
+    return true;
+}
+
+bool km_entity_is_public(const struct km_address *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, none[15] = {0};
+    const uint8_t *b = address->bytes;
+    if (address->family == FAMILY_INET)
+        return is_public_v4(b);
+    if (address->family != FAMILY_INET6)
+        return false;
+    if (memcmp(b, mapped, sizeof mapped) == 0)
+        return is_public_v4(b + sizeof mapped);
+    bool here = memcmp(b, none, sizeof none) == 0 && b[15] <= 1;
+    bool link = b[0] == 0xfe && (b[1] & 0xc0) == 0x80,
+         documented = b[0] == 0x20 && b[1] == 0x01 && b[2] == 0x0d && b[3] == 0xb8;
+    return !here && !link && !documented && (b[0] & 0xfe) != 0xfc && b[0] != 0xff;
+}
+
+bool km_entity_is_inexcusable(const struct km_event_landmark *l)
+{
+    if (km_entity_gravity(l) == KM_GRAVITY_PROGRAM)
+        return true;
+    if (l->kind == KM_LANDMARK_CONNECT)
+        return km_entity_is_public(&l->address);
+    return l->kind == KM_LANDMARK_OPEN && l->zone == KM_ZONE_SENSITIVE && l->outcome != KM_OUTCOME_DENIED &&
+           l->outcome != KM_OUTCOME_ERROR;
+}
+
 bool km_entity_is_start(const struct km_event_landmark *l)
 {
     static const char *const loaders[] = {"/libc.so.", "/libc-", "/ld-musl-"};

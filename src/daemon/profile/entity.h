@@ -61,6 +61,14 @@ enum km_gravity {
 /* How much a landmark says when the role never had one like it. Acts that failed are slight, but for connections. */
 enum km_gravity km_entity_gravity(const struct km_event_landmark *landmark);
 
+/* Whether a process that starts, while no start was learned, may not do it either without being told: foreign code, an
+ * open where credentials, keys or schedules are, a connection to a public address. */
+bool km_entity_is_inexcusable(const struct km_event_landmark *landmark);
+
+/* Whether the address is reachable over the Internet: of IPv4 or IPv6, and not of this host, a private network, a link,
+ * a group or a documentation range. */
+bool km_entity_is_public(const struct km_address *address);
+
 /* Whether the landmark is a program's loader at work: a process starts. */
 bool km_entity_is_start(const struct km_event_landmark *landmark);
 

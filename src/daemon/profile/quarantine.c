@@ -115,6 +115,27 @@ struct km_json *km_quarantine_describe(const struct km_profile *profile, const s
     return root;
 }
 
+struct km_json *km_quarantine_describe_act(const struct km_event_landmark *act, int64_t wall_ns, char *out_id)
+{
+    char line[KM_ENTITY_TEXT_BYTES];
+    uint64_t hash = 2;
+    struct km_json *root = km_json_new_object(), *entities = km_json_new_array(), *entity = km_json_new_object();
+    km_entity_format(act, line);
+    for (const char *c = line; *c; c++)
+        hash_in(&hash, (uint8_t)*c);
+    (void)snprintf(out_id, 17, "%016" PRIx64, hash);
+    km_json_set_integer(entity, "kind", act->kind);
+    km_json_set_string(entity, "text", line);
+    km_json_append(entities, entity);
+    km_json_set_integer(root, "first_ns", wall_ns);
+    km_json_set_integer(root, "last_ns", wall_ns);
+    km_json_set_integer(root, "count", 1);
+    km_json_set(root, "windows", km_json_new_array());
+    km_json_set(root, "entities", entities);
+    km_json_set(root, "set", km_json_new_array());
+    return root;
+}
+
 static enum km_code not_one(struct km_err *err)
 {
     return km_fail(err, KM_FORMAT, "the waiting alarm breaks its format");
@@ -161,5 +182,6 @@ enum km_code km_quarantine_learn(struct km_profile *profile, const struct km_jso
         episode.totals.calls++;
     }
     enum km_code code = learn_entity_list(profile, km_json_find(entry, "entities"), err);
-    return code == KM_OK ? km_profile_learn(profile, &episode, err) : code;
+    bool act_alone = count == 0 && episode.totals.calls == 0;
+    return code == KM_OK && !act_alone ? km_profile_learn(profile, &episode, err) : code;
 }

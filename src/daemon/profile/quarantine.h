@@ -16,6 +16,9 @@ struct km_json *km_quarantine_describe(const struct km_profile *profile, const s
                                        const struct km_assessment *assessment, int64_t wall_ns, char *out_id,
                                        struct km_err *err) KM_MUST_USE;
 
+/* A single act, without the calls around it: learned as an entity only. */
+struct km_json *km_quarantine_describe_act(const struct km_event_landmark *act, int64_t wall_ns, char *out_id);
+
 /* Learns such an entry. KM_FORMAT: it is not one. */
 enum km_code km_quarantine_learn(struct km_profile *profile, const struct km_json *entry,
                                  struct km_err *err) KM_MUST_USE;

@@ -25,6 +25,7 @@
 
 struct km_store {
     int fd;
+    char quarantined[KM_STORE_ID_BYTES]; /* last */
 };
 
 struct km_store *km_store_open(const char *path, struct km_err *err)
@@ -387,15 +388,12 @@ static enum km_code entry_path(const char *unit, const char *role, const char *f
     return path_in(unit, role, rest, out, err);
 }
 
-enum km_code km_store_quarantine(struct km_store *store, const struct km_profile *profile,
-                                 const struct km_episode *episode, const struct km_assessment *assessment,
-                                 int64_t wall_ns, struct km_err *err)
+/* An alarm that waits already is counted. */
+static enum km_code keep_waiting(struct km_store *store, const struct km_profile_identity *who, struct km_json *entry,
+                                 const char *id, struct km_err *err)
 {
-    const struct km_profile_identity *who = km_profile_get_identity(profile);
-    char id[KM_STORE_ID_BYTES], path[PATH_BYTES], folder[PATH_BYTES];
-    struct km_json *entry KM_CLEANUP(km_json_cleanup) =
-        km_quarantine_describe(profile, episode, assessment, wall_ns, id, err);
-    enum km_code code = entry ? make_role_folders(store, who->unit, who->role, err) : err->code;
+    char path[PATH_BYTES], folder[PATH_BYTES];
+    enum km_code code = make_role_folders(store, who->unit, who->role, err);
     if (code == KM_OK)
         code = entry_path(who->unit, who->role, "quarantine", id, path, err);
     if (code == KM_OK)
@@ -406,7 +404,7 @@ enum km_code km_store_quarantine(struct km_store *store, const struct km_profile
     struct km_json *before KM_CLEANUP(km_json_cleanup) = read_json(store, path, &missing);
     if (before) {
         km_json_set_integer(entry, "count", km_json_integer(before, "count", 0) + 1);
-        km_json_set_integer(entry, "first_ns", km_json_integer(before, "first_ns", wall_ns));
+        km_json_set_integer(entry, "first_ns", km_json_integer(before, "first_ns", 0));
     } else {
         char **names;
         size_t count;
@@ -418,7 +416,35 @@ enum km_code km_store_quarantine(struct km_store *store, const struct km_profile
             return km_fail(err, KM_LIMIT, "more than %d alarms of %s wait for a decision", KM_STORE_MAX_QUARANTINE,
                            who->unit);
     }
-    return write_json(store, path, entry, err);
+    code = write_json(store, path, entry, err);
+    if (code == KM_OK)
+        (void)snprintf(store->quarantined, sizeof store->quarantined, "%s", id);
+    return code;
+}
+
+enum km_code km_store_quarantine(struct km_store *store, const struct km_profile *profile,
+                                 const struct km_episode *episode, const struct km_assessment *assessment,
+                                 int64_t wall_ns, struct km_err *err)
+{
+    char id[KM_STORE_ID_BYTES];
+    store->quarantined[0] = '\0';
+    struct km_json *entry KM_CLEANUP(km_json_cleanup) =
+        km_quarantine_describe(profile, episode, assessment, wall_ns, id, err);
+    return entry ? keep_waiting(store, km_profile_get_identity(profile), entry, id, err) : err->code;
+}
+
+enum km_code km_store_quarantine_act(struct km_store *store, const struct km_profile *profile,
+                                     const struct km_event_landmark *act, int64_t wall_ns, struct km_err *err)
+{
+    char id[KM_STORE_ID_BYTES];
+    store->quarantined[0] = '\0';
+    struct km_json *entry KM_CLEANUP(km_json_cleanup) = km_quarantine_describe_act(act, wall_ns, id);
+    return keep_waiting(store, km_profile_get_identity(profile), entry, id, err);
+}
+
+const char *km_store_quarantined(const struct km_store *store)
+{
+    return store->quarantined;
 }
 
 /* All entries of a folder of a role; unreadable ones are left out. */
@@ -453,9 +479,10 @@ struct km_json *km_store_waiting(struct km_store *store, const char *unit, const
     return read_entries(store, unit, role, "quarantine", err);
 }
 
-enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role, const char *id,
-                             int64_t until_ns, struct km_err *err)
+enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role,
+                             const struct km_store_acceptance *given, struct km_err *err)
 {
+    const char *id = given->id;
     char from[PATH_BYTES], to[PATH_BYTES], note[64];
     enum km_code code = entry_path(unit, role, "quarantine", id, from, err);
     if (code == KM_OK)
@@ -473,7 +500,8 @@ enum km_code km_store_accept(struct km_store *store, const char *unit, const cha
     code = km_quarantine_learn(profile, entry, err);
     if (code != KM_OK)
         return code;
-    km_json_set_integer(entry, "until_ns", until_ns);
+    km_json_set_integer(entry, "until_ns", given->until_ns);
+    km_json_set_integer(entry, "decision", given->decision);
     code = write_json(store, to, entry, err);
     (void)snprintf(note, sizeof note, "accepted %s", id);
     if (code == KM_OK)
@@ -544,6 +572,57 @@ static bool is_over(const struct km_json *entry, int64_t wall_ns)
     return until != 0 && until <= wall_ns;
 }
 
+struct relearning {
+    const char *unit, *role, *note;
+    const struct km_json *accepted;
+    int64_t wall_ns;  /* 0: nothing is over */
+    int64_t decision; /* what this one accepted is left out; 0: nothing */
+};
+
+static bool is_left_out(const struct relearning *what, const struct km_json *entry)
+{
+    return (what->wall_ns != 0 && is_over(entry, what->wall_ns)) ||
+           (what->decision != 0 && km_json_integer(entry, "decision", 0) == what->decision);
+}
+
+/* The last learned version with all decisions that still hold becomes the next one. */
+static enum km_code relearn(struct km_store *store, const struct relearning *what, struct km_err *err)
+{
+    struct km_profile *profile KM_CLEANUP(km_profile_cleanup) = load_learned(store, what->unit, what->role, err);
+    if (!profile)
+        return err->code;
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < km_json_size(what->accepted) && code == KM_OK; i++)
+        if (!is_left_out(what, km_json_at(what->accepted, i)))
+            code = km_quarantine_learn(profile, km_json_at(what->accepted, i), err);
+    return code == KM_OK ? km_store_save(store, profile, what->note, err) : code;
+}
+
+enum km_code km_store_withdraw(struct km_store *store, const char *unit, const char *role, int64_t decision,
+                               struct km_err *err)
+{
+    struct km_json *accepted KM_CLEANUP(km_json_cleanup) = read_entries(store, unit, role, "accepted", err);
+    if (!accepted)
+        return err->code;
+    char note[64];
+    (void)snprintf(note, sizeof note, "withdrew decision %lld", (long long)decision);
+    const struct relearning what = {unit, role, note, accepted, 0, decision};
+    bool any = false;
+    for (size_t i = 0; i < km_json_size(accepted); i++)
+        any |= is_left_out(&what, km_json_at(accepted, i));
+    if (!any)
+        return km_fail(err, KM_NOTFOUND, "decision %lld taught nothing to %s, %s", (long long)decision, unit, role);
+    enum km_code code = relearn(store, &what, err);
+    for (size_t i = 0; i < km_json_size(accepted) && code == KM_OK; i++) {
+        char from[PATH_BYTES], to[PATH_BYTES];
+        const char *id = km_json_string(km_json_at(accepted, i), "id", "");
+        if (is_left_out(&what, km_json_at(accepted, i)) && entry_path(unit, role, "accepted", id, from, err) == KM_OK &&
+            entry_path(unit, role, "quarantine", id, to, err) == KM_OK)
+            (void)renameat(store->fd, from, store->fd, to);
+    }
+    return code;
+}
+
 enum km_code km_store_expire(struct km_store *store, const char *unit, const char *role, int64_t wall_ns,
                              unsigned *out_ended, struct km_err *err)
 {
@@ -557,17 +636,9 @@ enum km_code km_store_expire(struct km_store *store, const char *unit, const cha
         ended += is_over(km_json_at(accepted, i), wall_ns);
     if (ended == 0)
         return KM_OK;
-    struct km_profile *profile KM_CLEANUP(km_profile_cleanup) = load_learned(store, unit, role, err);
-    if (!profile)
-        return err->code;
-    enum km_code code = KM_OK;
-    for (size_t i = 0; i < km_json_size(accepted) && code == KM_OK; i++)
-        if (!is_over(km_json_at(accepted, i), wall_ns))
-            code = km_quarantine_learn(profile, km_json_at(accepted, i), err);
     char note[64];
     (void)snprintf(note, sizeof note, "expired %u", ended);
-    if (code == KM_OK)
-        code = km_store_save(store, profile, note, err);
+    enum km_code code = relearn(store, &(struct relearning){unit, role, note, accepted, wall_ns, 0}, err);
     for (size_t i = 0; i < km_json_size(accepted) && code == KM_OK; i++) {
         char rest[64];
         if (!is_over(km_json_at(accepted, i), wall_ns))

@@ -61,14 +61,33 @@ enum km_code km_store_quarantine(struct km_store *store, const struct km_profile
                                  const struct km_episode *episode, const struct km_assessment *assessment,
                                  int64_t wall_ns, struct km_err *err) KM_MUST_USE;
 
+/* Puts a single act into quarantine, of a thread that `profile` does not describe and that comes from one that it does.
+ */
+enum km_code km_store_quarantine_act(struct km_store *store, const struct km_profile *profile,
+                                     const struct km_event_landmark *act, int64_t wall_ns,
+                                     struct km_err *err) KM_MUST_USE;
+
+/* The id of what was put into quarantine last; "" when that failed. Borrowed until the next. */
+const char *km_store_quarantined(const struct km_store *store);
+
 /* The waiting alarms of a role as a JSON array, oldest first; the caller frees it. NULL: KM_IO, KM_NOMEM. */
 struct km_json *km_store_waiting(struct km_store *store, const char *unit, const char *role,
                                  struct km_err *err) KM_MUST_USE;
 
-/* Learns a waiting alarm and writes a new version. until_ns: when the decision ends (wall clock), 0 = never.
- * KM_NOTFOUND: no such alarm. */
-enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role, const char *id,
-                             int64_t until_ns, struct km_err *err) KM_MUST_USE;
+struct km_store_acceptance {
+    const char *id;
+    int64_t until_ns; /* when the decision ends (wall clock); 0 = never */
+    int64_t decision; /* the desk's; 0 = none */
+};
+
+/* Learns a waiting alarm and writes a new version. KM_NOTFOUND: no such alarm. */
+enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role,
+                             const struct km_store_acceptance *given, struct km_err *err) KM_MUST_USE;
+
+/* Takes back what was accepted by a decision of the desk: the last learned version with all decisions that still hold
+ * becomes the next version, and the alarms wait again. KM_NOTFOUND: nothing was accepted by it. */
+enum km_code km_store_withdraw(struct km_store *store, const char *unit, const char *role, int64_t decision,
+                               struct km_err *err) KM_MUST_USE;
 
 /* Takes the version in force away; the one before it is in force again, and what it had accepted waits again.
  * KM_NOTFOUND: there is none before it. */

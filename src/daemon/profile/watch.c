@@ -256,12 +256,26 @@ static void forgive_misses(const struct role *role, struct km_episode *episode)
     episode->peak_misses = 0;
 }
 
+/* Acts that no start excuses, and that the role never did. */
+static bool has_inexcusable(const struct km_profile *profile, const struct km_episode *episode)
+{
+    for (size_t i = 0; i < episode->landmark_count; i++) {
+        char line[KM_ENTITY_TEXT_BYTES];
+        if (!km_entity_is_inexcusable(&episode->landmarks[i]))
+            continue;
+        km_entity_format(&episode->landmarks[i], line);
+        if (!km_entity_find(km_profile_get_entities(profile), line))
+            return true;
+    }
+    return false;
+}
+
 static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, struct km_watch_result *result)
 {
     const struct km_assessment *a = result->assessment;
     bool alarm = a->score > result->threshold || a->gravity != KM_GRAVITY_SLIGHT;
     bool ends = a->gravity == KM_GRAVITY_SLIGHT && ends_unlearned(result->profile, episode);
-    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM &&
+    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM && !has_inexcusable(result->profile, episode) &&
                       (ends || km_watch_excuses(watch, episode->tgid, episode->begin_ns));
     return alarm && !result->excused;
 }
@@ -513,6 +527,30 @@ enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err)
     if (code == KM_OK)
         code = km_assembler_finish(watch->assembler, err);
     return code == KM_OK && watch->learning ? end_learning(watch, err) : code;
+}
+
+static enum km_code renew_role(struct km_watch *watch, struct role *role, struct km_err *err)
+{
+    struct km_profile *fresh = watch->config.find(watch->config.context, &role->identity);
+    if (!fresh)
+        return KM_OK;
+    for (size_t i = 0; i < watch->profile_count; i++)
+        if (watch->profiles[i] == role->profile)
+            watch->profiles[i] = fresh;
+    km_profile_free(role->profile);
+    role->profile = fresh;
+    return seed_spots(role, err);
+}
+
+enum km_code km_watch_renew(struct km_watch *watch, const char *role, struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
+        struct role *r = watch->roles[i];
+        if (r && r->profile && !r->learning && watch->config.find && strcmp(r->identity.role, role) == 0)
+            code = renew_role(watch, r, err);
+    }
+    return code;
 }
 
 struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i)

@@ -10,9 +10,10 @@
  * reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
- * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs; so
- * is for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was
- * never learned is no alarm by its sequence alone.
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs,
+ * opens where credentials, keys or schedules are, and connections to public addresses (km_entity_is_inexcusable); so is
+ * for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was never learned is
+ * no alarm by its sequence alone.
  */
 #ifndef KM_PROFILE_WATCH_H
 #define KM_PROFILE_WATCH_H
@@ -104,6 +105,10 @@ bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_
 
 /* Profile of the i-th role, in the order in which roles appeared; NULL beyond the last. Borrowed. */
 struct km_profile *km_watch_profile(const struct km_watch *watch, size_t i);
+
+/* Asks `find` again for the profile of the roles of this name, which changed in the store. Not while learning, and
+ * without effect on roles that have none. KM_NOMEM. */
+enum km_code km_watch_renew(struct km_watch *watch, const char *role, struct km_err *err) KM_MUST_USE;
 
 struct km_watch_stats {
     uint64_t events, episodes, alarms, learned;

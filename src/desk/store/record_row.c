@@ -155,6 +155,7 @@ static enum km_code keep_more(struct km_record *record, const struct km_subject 
         {"deleted_by", subject->deleted_by},
         {"replaced_by", subject->replaced_by},
         {"executable", km_collect_text(collect, KM_COLLECT_PATHS, subject->executable, rooms[1])},
+        {"alarm", subject->alarm},
         {"command", km_collect_text(collect, KM_COLLECT_ARGUMENTS, subject->command, rooms[2])},
     };
     struct km_json *object KM_CLEANUP(km_json_cleanup) = km_json_new_object();

@@ -281,8 +281,10 @@ enum km_code km_decide_visit_pending(struct km_desk *desk, const char *guardian,
         desk,
         "SELECT d.id, d.undone_ns IS NOT NULL, d.kind, d.who, d.note, d.at_ns, coalesce(d.until_ns, ?3), d.unit, "
         "d.role,"
-        " d.dominant, i.first_ns, i.last_ns, d.image, d.path, d.sha256, d.alarm FROM decision d LEFT JOIN incident i ON"
-        " i.id=d.incident_id WHERE d.guardian=?1 AND d.host=?2 AND iif(d.undone_ns IS NULL, d.applied_ns IS NULL AND"
+        " d.dominant, i.first_ns, i.last_ns, d.image, coalesce(d.path, f.path), d.sha256, d.alarm FROM decision d LEFT "
+        "JOIN incident i"
+        " ON i.id=d.incident_id LEFT JOIN finding f ON f.id=i.finding_id WHERE d.guardian=?1 AND d.host=?2 AND "
+        "iif(d.undone_ns IS NULL, d.applied_ns IS NULL AND"
         " d.applied_error IS NULL, d.applied_ns IS NOT NULL AND d.undo_applied_ns IS NULL) ORDER BY d.id",
         err);
     if (!query)

@@ -55,7 +55,8 @@ struct km_pending {
     int64_t at_ns, until_ns;                   /* until_ns INT64_MAX: no end */
     const char *daemon, *role, *dominant;      /* of a daemon, else NULL */
     int64_t first_ns, last_ns;                 /* of the incident: when the alarms came that it is about */
-    const char *image, *path, *sha256, *alarm; /* or NULL; alarm: id in the profile store's quarantine */
+    const char *image, *path, *sha256, *alarm; /* or NULL; alarm: id in the profile store's quarantine; path of a
+                                                  daemon: "DAEMON/ROLE/EVIDENCE" */
 };
 
 /* Visits what waits for `guardian` ("guard", "scan") on `host`, oldest first. The store must not be changed by visit.

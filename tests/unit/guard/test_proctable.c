@@ -43,6 +43,33 @@ static void end(struct km_proctable *table, uint32_t tgid)
     km_proctable_event(table, &event);
 }
 
+static void identify(struct km_proctable *table, unsigned call, uint32_t id, unsigned outcome)
+{
+    struct km_event event = {.kind = KM_EVENT_LANDMARK, .tid = 10, .tgid = 10, .role = 7};
+    event.landmark = (struct km_event_landmark){
+        .kind = KM_LANDMARK_IDENTITY, .outcome = (uint8_t)outcome, .flags = call, .value = id};
+    km_proctable_event(table, &event);
+}
+
+static void a_call_is_by_the_user_before_it(void **state)
+{
+    (void)state;
+    struct km_proctable *table = new_table(NULL);
+    thread(table, 10, 10, 0);
+    assert_int_equal(km_proctable_find(table, 10)->uid_before, 33);
+    identify(table, 105, 0, KM_OUTCOME_DENIED);
+    assert_int_equal(km_proctable_find(table, 10)->uid, 33);
+    identify(table, 106, 0, KM_OUTCOME_OK); /* setgid */
+    assert_int_equal(km_proctable_find(table, 10)->uid, 33);
+    identify(table, 117, 0, KM_OUTCOME_OK);
+    assert_int_equal(km_proctable_find(table, 10)->uid, 0);
+    assert_int_equal(km_proctable_find(table, 10)->uid_before, 33);
+    identify(table, 113, UINT32_MAX, KM_OUTCOME_OK); /* nothing is changed */
+    assert_int_equal(km_proctable_find(table, 10)->uid, 0);
+    assert_int_equal(km_proctable_find(table, 10)->uid_before, 0);
+    km_proctable_free(table);
+}
+
 static void programs_and_who_started_them(void **state)
 {
     (void)state;
@@ -153,9 +180,9 @@ static void hostile_proc_files_are_borne(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(programs_and_who_started_them), cmocka_unit_test(failed_starts_change_nothing),
-        cmocka_unit_test(causes_are_inherited),          cmocka_unit_test(more_processes_than_rows_are_borne),
-        cmocka_unit_test(hostile_proc_files_are_borne),
+        cmocka_unit_test(programs_and_who_started_them),      cmocka_unit_test(failed_starts_change_nothing),
+        cmocka_unit_test(a_call_is_by_the_user_before_it),    cmocka_unit_test(causes_are_inherited),
+        cmocka_unit_test(more_processes_than_rows_are_borne), cmocka_unit_test(hostile_proc_files_are_borne),
     };
     return KM_RUN_TESTS(tests);
 }

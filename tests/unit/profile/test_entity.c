@@ -60,6 +60,62 @@ static void lines_table(void **state)
     assert_string_equal(line, "unknown 0");
 }
 
+static struct km_event_landmark act(enum km_landmark_kind kind, unsigned zone, unsigned outcome)
+{
+    return (struct km_event_landmark){.kind = kind, .zone = (uint8_t)zone, .outcome = (uint8_t)outcome};
+}
+
+static void what_no_start_excuses(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t family;
+        uint8_t bytes[16];
+        bool is_public;
+    } peers[] = {
+        {2, {8, 8, 8, 8}, true},
+        {2, {127, 0, 0, 1}, false},
+        {2, {10, 1, 2, 3}, false},
+        {2, {172, 15, 0, 1}, true},
+        {2, {172, 16, 0, 1}, false},
+        {2, {172, 31, 255, 1}, false},
+        {2, {172, 32, 0, 1}, true},
+        {2, {192, 168, 9, 9}, false},
+        {2, {192, 169, 9, 9}, true},
+        {2, {169, 254, 1, 1}, false},
+        {2, {100, 64, 0, 1}, false},
+        {2, {100, 128, 0, 1}, true},
+        {2, {198, 51, 100, 7}, false},
+        {2, {239, 1, 1, 1}, false},
+        {10, {0x2a, 0, 1}, true},
+        {10, {[15] = 1}, false},
+        {10, {0xfe, 0x80}, false},
+        {10, {0xfd}, false},
+        {10, {0xff, 2}, false},
+        {10, {0x20, 1, 0xd, 0xb8}, false},
+        {10, {[10] = 0xff, 0xff, 8, 8, 4, 4}, true},
+        {10, {[10] = 0xff, 0xff, 127, 0, 0, 1}, false},
+        {1, {'/'}, false},
+    };
+    for (size_t i = 0; i < sizeof peers / sizeof peers[0]; i++) {
+        struct km_event_landmark l = act(KM_LANDMARK_CONNECT, 0, KM_OUTCOME_OK);
+        l.address.family = peers[i].family;
+        memcpy(l.address.bytes, peers[i].bytes, 16);
+        assert_int_equal(km_entity_is_public(&l.address), peers[i].is_public);
+        assert_int_equal(km_entity_is_inexcusable(&l), peers[i].is_public);
+    }
+    struct km_event_landmark l = act(KM_LANDMARK_OPEN, KM_ZONE_SENSITIVE, KM_OUTCOME_OK);
+    assert_true(km_entity_is_inexcusable(&l));
+    l = act(KM_LANDMARK_OPEN, KM_ZONE_SENSITIVE, KM_OUTCOME_DENIED);
+    assert_false(km_entity_is_inexcusable(&l));
+    l = act(KM_LANDMARK_OPEN, KM_ZONE_CONFIG, KM_OUTCOME_OK);
+    assert_false(km_entity_is_inexcusable(&l));
+    l = act(KM_LANDMARK_EXEC, KM_ZONE_SYSTEM, KM_OUTCOME_OK);
+    assert_true(km_entity_is_inexcusable(&l));
+    l = act(KM_LANDMARK_LISTEN, 0, KM_OUTCOME_OK);
+    assert_false(km_entity_is_inexcusable(&l));
+}
+
 static void sets_find_and_count(void **state)
 {
     (void)state;
@@ -135,10 +191,14 @@ static void success_and_failure_are_one_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(template_table),      cmocka_unit_test(lines_table),
-        cmocka_unit_test(sets_find_and_count), cmocka_unit_test(a_rare_kind_surprises_more),
+        cmocka_unit_test(template_table),
+        cmocka_unit_test(lines_table),
+        cmocka_unit_test(what_no_start_excuses),
+        cmocka_unit_test(sets_find_and_count),
+        cmocka_unit_test(a_rare_kind_surprises_more),
 
-        cmocka_unit_test(nearest_set_by_hand), cmocka_unit_test(success_and_failure_are_one_place),
+        cmocka_unit_test(nearest_set_by_hand),
+        cmocka_unit_test(success_and_failure_are_one_place),
     };
     return KM_RUN_TESTS(tests);
 }

@@ -193,6 +193,13 @@ static size_t waiting(struct km_store *store)
     return km_json_size(list);
 }
 
+static enum km_code accept(struct km_store *store, const char *id, int64_t until_ns)
+{
+    struct km_err err = KM_ERR_INIT;
+    return km_store_accept(store, "../made.service", "made+",
+                           &(struct km_store_acceptance){.id = id, .until_ns = until_ns}, &err);
+}
+
 static void accept_rollback_and_expiry(void **state)
 {
     (void)state;
@@ -204,10 +211,10 @@ static void accept_rollback_and_expiry(void **state)
     quarantine(store, profile, id);
     assert_int_equal(waiting(store), 1); /* nothing is learned by waiting */
     assert_true(misses_now(store) > 20);
-    assert_int_equal(km_store_accept(store, "../made.service", "made+", "0000000000000000", 0, &err), KM_NOTFOUND);
-    assert_int_equal(km_store_accept(store, "../made.service", "made+", "../../etc/x", 0, &err), KM_NOTFOUND);
+    assert_int_equal(accept(store, "0000000000000000", 0), KM_NOTFOUND);
+    assert_int_equal(accept(store, "../../etc/x", 0), KM_NOTFOUND);
 
-    assert_ok(km_store_accept(store, "../made.service", "made+", id, 5 * DAY_NS, &err), err);
+    assert_int_equal(accept(store, id, 5 * DAY_NS), KM_OK);
     assert_int_equal(version_in_force(store, NULL), 2);
     assert_int_equal(misses_now(store), 0);
     assert_int_equal(waiting(store), 0);
@@ -219,13 +226,48 @@ static void accept_rollback_and_expiry(void **state)
     assert_true(misses_now(store) > 20);
     assert_int_equal(km_store_rollback(store, "../made.service", "made+", &version, &err), KM_NOTFOUND);
 
-    assert_ok(km_store_accept(store, "../made.service", "made+", id, 5 * DAY_NS, &err), err);
+    assert_int_equal(accept(store, id, 5 * DAY_NS), KM_OK);
     assert_ok(km_store_expire(store, "../made.service", "made+", 4 * DAY_NS, &ended, &err), err);
     assert_int_equal(ended, 0);
     assert_int_equal(misses_now(store), 0);
     assert_ok(km_store_expire(store, "../made.service", "made+", 5 * DAY_NS, &ended, &err), err);
     assert_int_equal(ended, 1);
     assert_true(misses_now(store) > 20);
+    km_profile_free(profile);
+    km_store_close(store);
+    remove_store(path);
+}
+
+static void a_decision_is_withdrawn_though_others_came_later(void **state)
+{
+    (void)state;
+    char path[64], id[KM_STORE_ID_BYTES];
+    struct km_store *store = new_store(path);
+    struct km_profile *profile = learned(50);
+    struct km_err err = KM_ERR_INIT;
+    static const char program[] = "/bin/ls";
+    const struct km_event_landmark act = {.kind = KM_LANDMARK_EXEC, .path = {program, sizeof program - 1}};
+    assert_ok(km_store_save(store, profile, "learned", &err), err);
+    quarantine(store, profile, id);
+    assert_string_equal(km_store_quarantined(store), id);
+    struct km_store_acceptance first = {.id = id, .decision = 7};
+    assert_ok(km_store_accept(store, "../made.service", "made+", &first, &err), err);
+    assert_ok(km_store_quarantine_act(store, profile, &act, DAY_NS, &err), err);
+    char second_id[KM_STORE_ID_BYTES];
+    (void)snprintf(second_id, sizeof second_id, "%s", km_store_quarantined(store));
+    struct km_store_acceptance second = {.id = second_id, .decision = 8};
+    assert_ok(km_store_accept(store, "../made.service", "made+", &second, &err), err);
+    assert_int_equal(misses_now(store), 0);
+
+    assert_int_equal(km_store_withdraw(store, "../made.service", "made+", 9, &err), KM_NOTFOUND);
+    assert_ok(km_store_withdraw(store, "../made.service", "made+", 7, &err), err);
+    assert_true(misses_now(store) > 20);
+    assert_int_equal(waiting(store), 1);
+    struct km_store_loaded loaded;
+    struct km_profile *now = km_store_load(store, "../made.service", "made+", 0, &loaded, &err);
+    assert_non_null(now);
+    assert_non_null(km_entity_find(km_profile_get_entities(now), "exec /bin/ls"));
+    km_profile_free(now);
     km_profile_free(profile);
     km_store_close(store);
     remove_store(path);
@@ -279,6 +321,7 @@ int main(void)
         cmocka_unit_test(names_do_not_leave_the_store),
         cmocka_unit_test(a_damaged_version_is_passed_over),
         cmocka_unit_test(accept_rollback_and_expiry),
+        cmocka_unit_test(a_decision_is_withdrawn_though_others_came_later),
         cmocka_unit_test(what_waits_too_long_is_forgotten),
         cmocka_unit_test(old_versions_go_but_the_learned_one_stays),
     };

@@ -25,6 +25,7 @@ const volatile __u8 read_arguments = 1;
 
 /* Shared with the loader while running (the .bss map is mapped there). */
 __u64 bloom[KM_PROBE_BLOOM_WORDS];
+volatile __u64 retold_ns; /* what was told before it is told once more: the known set was replaced then */
 __u64 place_hint[KM_PROBE_HINT_WORDS];
 struct km_episode_rule rules[KM_PROBE_MAX_ROLES];
 struct km_probe_role roles[KM_PROBE_MAX_ROLES];
@@ -248,7 +249,7 @@ static __always_inline int first_told(__u64 key, __u64 again_ns)
     __u64 now = bpf_ktime_get_ns();
     __u64 *last = bpf_map_lookup_elem(&reported, &key);
 
-    if (last && (again_ns == 0 || now - *last < again_ns))
+    if (last && *last >= retold_ns && (again_ns == 0 || now - *last < again_ns))
         return 0;
     bpf_map_update_elem(&reported, &key, &now, BPF_ANY);
     return 1;
