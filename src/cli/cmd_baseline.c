@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/progress.h"
+#include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
 #include "container/scan/baseline.h"
 #include "container/scan/baseline_collect.h"
@@ -40,6 +42,17 @@ static const struct km_option rows[] = {
      .argument = "REASON",
      .only_flag = true,
      .help = "with add: take in an image with findings; the reason is kept"},
+    {.name = "model",
+     .type = KM_OPTION_TEXT,
+     .argument = "DIR",
+     .help = "with add: a detector's folder, that scans the image; none: without learned models"},
+    {.name = "jobs",
+     .type = KM_OPTION_INTEGER,
+     .argument = "N",
+     .fallback = "0",
+     .least = 0,
+     .most = KM_PIPELINE_MAX_JOBS,
+     .help = "so many workers; 0: one for each processor"},
     {.name = "max-size",
      .type = KM_OPTION_INTEGER,
      .argument = "MEGABYTES",
@@ -96,6 +109,7 @@ struct request {
     int operand_count;
     char **operands;
     int *out_exit;
+    const struct km_scan_setup *setup; /* of add */
 };
 
 /* An image that was scanned, and what was collected on the way. */
@@ -154,10 +168,11 @@ static enum km_code scan_image(const struct request *request, const struct km_sc
     struct km_sink sink = km_results_sink(results);
     const struct km_target target = {.name = item->name};
     struct km_progress progress;
-    const struct km_scan_options options = {.max_findings = MAX_FINDINGS,
-                                            .progress = show_progress,
-                                            .progress_context = &progress,
-                                            .versions = {.komainu = KM_VERSION}};
+    struct km_scan_options options = {.max_findings = MAX_FINDINGS,
+                                      .progress = show_progress,
+                                      .progress_context = &progress,
+                                      .versions = {.komainu = KM_VERSION}};
+    km_scan_setup_apply(request->setup, &options);
     km_progress_begin(&progress, item->name, km_options_flag(request->options, "progress"));
     enum km_code code = km_scan_run(source, &target, &options, &sink, &cancel, err);
     km_progress_end(&progress);
@@ -192,6 +207,35 @@ static enum km_exit check_result(const struct request *request, const struct km_
     return KM_EXIT_FINDINGS;
 }
 
+/* Of what the image's programs say in words; the scan of a later build finds it again. */
+static enum km_code attach_tokens(const struct heard *heard, int *out_fd, struct km_baseline_addition *addition,
+                                  struct km_baseline_programs *out, struct km_err *err)
+{
+    *out_fd = memfd_create("komainu-tokens", MFD_CLOEXEC);
+    if (*out_fd < 0)
+        return km_fail_errno(err, errno, "cannot keep the tokens");
+    enum km_code code = km_baseline_collect_save_tokens(heard->collect, *out_fd, out, err);
+    if (code == KM_OK && out->kept > 0) {
+        addition->part = "tokens";
+        addition->part_fd = *out_fd;
+    }
+    return code;
+}
+
+static void tell_added(const struct km_baseline_addition *addition, size_t files, size_t layers,
+                       const struct km_baseline_programs *programs)
+{
+    char shown[1024];
+    km_text_escape(addition->image.name, strlen(addition->image.name), shown, sizeof shown);
+    printf("added %s: %zu files, %zu layers, words of %llu programs\n", shown, files, layers,
+           (unsigned long long)programs->kept);
+    if (programs->left_out > 0)
+        printf("  of %llu more programs only the hashes: too many words\n", (unsigned long long)programs->left_out);
+    if (addition->image.gaps > 0)
+        printf("  %llu parts of it could not be examined; 'komainu scan' says which\n",
+               (unsigned long long)addition->image.gaps);
+}
+
 static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, struct km_err *err)
 {
     const struct request *request = heard->request;
@@ -209,6 +253,10 @@ static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, s
                                             .max_bytes = (uint64_t)km_options_integer(request->options, "max-size") *
                                                          BYTES_PER_MB};
     enum km_code code = km_baseline_collect_finish(heard->collect, km_source_layout(heard->source), &addition, err);
+    int tokens_fd KM_CLEANUP(km_cleanup_close) = -1;
+    struct km_baseline_programs programs = {0};
+    if (code == KM_OK)
+        code = attach_tokens(heard, &tokens_fd, &addition, &programs, err);
     if (code == KM_OK)
         code = make_folder(request->folder, err);
     if (code == KM_OK)
@@ -219,12 +267,7 @@ static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, s
         code = km_baseline_add(fd, &addition, err);
     if (code != KM_OK)
         return code;
-    char shown[1024];
-    km_text_escape(addition.image.name, strlen(addition.image.name), shown, sizeof shown);
-    printf("added %s: %zu files, %zu layers\n", shown, files, layers);
-    if (addition.image.gaps > 0)
-        printf("  %llu parts of it could not be examined; 'komainu scan' says which\n",
-               (unsigned long long)addition.image.gaps);
+    tell_added(&addition, files, layers, &programs);
     *out_exit = addition.image.gaps > 0 ? KM_EXIT_INCOMPLETE : KM_EXIT_OK;
     return KM_OK;
 }
@@ -267,6 +310,28 @@ static int worse(int a, int b)
     return KM_EXIT_OK;
 }
 
+static enum km_code add_all(const struct request *request, const struct km_scan_items *items,
+                            const struct km_scan_access *access, struct km_err *err)
+{
+    for (size_t i = 0; i < items->count; i++) {
+        struct km_err why = KM_ERR_INIT;
+        enum km_exit status = KM_EXIT_OK;
+        enum km_code code = add_one(request, &items->items[i], access, &status, &why);
+        if (code == KM_NOMEM) {
+            *err = why;
+            return code;
+        }
+        if (code != KM_OK) {
+            char name[1024];
+            km_text_escape(items->items[i].name, strlen(items->items[i].name), name, sizeof name);
+            fprintf(stderr, "komainu: baseline: %s: not added: %s\n", name, why.text);
+            status = KM_EXIT_ERROR;
+        }
+        *request->out_exit = worse(*request->out_exit, (int)status);
+    }
+    return KM_OK;
+}
+
 static enum km_code act_add(const struct request *request, struct km_err *err)
 {
     struct km_scan_items items KM_CLEANUP(km_scan_items_done) = {0};
@@ -286,23 +351,11 @@ static enum km_code act_add(const struct request *request, struct km_err *err)
     if (km_options_text(request->options, "name") && items.count != 1)
         return km_fail(err, KM_FORMAT, "--name goes with one image");
     catch_interrupts();
-    for (size_t i = 0; i < items.count; i++) {
-        struct km_err why = KM_ERR_INIT;
-        enum km_exit status = KM_EXIT_OK;
-        enum km_code code = add_one(request, &items.items[i], &access, &status, &why);
-        if (code == KM_NOMEM) {
-            *err = why;
-            return code;
-        }
-        if (code != KM_OK) {
-            char name[1024];
-            km_text_escape(items.items[i].name, strlen(items.items[i].name), name, sizeof name);
-            fprintf(stderr, "komainu: baseline: %s: not added: %s\n", name, why.text);
-            status = KM_EXIT_ERROR;
-        }
-        *request->out_exit = worse(*request->out_exit, (int)status);
-    }
-    return KM_OK;
+    struct km_scan_setup setup KM_CLEANUP(km_scan_setup_done) = {0};
+    struct request with_model = *request;
+    with_model.setup = &setup;
+    enum km_code code = km_scan_setup_open_model(&setup, request->options, err);
+    return code == KM_OK ? add_all(&with_model, &items, &access, err) : code;
 }
 
 /* ---- list, remove ---- */

@@ -41,7 +41,7 @@ static enum km_code take_calibration(struct km_detector *detector, struct km_err
     return code;
 }
 
-/* The benign side that the site's baseline keeps for each of its images. */
+/* The benign side that the site's baseline keeps for each of its images; the latest first, for they must fit. */
 static enum km_code add_site_indexes(struct km_scan_setup *setup, struct km_err *err)
 {
     size_t images = setup->baseline ? km_baseline_image_count(setup->baseline) : 0, count = 0;
@@ -52,12 +52,12 @@ static enum km_code add_site_indexes(struct km_scan_setup *setup, struct km_err 
         return err->code;
     enum km_code code = KM_OK;
     for (size_t i = 0; code == KM_OK && i < images; i++) {
-        code = km_baseline_open_part(setup->baseline, i, "tokens", &fds[count], err);
+        code = km_baseline_open_part(setup->baseline, images - 1 - i, "tokens", &fds[count], err);
         count += code == KM_OK;
         if (code == KM_NOTFOUND)
             code = KM_OK;
     }
-    if (code == KM_OK)
+    if (code == KM_OK && count > 0)
         code = km_detector_add_indexes(setup->detector, fds, count, err);
     for (size_t i = 0; i < count; i++)
         (void)close(fds[i]);
@@ -137,6 +137,12 @@ enum km_code km_scan_setup_open(struct km_scan_setup *setup, const struct km_opt
     if (code == KM_OK)
         open_cache(setup, options, command);
     return code;
+}
+
+enum km_code km_scan_setup_open_model(struct km_scan_setup *setup, const struct km_options *options, struct km_err *err)
+{
+    setup->jobs = count_jobs(options);
+    return open_detector(setup, options, true, err);
 }
 
 void km_scan_setup_done(struct km_scan_setup *setup)

@@ -47,6 +47,9 @@ struct km_scan_setup {
  * place and is not there is not. calibrated: a site's calibration beside the model takes part. */
 enum km_code km_scan_setup_open(struct km_scan_setup *setup, const struct km_options *options, const char *command,
                                 bool calibrated, struct km_err *err) KM_MUST_USE;
+/* Only detector and jobs, by the options model and jobs, with the site's calibration: for who writes the baseline. */
+enum km_code km_scan_setup_open_model(struct km_scan_setup *setup, const struct km_options *options,
+                                      struct km_err *err) KM_MUST_USE;
 void km_scan_setup_done(struct km_scan_setup *setup);
 
 /* Puts all of it into scan options. */

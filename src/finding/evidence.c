@@ -105,7 +105,7 @@ static const struct {
      "decision or add the image to the site's baseline."},
     {KM_EVIDENCE_BACKGROUND, "its words stand out in this container (by {score} deviations)", NULL},
     {KM_EVIDENCE_LOOKALIKE,
-     "of the known files, {file} is nearest (similarity {similarity}, {score} more than to the nearest benign file)",
+     "of the known files, {file} is nearest (similarity {similarity}, less the nearest benign file's: {score})",
      "Compare with the named tool: another build or release of it has the same words. Ask who needs it in this image."},
     {KM_EVIDENCE_NETWORK, "the network scores its bytes {score}, highest at offset {offset}", NULL},
     {KM_EVIDENCE_PACKED_FOREIGN, "it is packed ({packing}), could not be looked into, and nobody vouches for it",

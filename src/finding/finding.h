@@ -151,10 +151,11 @@ struct km_versions {
 /* How many false alarms a calibrated detector is expected to give: of the benign files of a set, so many were at or
  * above the threshold in use. */
 struct km_expectation {
-    double rate, low, high; /* false alarms a file, with its 95 % interval */
+    double rate, low, high; /* false alarms a program, with its 95 % interval */
     double wanted;          /* the rate that the threshold was chosen for */
     uint64_t negatives, above;
-    const char *set; /* what the benign files were */
+    uint64_t programs; /* of the target, that were judged so */
+    const char *set;   /* what the benign files were */
 };
 
 struct km_target {

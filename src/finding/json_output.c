@@ -171,6 +171,7 @@ static struct km_json *new_expectation(const struct km_expectation *expectation)
     km_json_set_real(object, "wanted", expectation->wanted);
     km_json_set_count(object, "negatives", expectation->negatives);
     km_json_set_count(object, "above", expectation->above);
+    km_json_set_count(object, "programs", expectation->programs);
     km_json_set_escaped(object, "set", expectation->set);
     return object;
 }

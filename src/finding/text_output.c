@@ -296,15 +296,6 @@ static void print_coverage(const struct printer *printer, const struct km_result
         fprintf(printer->out, "    and %" PRIu64 " more\n", coverage->gaps - GAPS_SHOWN);
 }
 
-/* "1 in N" reads better than a small share. */
-static void print_rate(const struct printer *printer, double rate)
-{
-    if (rate > 0)
-        fprintf(printer->out, rate > 0.1 ? "1 in %.1f" : "1 in %.0f", 1 / rate);
-    else
-        fputs("none", printer->out);
-}
-
 static void print_expectation(const struct printer *printer, const struct km_outcome *outcome)
 {
     const struct km_expectation *expectation = outcome->expectation;
@@ -318,13 +309,16 @@ static void print_expectation(const struct printer *printer, const struct km_out
             fputs("  alarms    not calibrated: how many of them are false is not known\n", printer->out);
         return;
     }
-    fputs("  alarms    false ones expected for each benign program: ", printer->out);
-    print_rate(printer, expectation->rate);
-    fputs(", at most ", printer->out);
-    print_rate(printer, expectation->high);
-    fprintf(printer->out, " (95 %%; %" PRIu64 " of %" PRIu64 ": ", expectation->above, expectation->negatives);
+    double programs = (double)expectation->programs;
+    fputs("  alarms    of ", printer->out);
+    print_count(printer, expectation->programs);
+    fprintf(printer->out,
+            " program%s, %.2g false ones expected (95 %%: %.2g to %.2g) if they are like the calibration's: %" PRIu64
+            " of %" PRIu64 ": ",
+            expectation->programs == 1 ? "" : "s", programs * expectation->rate, programs * expectation->low,
+            programs * expectation->high, expectation->above, expectation->negatives);
     print_escaped(printer, expectation->set);
-    fputs(")\n", printer->out);
+    fputc('\n', printer->out);
 }
 
 static enum km_code print_result(const struct printer *printer, const struct km_text_options *options,

@@ -3,7 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FILES ((size_t)1 << 24)
+#include "container/scan/fileformat.h"
+#include "container/tokens/tokenindex.h"
+
+#define INDEX_FAMILY "baseline" /* one for all images, so that what they share is kept once */
+#define MAX_FILES    ((size_t)1 << 24)
 #define MAX_HASHED_HOLE_BYTES                                                                                          \
     ((uint64_t)64 << 20) /* a file with larger holes is not taken in; the scan leaves it, too */
 
@@ -17,15 +21,20 @@ struct open_file {
     struct open_file *next; /* in the free list, and in the list of all */
     struct open_file *all;
     struct km_digest *digest;
+    struct km_token_extractor *extractor; /* NULL until it was needed */
+    uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
+    size_t head_length;
+    char path[KM_TOKEN_INDEX_LABEL_BYTES]; /* its last bytes, printable */
     uint64_t reached, holes;
-    bool hashable;
+    bool hashable, is_fed; /* the extractor has its bytes */
 };
 
 struct km_baseline_collect {
     struct km_entry_sink sink;
     struct open_file *unused, *all;
     struct hashes files, layers;
-    uint64_t gaps;
+    struct km_token_index *index;
+    uint64_t gaps, programs_left_out;
 };
 
 static struct open_file *take_file(struct km_baseline_collect *collect, struct km_err *err)
@@ -35,7 +44,9 @@ static struct open_file *take_file(struct km_baseline_collect *collect, struct k
         collect->unused = file->next;
         km_digest_reset(file->digest);
         file->reached = file->holes = 0;
+        file->head_length = 0;
         file->hashable = true;
+        file->is_fed = false;
         return file;
     }
     file = km_calloc(1, sizeof *file, SIZE_MAX, err);
@@ -52,6 +63,17 @@ static struct open_file *take_file(struct km_baseline_collect *collect, struct k
     return file;
 }
 
+/* What follows the last bytes that fit is what tells files apart. */
+static void keep_path(struct open_file *file, const char *path)
+{
+    size_t length = strlen(path), n = 0;
+    if (length >= sizeof file->path)
+        path += length - (sizeof file->path - 1);
+    for (; path[n]; n++)
+        file->path[n] = path[n] >= ' ' && path[n] <= '~' ? path[n] : '?';
+    file->path[n] = '\0';
+}
+
 static enum km_code begin(void *context, const struct km_entry *entry, void **out_state, struct km_err *err)
 {
     if (entry->type != KM_ENTRY_FILE)
@@ -59,6 +81,7 @@ static enum km_code begin(void *context, const struct km_entry *entry, void **ou
     struct open_file *file = take_file(context, err);
     if (!file)
         return err->code;
+    keep_path(file, entry->path);
     *out_state = file;
     return KM_OK;
 }
@@ -73,11 +96,61 @@ static void hash_zeros(struct open_file *file, uint64_t length)
     }
 }
 
+/* What the file is shows in its head; until that is here, nothing is fed. */
+static enum km_code decide(struct open_file *file, struct km_err *err)
+{
+    if (!km_fileformat_is_program(km_fileformat_detect(file->head, file->head_length), file->path))
+        return KM_OK;
+    if (!file->extractor)
+        file->extractor = km_token_extractor_new(err);
+    if (!file->extractor)
+        return err->code;
+    km_token_extractor_begin(file->extractor, NULL);
+    file->is_fed = true;
+    return km_token_extractor_feed(file->extractor, file->head, file->head_length, err);
+}
+
+static enum km_code feed_tokens(struct open_file *file, const uint8_t *bytes, uint64_t length, struct km_err *err)
+{
+    size_t room = sizeof file->head - file->head_length;
+    if (room > 0) {
+        size_t n = length < room ? (size_t)length : room;
+        if (bytes)
+            memcpy(file->head + file->head_length, bytes, n);
+        else
+            memset(file->head + file->head_length, 0, n);
+        file->head_length += n;
+        enum km_code code = n == room ? decide(file, err) : KM_OK;
+        if (code != KM_OK)
+            return code;
+        bytes = bytes ? bytes + n : NULL;
+        length -= n;
+    }
+    return file->is_fed && length > 0 ? km_token_extractor_feed(file->extractor, bytes, length, err) : KM_OK;
+}
+
+/* A full index leaves the rest out, which is counted. */
+static enum km_code keep_tokens(struct km_baseline_collect *collect, struct open_file *file, struct km_err *err)
+{
+    struct km_token_file tokens;
+    enum km_code code = file->head_length < sizeof file->head ? decide(file, err) : KM_OK;
+    if (code != KM_OK || !file->is_fed)
+        return code;
+    code = km_token_extractor_end(file->extractor, &tokens, err);
+    if (code == KM_OK)
+        code = km_token_index_add(collect->index, KM_TOKEN_INDEX_BENIGN, INDEX_FAMILY, file->path, &tokens.set, err);
+    if (code != KM_LIMIT)
+        return code;
+    *err = (struct km_err)KM_ERR_INIT;
+    collect->programs_left_out++;
+    return KM_OK;
+}
+
 static enum km_code data(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
                          struct km_err *err)
 {
     struct open_file *file = state;
-    (void)context, (void)err;
+    (void)context;
     file->hashable = file->hashable && offset == file->reached; /* bytes are missing before these */
     file->reached = offset + length;
     if (!bytes) {
@@ -88,7 +161,7 @@ static enum km_code data(void *context, void *state, uint64_t offset, const void
         km_digest_update(file->digest, bytes, (size_t)length);
     else if (file->hashable)
         hash_zeros(file, length);
-    return KM_OK;
+    return file->hashable ? feed_tokens(file, bytes, length, err) : KM_OK;
 }
 
 static enum km_code add_hash(struct hashes *hashes, const uint8_t hash[KM_SHA256_BYTES], struct km_err *err)
@@ -112,6 +185,8 @@ static enum km_code end(void *context, void *state, bool complete, struct km_err
     if (complete && file->hashable && file->reached > 0) {
         km_digest_finish(file->digest, hash);
         code = add_hash(&collect->files, hash, err);
+        if (code == KM_OK)
+            code = keep_tokens(collect, file, err);
     }
     file->next = collect->unused;
     collect->unused = file;
@@ -129,9 +204,14 @@ static enum km_code gap(void *context, const struct km_gap *told, struct km_err 
 struct km_baseline_collect *km_baseline_collect_new(struct km_err *err)
 {
     struct km_baseline_collect *collect = km_calloc(1, sizeof *collect, SIZE_MAX, err);
-    if (collect)
-        collect->sink = (struct km_entry_sink){collect, begin, data, end, gap, NULL};
-    return collect;
+    if (!collect)
+        return NULL;
+    collect->sink = (struct km_entry_sink){collect, begin, data, end, gap, NULL};
+    collect->index = km_token_index_new(err);
+    if (collect->index)
+        return collect;
+    km_baseline_collect_free(collect);
+    return NULL;
 }
 
 void km_baseline_collect_free(struct km_baseline_collect *collect)
@@ -142,8 +222,10 @@ void km_baseline_collect_free(struct km_baseline_collect *collect)
         struct open_file *file = collect->all;
         collect->all = file->all;
         km_digest_free(file->digest);
+        km_token_extractor_free(file->extractor);
         free(file);
     }
+    km_token_index_free(collect->index);
     free(collect->files.list);
     free(collect->layers.list);
     free(collect);
@@ -184,4 +266,14 @@ enum km_code km_baseline_collect_finish(struct km_baseline_collect *collect, con
     addition->layers = collect->layers.list;
     addition->layer_count = collect->layers.count;
     return KM_OK;
+}
+
+enum km_code km_baseline_collect_save_tokens(const struct km_baseline_collect *collect, int fd,
+                                             struct km_baseline_programs *out, struct km_err *err)
+{
+    enum km_code code = km_token_index_save(collect->index, fd, err);
+    if (code == KM_OK)
+        *out = (struct km_baseline_programs){km_token_index_count(collect->index, KM_TOKEN_INDEX_BENIGN),
+                                             collect->programs_left_out};
+    return code;
 }

@@ -140,7 +140,8 @@ static enum km_code load_fusion(struct km_detector *detector, int fd, struct km_
     return code;
 }
 
-/* The indexes of the descriptors as one, ready for queries. */
+/* The indexes of the descriptors as one, ready for queries. What no longer fits is left out: a site's baseline may grow
+ * larger than an index, and a scan must not end there. */
 static enum km_code add_indexes(struct km_detector *detector, const int *fds, size_t count, struct km_err *err)
 {
     KM_CLEANUP(km_token_index_cleanup) struct km_token_index *joined = NULL;
@@ -154,6 +155,10 @@ static enum km_code add_indexes(struct km_detector *detector, const int *fds, si
             code = km_token_index_merge(joined, index, err);
         else if (code == KM_OK)
             joined = km_steal(index);
+        if (code == KM_LIMIT && joined) {
+            *err = (struct km_err)KM_ERR_INIT;
+            break;
+        }
         if (code != KM_OK)
             return code;
     }

@@ -77,7 +77,8 @@ bool km_detector_has_network(const struct km_detector *detector);
 const struct km_additive *km_detector_fusion(const struct km_detector *detector);
 
 /* Further indexes of the token side (those of a site's baseline), as tokens/tokenindex.h writes them, joined to one;
- * once, before the first worker. A detector without a token model takes none: KM_UNSUPPORTED. The digest changes. Else
+ * once, before the first worker; from the first one on that does not fit into an index with those before it, they are
+ * left out. A detector without a token model takes none: KM_UNSUPPORTED. The digest changes. Else
  * the codes of km_token_index_load and _merge; then the detector is of no use. */
 enum km_code km_detector_add_indexes(struct km_detector *detector, const int *fds, size_t count,
                                      struct km_err *err) KM_MUST_USE;

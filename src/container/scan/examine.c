@@ -33,7 +33,9 @@ struct open_file {
     uint64_t holes;
     unsigned depth;
     bool hashable;
-    char *path; /* kept where a gap may have to name it; or NULL */
+    bool is_unpacked;    /* what UPX had packed in it was delivered whole, and is judged on its own */
+    bool is_upx_content; /* it is such content */
+    char *path;          /* kept where a gap may have to name it; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;
 };
@@ -191,6 +193,8 @@ static enum km_code begin(void *context, const struct km_entry *entry, void **ou
     *record = (struct km_record){.uid = entry->uid, .mode = (uint16_t)(entry->mode & 07777)};
     file->record = record;
     file->depth = entry->depth;
+    file->is_unpacked = false;
+    file->is_upx_content = entry->depth > 0 && strcmp(entry->path, "upx") == 0; /* source/upx.h */
     file->next = examine->open;
     examine->open = file;
     *out_state = file;
@@ -351,6 +355,10 @@ static void fill_record(struct open_file *file, bool complete)
     record->format = (uint8_t)km_fileformat_detect(file->head, file->head_bytes);
     record->is_eicar = complete && km_fileformat_is_eicar(file->head, file->head_bytes, file->received);
     record->packing = complete ? (uint8_t)km_packing_end(&file->packing) : KM_PACKING_NONE;
+    if (record->packing == KM_PACKING_UPX && file->is_unpacked)
+        record->packing = KM_PACKING_NONE;
+    if (complete && file->is_upx_content && file->next)
+        file->next->is_unpacked = true;
 }
 
 static enum km_code finish_record(struct km_examine *examine, struct open_file *file, bool complete, struct km_err *err)

@@ -98,6 +98,7 @@ static void judge_entry(const struct judge *judge, uint32_t id, uint16_t image, 
     if (judge->options->weighed && file.record && km_place_is_shown(&file.place))
         judge->options->weighed(judge->options->weighed_context, &file);
     struct worst *worst = &judge->worst[id];
+    judge->out->programs += worst->rank == RANK_UNSEEN && file.fusion;
     struct worst here = {.image = image, .rank = RANK_NOTHING};
     if (has_evidence && is_listed(judge, &file)) {
         here.score = (float)km_case_score(&file);

@@ -38,7 +38,8 @@ struct km_judgement {
     enum km_verdict verdict; /* of the findings alone: clean, suspicious or malicious */
     double score;
     uint64_t findings_omitted;
-    uint64_t gaps; /* reported here, beside the source's: package databases that cannot be used, or only in part */
+    uint64_t programs; /* that a calibrated detector judged; one in several images is one */
+    uint64_t gaps;     /* reported here, beside the source's: package databases that cannot be used, or only in part */
     struct km_integrity integrity; /* of all images together */
     size_t image_count;
     struct km_integrity *images; /* in the layout's order */

@@ -59,7 +59,7 @@ static enum km_verdict overall_verdict(enum km_verdict found, const struct km_co
 }
 
 /* What the calibration promises; no negatives: nothing. */
-static struct km_expectation expect_alarms(const struct km_detector *detector)
+static struct km_expectation expect_alarms(const struct km_detector *detector, uint64_t programs)
 {
     const struct km_additive *fusion = detector ? km_detector_fusion(detector) : NULL;
     if (!fusion || km_additive_calibration(fusion)->negatives == 0)
@@ -72,6 +72,7 @@ static struct km_expectation expect_alarms(const struct km_detector *detector)
                                    .wanted = calibration->wanted,
                                    .negatives = calibration->negatives,
                                    .above = calibration->above,
+                                   .programs = programs,
                                    .set = calibration->set};
 }
 
@@ -121,7 +122,7 @@ static enum km_code scan_and_judge(struct km_source *source, const struct km_sca
     coverage.bytes_examined -= left_out.bytes < coverage.bytes_examined ? left_out.bytes : coverage.bytes_examined;
     coverage.files_examined -= left_out.files < coverage.files_examined ? left_out.files : coverage.files_examined;
     coverage.gaps += judgement.gaps + km_examine_gaps(examine);
-    const struct km_expectation expectation = expect_alarms(options->detector);
+    const struct km_expectation expectation = expect_alarms(options->detector, judgement.programs);
     const struct km_outcome outcome = {
         .scheme = km_source_scheme(source),
         .verdict = overall_verdict(judgement.verdict, &coverage, &cause),

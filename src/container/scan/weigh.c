@@ -68,7 +68,11 @@ static void weigh_identity(const struct km_case_sources *sources, struct km_case
 static void weigh_package(struct km_case *file)
 {
     if (file->match.state == KM_PACKAGE_UNOWNED || file->match.state == KM_PACKAGE_DIVERTED) {
-        km_evidence_add_text(add_feature(file, KM_FEATURE_PACKAGE_UNOWNED, WEIGHT_UNOWNED), "database", "dpkg");
+        /* What is made at installation is unowned by nature (byte code of Python). A calibrated model judges it alone.
+         */
+        bool weighs = !file->fusion || km_record_is_executable(file->record);
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PACKAGE_UNOWNED, weighs ? WEIGHT_UNOWNED : 0), "database",
+                             "dpkg");
     } else if (file->match.state == KM_PACKAGE_CHANGED) {
         struct km_evidence *evidence = add_feature(file, KM_FEATURE_PACKAGE_CHANGED, WEIGHT_CHANGED);
         km_hex_format(file->record->md5, KM_MD5_BYTES, file->actual_md5);
@@ -134,23 +138,9 @@ static void weigh_origin(struct km_case *file)
         (void)add_feature(file, KM_FEATURE_BASELINE_KNOWN, WEIGHT_BASELINE_KNOWN);
 }
 
-/* Suffixes of code that needs no "#!". */
-static bool has_code_suffix(const char *path)
-{
-    static const char *const suffixes[] = {".py",  ".pl",  ".pm",  ".rb",  ".sh",  ".lua", ".js",
-                                           ".php", ".ps1", ".tcl", ".nse", ".pyc", ".mjs", ".cjs"};
-    size_t length = strlen(path);
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-        size_t n = strlen(suffixes[i]);
-        if (length > n && strcmp(path + length - n, suffixes[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
 bool km_record_is_program(const struct km_record *record, const char *path)
 {
-    return record->format != KM_FORMAT_DATA || has_code_suffix(path);
+    return km_fileformat_is_program((enum km_file_format)record->format, path);
 }
 
 bool km_case_open(struct km_case *file, const struct km_case_sources *sources, uint32_t id,

@@ -23,7 +23,7 @@
 #define KM_JUDGE_PRIOR                (-4.6) /* a file without evidence: 1 in 100 */
 #define KM_JUDGE_SUSPICIOUS_THRESHOLD 0.5
 
-#define KM_JUDGE_LEAST_SHOWN 0.1 /* a file with nothing but what models say is shown from this score on */
+#define KM_JUDGE_LEAST_SHOWN 0.25 /* a file with nothing but what models say is shown from this score on */
 
 #define KM_CASE_MAX_EVIDENCE      20
 #define KM_CASE_HIDDEN_NAME_BYTES 256
