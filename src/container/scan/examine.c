@@ -33,6 +33,7 @@ struct open_file {
     uint64_t holes;
     unsigned depth;
     bool hashable;
+    bool has_code_name;
     char *path; /* kept where a gap may have to name it; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;
@@ -170,6 +171,7 @@ static enum km_code begin_scoring(struct km_examine *examine, const struct km_en
     km_packing_init(&file->packing, entry->size == KM_SIZE_UNKNOWN ? UINT64_MAX : entry->size);
     if (!examine->pipeline || file->mode >= KM_POLICY_METADATA)
         return KM_OK;
+    file->has_code_name = km_fileformat_has_code_suffix(entry->path);
     const struct km_pipeline_begin begin = {.id = entry->id,
                                             .tag = file->record,
                                             .wants_md5 = entry->depth == 0,
@@ -248,6 +250,13 @@ static void hash_again(void *context, void *tag, const uint8_t *bytes, uint64_t 
         hash_zeros(file, length);
 }
 
+/* Models are asked about programs only (km_record_is_program); of data their answer would take no part. */
+static void choose_scoring(struct open_file *file)
+{
+    if (!file->has_code_name && km_fileformat_detect(file->head, file->head_bytes) == KM_FORMAT_DATA)
+        km_pipeline_hash_only(file->scored);
+}
+
 static enum km_code data(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
                          struct km_err *err)
 {
@@ -277,6 +286,8 @@ static enum km_code data(void *context, void *state, uint64_t offset, const void
     enum km_code code = bytes ? KM_OK : take_hole(file, length, err);
     if (code == KM_OK && file->scored) {
         examine->feeding = file;
+        if (file->reached >= KM_FILEFORMAT_HEAD_BYTES) /* the head is complete */
+            choose_scoring(file);
         code = km_pipeline_feed(file->scored, offset, bytes, length, err);
     } else if (code == KM_OK && bytes && file->hashable) {
         hash_bytes(file, bytes, length);
@@ -361,6 +372,7 @@ static enum km_code finish_record(struct km_examine *examine, struct open_file *
     fill_record(file, complete);
     if (file->scored) {
         examine->feeding = file;
+        choose_scoring(file);
         code = km_pipeline_end(km_steal(file->scored), complete && file->hashable, &end, err);
     }
     if (code == KM_OK && file->mode >= KM_POLICY_METADATA)

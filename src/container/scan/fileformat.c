@@ -36,6 +36,19 @@ const char *km_fileformat_name(enum km_file_format format)
     return NULL;
 }
 
+bool km_fileformat_has_code_suffix(const char *path)
+{
+    static const char *const suffixes[] = {".py",  ".pl",  ".pm",  ".rb",  ".sh",  ".lua", ".js",
+                                           ".php", ".ps1", ".tcl", ".nse", ".pyc", ".mjs", ".cjs"};
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        size_t n = strlen(suffixes[i]);
+        if (length > n && strcmp(path + length - n, suffixes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool km_fileformat_is_eicar(const uint8_t *head, size_t length, uint64_t size)
 {
     /* In two pieces with the middle left out, so that our own program is not the test file to another scanner. */

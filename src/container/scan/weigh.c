@@ -134,23 +134,9 @@ static void weigh_origin(struct km_case *file)
         (void)add_feature(file, KM_FEATURE_BASELINE_KNOWN, WEIGHT_BASELINE_KNOWN);
 }
 
-/* Suffixes of code that needs no "#!". */
-static bool has_code_suffix(const char *path)
-{
-    static const char *const suffixes[] = {".py",  ".pl",  ".pm",  ".rb",  ".sh",  ".lua", ".js",
-                                           ".php", ".ps1", ".tcl", ".nse", ".pyc", ".mjs", ".cjs"};
-    size_t length = strlen(path);
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-        size_t n = strlen(suffixes[i]);
-        if (length > n && strcmp(path + length - n, suffixes[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
 bool km_record_is_program(const struct km_record *record, const char *path)
 {
-    return record->format != KM_FORMAT_DATA || has_code_suffix(path);
+    return record->format != KM_FORMAT_DATA || km_fileformat_has_code_suffix(path);
 }
 
 bool km_case_open(struct km_case *file, const struct km_case_sources *sources, uint32_t id,
