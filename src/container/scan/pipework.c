@@ -167,12 +167,14 @@ static enum km_code look_up(struct km_pipework_thread *thread, const struct km_p
 {
     const struct km_pipeline_options *options = &thread->pipeline->options;
     const uint8_t *bytes = job->bytes + item->begin;
-    struct km_pipeline_hashes hashes;
+    struct km_pipeline_hashes hashes = {.has_md5 = false};
     if (item->hash_only && !item->hashable)
         return KM_OK;
-    km_digest_reset(thread->sha256);
-    km_digest_update(thread->sha256, bytes, item->length);
-    km_digest_finish(thread->sha256, hashes.sha256);
+    if (!item->big || options->cache) { /* a segment's own hash is the cache's alone */
+        km_digest_reset(thread->sha256);
+        km_digest_update(thread->sha256, bytes, item->length);
+        km_digest_finish(thread->sha256, hashes.sha256);
+    }
     enum km_code code = tell_hashes(thread, item, bytes, &hashes, err);
     if (code != KM_OK)
         return code;
