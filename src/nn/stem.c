@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define GRANULE_SIDE 32u
+#define AHEAD        4u /* cells whose rows are on their way */
 #define MAX_SIDE     KM_GRAPH_MAX_SIDE
 
 _Static_assert(KM_STEM_BYTE_ROWS == KM_STEM_CELL_BYTES * KM_STEM_SYMBOLS, "one row for each place and symbol");
@@ -135,6 +136,18 @@ void km_stem_rows(enum km_stem_kind kind, const struct km_stem_order *order, con
         rows[i] = order->place_in_cell[first + i] * KM_STEM_SYMBOLS + symbol_at(square, first + i);
 }
 
+/* Rows of sixteen bytes that have three more behind them, as vectors: the same numbers modulo 2^32. */
+typedef uint8_t sixteen_bytes __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint32_t sixteen __attribute__((vector_size(64), aligned(4), may_alias));
+
+static inline __attribute__((always_inline)) void hash_whole_cell(const uint8_t *bytes, uint32_t *rows)
+{
+    sixteen sum = __builtin_convertvector(*(const sixteen_bytes *)(bytes + 3), sixteen);
+    for (int i = 2; i >= 0; i--) /* times 257, plus the symbol before it */
+        sum = sum + (sum << 8) + __builtin_convertvector(*(const sixteen_bytes *)(bytes + i), sixteen);
+    *(sixteen *)rows = sum * UINT32_C(0x9E3779B1) >> 16;
+}
+
 /* Eight floats at once. aligned(4): activations of another library. */
 typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t eight_masks __attribute__((vector_size(32)));
@@ -170,27 +183,61 @@ static inline __attribute__((always_inline)) void sum_cell(const struct km_stem_
     *(eight *)(to + sums->layout.second) = high;
 }
 
-/* The 4 MB of a hash table lie in the last cache: the next cell's rows are asked for while this one's are summed. It
- * doubled the speed beside a busy neighbour; the byte table (257 KB) loses by it. */
+/* The byte table (257 KB) is near; looking ahead would cost more than it saves. */
+static inline __attribute__((always_inline)) void sum_bytes(const struct km_stem_sums *sums,
+                                                            const struct km_square *square, float *out)
+{
+    uint32_t cells = sums->order->side * sums->order->side / KM_STEM_CELL_BYTES;
+    for (uint32_t cell = 0; cell < cells; cell++) {
+        uint32_t rows[KM_STEM_CELL_BYTES], place;
+        km_stem_rows(sums->kind, sums->order, square, cell, rows, &place);
+        sum_cell(sums, rows, out + place * sums->layout.step);
+    }
+}
+
+/* The rows of cell number `cell`, asked for from memory. */
+static inline __attribute__((always_inline)) void fetch_cell(const struct km_stem_sums *sums,
+                                                             const struct km_square *square, uint32_t cell,
+                                                             uint32_t *rows)
+{
+    size_t first = (size_t)cell * KM_STEM_CELL_BYTES;
+    if (first + KM_STEM_CELL_BYTES + 3 <= square->length) {
+        hash_whole_cell(square->bytes + first, rows);
+        for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++)
+            __builtin_prefetch(row_at(sums->table, rows[i]));
+        return;
+    }
+    hash_rows(square, first, rows);
+}
+
+/* The 4 MB of a hash table lie in the last cache: rows are asked for some cells before they are summed. Cells without
+ * content are all the same. */
+static inline __attribute__((always_inline)) void sum_hashes(const struct km_stem_sums *sums,
+                                                             const struct km_square *square, float *out)
+{
+    const uint32_t *places = sums->order->cell_place;
+    uint32_t cells = sums->order->side * sums->order->side / KM_STEM_CELL_BYTES;
+    uint32_t full = (uint32_t)((square->length + KM_STEM_CELL_BYTES - 1) / KM_STEM_CELL_BYTES);
+    uint32_t rows[AHEAD][KM_STEM_CELL_BYTES];
+    for (uint32_t cell = 0; cell < AHEAD && cell < full; cell++)
+        fetch_cell(sums, square, cell, rows[cell]);
+    for (uint32_t cell = 0; cell < full; cell++) {
+        sum_cell(sums, rows[cell % AHEAD], out + places[cell] * sums->layout.step);
+        if (cell + AHEAD < full)
+            fetch_cell(sums, square, cell + AHEAD, rows[cell % AHEAD]);
+    }
+    rows[0][0] = KM_STEM_NO_ROW;
+    for (uint32_t cell = full; cell < cells; cell++)
+        sum_cell(sums, rows[0], out + places[cell] * sums->layout.step);
+}
+
 static inline __attribute__((always_inline)) void sum_square(const struct km_stem_sums *sums,
                                                              const struct km_square *square, float *out)
 {
-    const bool ahead = sums->kind == KM_STEM_HASH;
-    uint32_t cells = sums->order->side * sums->order->side / KM_STEM_CELL_BYTES;
-    uint32_t rows[2][KM_STEM_CELL_BYTES], places[2];
-    if (ahead)
-        km_stem_rows(sums->kind, sums->order, square, 0, rows[0], &places[0]);
-    for (uint32_t cell = 0; cell < cells; cell++) {
-        uint32_t now = cell % 2, next = 1 - now;
-        if (!ahead)
-            km_stem_rows(sums->kind, sums->order, square, cell, rows[now], &places[now]);
-        else if (cell + 1 < cells)
-            km_stem_rows(sums->kind, sums->order, square, cell + 1, rows[next], &places[next]);
-        for (uint32_t i = 0; ahead && cell + 1 < cells && i < KM_STEM_CELL_BYTES; i++)
-            if (rows[next][i] != KM_STEM_NO_ROW)
-                __builtin_prefetch(row_at(sums->table, rows[next][i]));
-        sum_cell(sums, rows[now], out + places[now] * sums->layout.step);
-    }
+    if (sums->kind == KM_STEM_HASH)
+        sum_hashes(sums, square, out);
+    else
+        sum_bytes(sums, square, out);
 }
 
 #if defined(__x86_64__)
@@ -199,12 +246,23 @@ __attribute__((target("avx2"))) static void sum_square_avx2(const struct km_stem
 {
     sum_square(sums, square, out);
 }
+
+__attribute__((target("avx512f,avx512bw,avx512vl"))) static void sum_square_avx512(const struct km_stem_sums *sums,
+                                                                                   const struct km_square *square,
+                                                                                   float *out)
+{
+    sum_square(sums, square, out);
+}
 #endif
 
-/* The same additions in the same order, so the same floats, with registers of 32 bytes where there are some. */
+/* The same additions in the same order, so the same floats, with the widest registers that there are. */
 void km_stem_forward(const struct km_stem_sums *sums, const struct km_square *square, float *out)
 {
 #if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+        sum_square_avx512(sums, square, out);
+        return;
+    }
     if (__builtin_cpu_supports("avx2")) {
         sum_square_avx2(sums, square, out);
         return;

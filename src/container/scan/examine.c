@@ -35,7 +35,9 @@ struct open_file {
     bool hashable;
     bool is_unpacked;    /* what UPX had packed in it was delivered whole, and is judged on its own */
     bool is_upx_content; /* it is such content */
-    char *path;          /* kept where a gap may have to name it; or NULL */
+    bool has_code_name;
+    bool has_code_name;
+    char *path; /* kept where a gap may have to name it; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;
 };
@@ -172,6 +174,7 @@ static enum km_code begin_scoring(struct km_examine *examine, const struct km_en
     km_packing_init(&file->packing, entry->size == KM_SIZE_UNKNOWN ? UINT64_MAX : entry->size);
     if (!examine->pipeline || file->mode >= KM_POLICY_METADATA)
         return KM_OK;
+    file->has_code_name = km_fileformat_has_code_suffix(entry->path);
     const struct km_pipeline_begin begin = {.id = entry->id,
                                             .tag = file->record,
                                             .wants_md5 = entry->depth == 0,
@@ -252,6 +255,13 @@ static void hash_again(void *context, void *tag, const uint8_t *bytes, uint64_t 
         hash_zeros(file, length);
 }
 
+/* Models are asked about programs only (km_record_is_program); of data their answer would take no part. */
+static void choose_scoring(struct open_file *file)
+{
+    if (!file->has_code_name && km_fileformat_detect(file->head, file->head_bytes) == KM_FORMAT_DATA)
+        km_pipeline_hash_only(file->scored);
+}
+
 static enum km_code data(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
                          struct km_err *err)
 {
@@ -281,6 +291,8 @@ static enum km_code data(void *context, void *state, uint64_t offset, const void
     enum km_code code = bytes ? KM_OK : take_hole(file, length, err);
     if (code == KM_OK && file->scored) {
         examine->feeding = file;
+        if (file->reached >= KM_FILEFORMAT_HEAD_BYTES) /* the head is complete */
+            choose_scoring(file);
         code = km_pipeline_feed(file->scored, offset, bytes, length, err);
     } else if (code == KM_OK && bytes && file->hashable) {
         hash_bytes(file, bytes, length);
@@ -369,6 +381,7 @@ static enum km_code finish_record(struct km_examine *examine, struct open_file *
     fill_record(file, complete);
     if (file->scored) {
         examine->feeding = file;
+        choose_scoring(file);
         code = km_pipeline_end(km_steal(file->scored), complete && file->hashable, &end, err);
     }
     if (code == KM_OK && file->mode >= KM_POLICY_METADATA)

@@ -36,8 +36,7 @@ const char *km_fileformat_name(enum km_file_format format)
     return NULL;
 }
 
-/* Suffixes of code that needs no "#!". */
-static bool has_code_suffix(const char *path)
+bool km_fileformat_has_code_suffix(const char *path)
 {
     static const char *const suffixes[] = {".py",  ".pl",  ".pm",  ".rb",  ".sh",  ".lua", ".js",
                                            ".php", ".ps1", ".tcl", ".nse", ".pyc", ".mjs", ".cjs"};
@@ -52,7 +51,7 @@ static bool has_code_suffix(const char *path)
 
 bool km_fileformat_is_program(enum km_file_format format, const char *path)
 {
-    return format != KM_FORMAT_DATA || has_code_suffix(path);
+    return format != KM_FORMAT_DATA || km_fileformat_has_code_suffix(path);
 }
 
 bool km_fileformat_is_eicar(const uint8_t *head, size_t length, uint64_t size)

@@ -28,6 +28,9 @@ const char *km_fileformat_name(enum km_file_format format);
 /* Programs, libraries and scripts; these by the suffix of their name, too. */
 bool km_fileformat_is_program(enum km_file_format format, const char *path);
 
+/* Whether the name is that of code that needs no "#!": ".py", ".pm", ".js", … */
+bool km_fileformat_has_code_suffix(const char *path);
+
 /* Whether a file of `size` bytes is the EICAR test file: its 68 characters, then at most 60 of space, tab, line feed,
  * carriage return and control-Z (www.eicar.org, "Anti-malware testfile", 2006). */
 bool km_fileformat_is_eicar(const uint8_t *head, size_t length, uint64_t size);

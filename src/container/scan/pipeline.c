@@ -19,6 +19,7 @@ struct km_pipeline_file {
     uint64_t sequence; /* of the next segment that is queued */
     uint64_t number;   /* of the next segment, queued or left out */
     uint64_t left_out;
+    bool hash_only;
 };
 
 /* ---- Jobs ---- */
@@ -156,13 +157,14 @@ static enum km_code queue_segment(struct km_pipeline_file *file, bool last, stru
 {
     struct km_pipeline *pipeline = file->pipeline;
     const uint64_t number = file->number++;
-    if (!file->big && make_big(file, err) != KM_OK)
+    const bool hash_only = file->hash_only && !file->big; /* what was begun has to be ended */
+    if (!hash_only && !file->big && make_big(file, err) != KM_OK)
         return err->code;
     if (file->used > 0)
         pipeline->options.feed_hash(pipeline->options.context, file->begin.tag, file->bytes, file->used);
     if (file->begin.sample && !last && number % KM_PIPELINE_SAMPLE != 0) {
         file->left_out += file->used;
-    } else {
+    } else if (!hash_only) {
         struct km_pipework_job *job = take_job(pipeline, err);
         if (!job)
             return err->code;
@@ -211,7 +213,7 @@ static enum km_code append_hole(struct km_pipeline_file *file, uint64_t length, 
     if (code == KM_OK && whole > 0) {
         if (file->used > 0)
             code = queue_segment(file, false, err);
-        if (code == KM_OK && !file->big)
+        if (code == KM_OK && !file->big && !file->hash_only)
             code = make_big(file, err);
         if (code != KM_OK)
             return code;
@@ -262,9 +264,15 @@ static enum km_code gather(struct km_pipeline_file *file, bool hashable, struct 
                                                          .begin = job->used,
                                                          .length = file->used,
                                                          .wants_md5 = file->begin.wants_md5,
-                                                         .hashable = hashable};
+                                                         .hashable = hashable,
+                                                         .hash_only = file->hash_only};
     job->used += file->used;
     return KM_OK;
+}
+
+void km_pipeline_hash_only(struct km_pipeline_file *file)
+{
+    file->hash_only = true;
 }
 
 enum km_code km_pipeline_end(struct km_pipeline_file *file, bool hashable, struct km_pipeline_end *out,

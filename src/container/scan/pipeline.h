@@ -73,6 +73,10 @@ enum km_code km_pipeline_open(struct km_pipeline *pipeline, const struct km_pipe
 enum km_code km_pipeline_feed(struct km_pipeline_file *file, uint64_t offset, const uint8_t *bytes, uint64_t length,
                               struct km_err *err) KM_MUST_USE;
 
+/* Nobody will ask for this file's scores: what is not yet queued is hashed as ever, and asked for in the baseline, but
+ * neither scored nor cached. */
+void km_pipeline_hash_only(struct km_pipeline_file *file);
+
 /* The file is over; `file` is gone. is_small: its hashes come through `hashed`, perhaps later; else the caller has all
  * bytes through feed_hash by now. hashable: false when a hash would say nothing (bytes are missing). */
 struct km_pipeline_end {
@@ -91,7 +95,7 @@ enum km_code km_pipeline_finish(struct km_pipeline *pipeline, struct km_err *err
 
 struct km_score {
     float tokens, lookalike, network; /* KM_FEATURE_TOKENS_SCORE, …; NaN: unknown */
-    bool is_scored;                   /* false: the baseline knows it, the policy skips it, or it is empty */
+    bool is_scored;                   /* false: the baseline knows it, it was only hashed, or it is empty */
     bool is_known;                    /* the baseline knows it */
 };
 /* Of an entry's own content. */

@@ -167,10 +167,14 @@ static enum km_code look_up(struct km_pipework_thread *thread, const struct km_p
 {
     const struct km_pipeline_options *options = &thread->pipeline->options;
     const uint8_t *bytes = job->bytes + item->begin;
-    struct km_pipeline_hashes hashes;
-    km_digest_reset(thread->sha256);
-    km_digest_update(thread->sha256, bytes, item->length);
-    km_digest_finish(thread->sha256, hashes.sha256);
+    struct km_pipeline_hashes hashes = {.has_md5 = false};
+    if (item->hash_only && !item->hashable)
+        return KM_OK;
+    if (!item->big || options->cache) { /* a segment's own hash is the cache's alone */
+        km_digest_reset(thread->sha256);
+        km_digest_update(thread->sha256, bytes, item->length);
+        km_digest_finish(thread->sha256, hashes.sha256);
+    }
     enum km_code code = tell_hashes(thread, item, bytes, &hashes, err);
     if (code != KM_OK)
         return code;
@@ -178,6 +182,8 @@ static enum km_code look_up(struct km_pipework_thread *thread, const struct km_p
         return item->big ? give_segment(thread, item, NULL, err) : KM_OK;
     if (!item->big && item->hashable && options->baseline && km_baseline_has_file(options->baseline, hashes.sha256))
         return put_known(thread->pipeline, item->id, err);
+    if (item->hash_only)
+        return KM_OK;
     struct km_segment segment = {.bytes = bytes, .length = item->length, .is_whole = item->big == NULL};
     struct km_segcache_key *key = &thread->keys[thread->count];
     memcpy(key->content, hashes.sha256, sizeof key->content);

@@ -40,6 +40,7 @@ struct km_pipework_item {
     uint64_t sequence, offset;
     size_t begin, length; /* in the job's bytes */
     bool last, wants_md5, hashable;
+    bool hash_only; /* never of a segment of a big file */
 };
 
 struct km_pipework_job {

@@ -29,6 +29,17 @@ static void detect_table(void **state)
     assert_int_equal(km_fileformat_detect((const uint8_t *)"", 0), KM_FORMAT_DATA);
 }
 
+static void code_is_known_by_its_suffix(void **state)
+{
+    (void)state;
+    static const char *const code[] = {"a.py", "usr/share/perl5/Some.pm", "x/y.mjs", "..sh"};
+    static const char *const other[] = {"", ".py", "py", "a.py.gz", "a.txt", "a.PY", "a.py/b"};
+    for (size_t i = 0; i < sizeof code / sizeof code[0]; i++)
+        assert_true(km_fileformat_has_code_suffix(code[i]));
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
+        assert_false(km_fileformat_has_code_suffix(other[i]));
+}
+
 static void eicar_is_the_string_and_white_space(void **state)
 {
     (void)state;
@@ -52,7 +63,7 @@ static void eicar_is_the_string_and_white_space(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(detect_table),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(detect_table), cmocka_unit_test(code_is_known_by_its_suffix),
                                        cmocka_unit_test(eicar_is_the_string_and_white_space)};
     return KM_RUN_TESTS(tests);
 }

@@ -9,6 +9,7 @@
 #include "finding/result.h"
 
 #define LARGE_BYTES (5 * KM_SEGMENT_BYTES / 2 + 12345)
+#define CODE_FILES  (600 + 3 - 103 + 5)
 
 /* A small file system with a detector that calls much of it suspicious. */
 struct world {
@@ -49,6 +50,13 @@ static int make_world(void **state)
     bundle_init(&world.root);
     assert_int_equal(mkdirat(world.root.folder, "bin", 0755), 0);
     assert_int_equal(mkdirat(world.root.folder, "doc", 0755), 0);
+    for (uint32_t i = 0; i < 40; i++) { /* data: of one segment, of several, and what a name makes code */
+        size_t length = i == 1 ? LARGE_BYTES : i == 2 ? KM_SEGMENT_BYTES : 1 + i * 300;
+        fill_content(content, length, 100 + i);
+        content[0] = ' ';
+        (void)snprintf(name, sizeof name, "doc/data%u.%s", i, i % 8 == 7 ? "py" : "txt");
+        write_file(&world, name, content, length, 0755);
+    }
     for (uint32_t i = 0; i < 600; i++) {
         size_t length = i % 7 == 0 ? i * 300 : i % 5 == 0 ? 0 : 100 + i * 13;
         fill_content(content, length, i % 40); /* some are the same */
@@ -143,7 +151,7 @@ static void workers_change_nothing(void **state)
         struct km_results *results = NULL;
         struct km_scan_options options = {.detector = world->detector, .jobs = jobs[i]};
         char *text = scan(world, &options, &seen, &results);
-        assert_int_equal(seen.counts.files_scored, 600 + 3 - 103);
+        assert_int_equal(seen.counts.files_scored, CODE_FILES); /* of data nobody asks the models */
         assert_int_equal(seen.counts.segments_cached, 0);
         const struct km_result *result = km_results_get(results, 0);
         assert_int_equal(result->outcome.verdict, KM_VERDICT_SUSPICIOUS);
@@ -204,7 +212,7 @@ static void a_policy_leaves_gaps(void **state)
     struct km_results *results = NULL;
     char *json = scan(world, &options, &seen, &results);
     const struct km_result *result = km_results_get(results, 0);
-    assert_int_equal(seen.counts.files_scored, 600 + 3 - 103 - 2);
+    assert_int_equal(seen.counts.files_scored, CODE_FILES - 2);
     assert_int_equal(result->outcome.coverage.gaps, 3); /* of exact, both segments are the first and the last */
     uint64_t left_out = 0;
     for (size_t i = 0; i < result->gap_count; i++) {
