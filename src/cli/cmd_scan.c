@@ -15,6 +15,7 @@
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
+#include "cli/scan_tarview.h"
 #include "container/imaging/mosaic.h"
 #include "container/imaging/picture.h"
 #include "container/scan/hashlist.h"
@@ -46,6 +47,11 @@ static const struct km_option rows[] = {
      .choices = "suspicious|malicious|never",
      .fallback = "malicious",
      .help = "the weakest verdict that gives exit status 2"},
+    {.name = "view",
+     .type = KM_OPTION_CHOICE,
+     .choices = "file|tar",
+     .fallback = "file",
+     .help = "look at each file, or at a tar archive as one picture (needs --model NAME.json)"},
     {.name = "picture",
      .type = KM_OPTION_TEXT,
      .argument = "FILE",
@@ -240,6 +246,7 @@ struct scan {
     struct km_scan_items items;
     struct km_scan_access access;
     struct km_scan_setup setup;
+    struct km_patchnet *network; /* --view tar; else NULL */
 };
 
 static void scan_done(struct scan *scan)
@@ -250,6 +257,7 @@ static void scan_done(struct scan *scan)
     (void)km_desk_link_finish(scan->desk);
     km_scan_items_done(&scan->items);
     km_scan_setup_done(&scan->setup);
+    km_patchnet_free(scan->network);
 }
 
 static enum km_code read_decisions(struct scan *scan, struct km_err *err)
@@ -296,6 +304,9 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
         if (split_output(texts[i], &output, err) != KM_OK)
             return err->code;
     }
+    bool tar_view = strcmp(km_options_text(options, "view"), "tar") == 0;
+    if (tar_view && km_scan_tarview_open(options, km_scan_setup_jobs(options), &scan->network, err) != KM_OK)
+        return err->code;
     scan->hashes = km_hashlist_new(err);
     if (!scan->hashes)
         return err->code;
@@ -307,7 +318,7 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
         return err->code;
     if ((km_options_flag(options, "record") || km_options_text(options, "store")) && open_desk(scan, err) != KM_OK)
         return err->code;
-    if (km_scan_setup_open(&scan->setup, options, "scan", true, err) != KM_OK)
+    if (!scan->network && km_scan_setup_open(&scan->setup, options, "scan", true, err) != KM_OK)
         return err->code;
     scan->results = km_results_new(MAX_RESULT_BYTES, err);
     if (!scan->results)
@@ -356,10 +367,35 @@ static enum km_code write_picture(const struct scan *scan, const struct km_scan_
     return code == KM_OK ? km_picture_commit(picture, err) : code;
 }
 
+static enum km_code scan_picture(struct scan *scan, const struct km_scan_item *item, const struct km_sink *sink,
+                                 struct km_err *err)
+{
+    const struct km_target target = {.name = item->name};
+    struct km_progress progress;
+    const struct km_tarview_options options = {
+        .network = scan->network,
+        .decisions = scan->decisions.find ? &scan->decisions : NULL,
+        .progress = show_progress,
+        .progress_context = &progress,
+        .versions = {.komainu = KM_VERSION},
+    };
+    struct km_input input = KM_INPUT_CLOSED;
+    struct km_err cause = item->problem;
+    if (!item->spec || km_scan_tarview_input(item->spec, &cancel, &input, &cause) != KM_OK)
+        return km_scan_give_failure(&target, &options.versions, &cause, sink, err);
+    km_progress_begin(&progress, item->name, km_options_flag(scan->options, "progress"));
+    enum km_code code = km_tarview_run(&input, &target, &options, sink, &cancel, err);
+    km_progress_end(&progress);
+    km_input_close(&input);
+    return code;
+}
+
 static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item, struct km_err *err)
 {
     const struct km_sink kept = km_results_sink(scan->results);
     const struct km_sink sink = scan->desk ? km_desk_link_tee(scan->desk, &kept) : kept;
+    if (scan->network)
+        return scan_picture(scan, item, &sink, err);
     const struct km_target target = {.name = item->name};
     struct km_progress progress;
     struct km_scan_options options = {

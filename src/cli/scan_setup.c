@@ -112,7 +112,7 @@ static void open_cache(struct km_scan_setup *setup, const struct km_options *opt
         fprintf(stderr, "komainu: %s: %s\n", command, note);
 }
 
-static unsigned count_jobs(const struct km_options *options)
+unsigned km_scan_setup_jobs(const struct km_options *options)
 {
     int64_t wanted = km_options_integer(options, "jobs");
     long present = sysconf(_SC_NPROCESSORS_ONLN);
@@ -125,7 +125,7 @@ enum km_code km_scan_setup_open(struct km_scan_setup *setup, const struct km_opt
                                 bool calibrated, struct km_err *err)
 {
     const char *policy = km_options_text(options, "policy");
-    setup->jobs = count_jobs(options);
+    setup->jobs = km_scan_setup_jobs(options);
     if (policy) {
         setup->policy = km_policy_load(policy, err);
         if (!setup->policy)

@@ -52,6 +52,9 @@ enum km_code km_scan_setup_open_model(struct km_scan_setup *setup, const struct 
                                       struct km_err *err) KM_MUST_USE;
 void km_scan_setup_done(struct km_scan_setup *setup);
 
+/* The option --jobs; 0: one for each processor. */
+unsigned km_scan_setup_jobs(const struct km_options *options);
+
 /* Puts all of it into scan options. */
 void km_scan_setup_apply(const struct km_scan_setup *setup, struct km_scan_options *out);
 /* Says what became of the cache, if there is something to say. */

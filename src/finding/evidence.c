@@ -108,6 +108,10 @@ static const struct {
      "of the known files, {file} is nearest (similarity {similarity}, less the nearest benign file's: {score})",
      "Compare with the named tool: another build or release of it has the same words. Ask who needs it in this image."},
     {KM_EVIDENCE_NETWORK, "the network scores its bytes {score}, highest at offset {offset}", NULL},
+    {KM_EVIDENCE_PICTURE,
+     "the network {model} scores its picture {score} at most; {above} of {patches} patches are above {threshold}",
+     "The picture tells no file: 'komainu render --byte' names the one at an offset, and a scan without --view tar "
+     "looks at each."},
     {KM_EVIDENCE_PACKED_FOREIGN, "it is packed ({packing}), could not be looked into, and nobody vouches for it",
      "Ask for the unpacked program; what must hide its content in an image needs an explanation."},
     {KM_EVIDENCE_BASELINE_KNOWN, "the site's baseline has exactly this content", NULL},

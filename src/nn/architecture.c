@@ -41,7 +41,10 @@ static void resnet18(struct km_graph *graph, const struct km_architecture_option
             (void)snprintf(name, sizeof name, "layer%u.%u", layer + 1, block);
             last = basic_block(graph, last, name, 64U << layer, layer > 0 && block == 0);
         }
-    km_graph_linear(graph, km_graph_mean(graph, last), "fc", options->outputs);
+    last = km_graph_mean(graph, last);
+    if (options->hidden > 0)
+        last = km_graph_relu(graph, km_graph_linear(graph, last, "fc.0", options->hidden));
+    km_graph_linear(graph, last, options->hidden > 0 ? "fc.2" : "fc", options->outputs);
 }
 
 static void light(struct km_graph *graph, const struct km_architecture_options *options)

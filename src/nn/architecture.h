@@ -3,6 +3,7 @@
  *
  * resnet18: torchvision's, with its tensor names (conv1.weight ... fc.bias), on float planes [3, side, side], any side
  *   that is a multiple of 32: converted weights load. Its mean sees one cell for 32x32 places, as the light one's does.
+ *   With hidden units its head is Linear, ReLU, Linear: fc.0.weight ... fc.2.bias in place of fc.weight and fc.bias.
  * light: 16-channel stem on the bytes of a square (4x4 places a cell), 3x3 stride-2 convolutions to 32, 64 and 128
  *   channels, one residual 3x3 convolution at 128, norms throughout; mean over the valid 1 KiB cells, dropout 0.3,
  *   linear. One output cell is 1 KiB of the file.
@@ -23,7 +24,8 @@ enum km_architecture {
 struct km_architecture_options {
     enum km_architecture kind;
     uint32_t outputs;                  /* 1: a logit; more: one for each class */
-    uint32_t side;                     /* RESNET18 */
+    uint32_t side;                     /* RESNET18, as the next one */
+    uint32_t hidden;                   /* units of a layer with relu before the outputs; 0: none */
     enum km_stem_kind stem;            /* LIGHT, as the next two */
     const struct km_stem_order *order; /* borrowed: outlives the graph */
     const float *colours;              /* KM_STEM_COLOUR: [257][3], borrowed; row 256 is padding's colour */

@@ -172,7 +172,42 @@ static enum km_code read_list(const struct km_json *root, const char *key, struc
     return code;
 }
 
-/* What the network is: architecture, stem, view, outputs. */
+static enum km_code read_hidden(const struct km_json *root, struct km_card *card, struct km_err *err)
+{
+    int64_t hidden = 0;
+    if (!km_json_member(root, "hidden"))
+        return KM_OK;
+    if (card->architecture != KM_ARCHITECTURE_RESNET18)
+        return wrong(err, "hidden", "only resnet18 has such units");
+    enum km_code code = read_integer(root, "hidden", KM_CARD_MAX_HIDDEN, &hidden, err);
+    if (code == KM_OK && hidden == 0)
+        return wrong(err, "hidden", "none");
+    card->hidden = (uint32_t)hidden;
+    return code;
+}
+
+static enum km_code read_picture(const struct km_json *root, struct km_card *card, struct km_err *err)
+{
+    const struct km_json *picture = km_json_member(root, "picture");
+    int64_t size = KM_CARD_PICTURE_SIZE, step = KM_CARD_PICTURE_STEP;
+    if (card->view != KM_CARD_VIEW_TAR)
+        return picture ? wrong(err, "picture", "only the tar view has one") : KM_OK;
+    if (picture) {
+        enum km_code code = check_members(picture, "picture", "size step", err);
+        if (code == KM_OK)
+            code = read_integer(picture, "size", KM_CARD_PICTURE_MAX_SIZE, &size, err);
+        if (code == KM_OK)
+            code = read_integer(picture, "step", KM_CARD_PICTURE_MAX_STEP, &step, err);
+        if (code != KM_OK)
+            return code;
+        if (size < KM_CARD_PICTURE_MIN_SIZE || (size & (size - 1)) != 0)
+            return wrong(err, "size", "not a power of two in its range");
+    }
+    card->picture = (struct km_card_picture){(uint32_t)size, (uint32_t)step};
+    return KM_OK;
+}
+
+/* What the network is: architecture, stem, view, outputs, hidden units, picture. */
 static enum km_code read_kind(const struct km_json *root, struct km_card *card, struct km_err *err)
 {
     char word[KM_CARD_TEXT_BYTES];
@@ -200,7 +235,9 @@ static enum km_code read_kind(const struct km_json *root, struct km_card *card, 
     if (code == KM_OK && outputs == 0)
         return wrong(err, "outputs", "none");
     card->outputs = (uint32_t)outputs;
-    return code;
+    if (code == KM_OK)
+        code = read_hidden(root, card, err);
+    return code == KM_OK ? read_picture(root, card, err) : code;
 }
 
 static enum km_code read_weights(const struct km_json *root, struct km_card *card, struct km_err *err)
@@ -224,8 +261,8 @@ static enum km_code read_card(const struct km_json *root, struct km_card *card, 
         return km_fail(err, version > 0 ? KM_UNSUPPORTED : KM_FORMAT, "model card: komainu_card is not %d",
                        CARD_VERSION);
     enum km_code code = check_members(root, "document",
-                                      "komainu_card name architecture stem? view outputs created data seeds metrics "
-                                      "thresholds weights",
+                                      "komainu_card name architecture stem? view picture? outputs hidden? created "
+                                      "data seeds metrics thresholds weights",
                                       err);
     if (code == KM_OK)
         code = read_text(root, "name", card->name, sizeof card->name, err);
@@ -302,7 +339,15 @@ enum km_code km_card_format(const struct km_card *card, struct km_buf *out, stru
     if (card->architecture == KM_ARCHITECTURE_LIGHT)
         km_json_set_string(root, "stem", km_stem_kind_to_string(card->stem));
     km_json_set_string(root, "view", views[card->view]);
+    if (card->view == KM_CARD_VIEW_TAR) {
+        struct km_json *picture = km_json_new_object();
+        km_json_set_integer(picture, "size", card->picture.size);
+        km_json_set_integer(picture, "step", card->picture.step);
+        km_json_set(root, "picture", picture);
+    }
     km_json_set_integer(root, "outputs", card->outputs);
+    if (card->hidden > 0)
+        km_json_set_integer(root, "hidden", card->hidden);
     km_json_set_string(root, "created", card->created);
     lists_of(card, root);
     char digest[KM_SHA256_HEX_BYTES];

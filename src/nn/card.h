@@ -7,6 +7,8 @@
  * 1, "created": "2026-11-21", "data": [{"name": "…", "from": "2023-01-01", "to": "2026-11-01"}], "seeds": [0],
  *    "metrics": [{"name": "…", "value": 0.9, "low": 0.8, "high": 0.95, "n": 100}],
  *    "thresholds": [{"name": "…", "value": 1.5}], "weights": {"sha256": "<64 hex>", "bytes": 4711}}
+ *
+ * resnet18 may have "hidden": 256; the tar view may have "picture": {"size": 1024, "step": 30}.
  */
 #ifndef KM_NN_CARD_H
 #define KM_NN_CARD_H
@@ -24,10 +26,24 @@
 #define KM_CARD_DATE_BYTES  11
 #define KM_CARD_MAX_LIST    64
 #define KM_CARD_MAX_OUTPUTS 4096
+#define KM_CARD_MAX_HIDDEN  4096
+
+/* Pictures of the tar view, when the card does not say: what the reference's service draws. */
+#define KM_CARD_PICTURE_SIZE     1024
+#define KM_CARD_PICTURE_STEP     30
+#define KM_CARD_PICTURE_MIN_SIZE 256
+#define KM_CARD_PICTURE_MAX_SIZE 4096
+#define KM_CARD_PICTURE_MAX_STEP 65536
 
 enum km_card_view {
     KM_CARD_VIEW_FILE = 0,
     KM_CARD_VIEW_TAR = 1,
+};
+
+/* How a picture of the tar view is drawn; 0 and 0 for the file view. */
+struct km_card_picture {
+    uint32_t size; /* pixels a row; a power of two */
+    uint32_t step; /* one byte in so many is shown; 1: each; 0: the whole container in four squares */
 };
 
 struct km_card_data {
@@ -51,7 +67,9 @@ struct km_card {
     enum km_architecture architecture;
     enum km_stem_kind stem; /* LIGHT only */
     enum km_card_view view;
+    struct km_card_picture picture;
     uint32_t outputs;
+    uint32_t hidden; /* RESNET18: units before the outputs; 0: none */
     char created[KM_CARD_DATE_BYTES];
     size_t data_count, seed_count, metric_count, threshold_count;
     struct km_card_data data[KM_CARD_MAX_LIST];

@@ -27,6 +27,7 @@ enum km_code km_model_load(int card_fd, int weights_fd, const struct km_model_vi
         .kind = model->card.architecture,
         .outputs = model->card.outputs,
         .side = view->side,
+        .hidden = model->card.hidden,
         .stem = model->card.stem,
         .order = view->order,
         .colours = view->colours,

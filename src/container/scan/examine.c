@@ -36,7 +36,6 @@ struct open_file {
     bool is_unpacked;    /* what UPX had packed in it was delivered whole, and is judged on its own */
     bool is_upx_content; /* it is such content */
     bool has_code_name;
-    bool has_code_name;
     char *path; /* kept where a gap may have to name it; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;

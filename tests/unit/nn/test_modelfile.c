@@ -82,6 +82,8 @@ static void bad_cards_are_refused(void **state)
         {"\"sha256\":\"00", "\"sha256\":\"0g", KM_FORMAT, "sha256"},
         {"\"sha256\":\"00", "\"sha256\":\"000", KM_FORMAT, "sha256"},
         {"\"bytes\":4711", "\"bytes\":-1", KM_FORMAT, "bytes"},
+        {"\"outputs\":1", "\"outputs\":1,\"hidden\":256", KM_FORMAT, "resnet18"},
+        {"\"outputs\":1", "\"outputs\":1,\"picture\":{\"size\":1024,\"step\":30}", KM_FORMAT, "tar view"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct km_err err = KM_ERR_INIT;
@@ -95,6 +97,63 @@ static void bad_cards_are_refused(void **state)
         if (code != table[i].code || !strstr(err.text, table[i].says))
             fail_msg("%s: %s: %s", table[i].to, km_code_to_string(code), err.text);
         assert_int_equal(((const uint8_t *)&card)[0], 0x5a); /* untouched */
+    }
+}
+
+static const char head[] = "\"komainu_card\":1,\"name\":\"p\",\"architecture\":\"resnet18\",\"view\":\"tar\"";
+
+static enum km_code parse_picture_card(const char *members, struct km_card *card, struct km_err *err)
+{
+    char text[2048];
+    (void)snprintf(text, sizeof text, "{%s%s%s", head, members, strstr(good, ",\"created\""));
+    return km_card_parse(text, strlen(text), card, err);
+}
+
+static void a_card_of_pictures_is_read_and_written_back(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    static struct km_card card, again;
+    assert_ok(parse_picture_card(",\"outputs\":2", &card, &err), err);
+    assert_int_equal(card.hidden, 0);
+    assert_int_equal(card.picture.size, 1024); /* what the reference's service draws */
+    assert_int_equal(card.picture.step, 30);
+    assert_ok(parse_picture_card(",\"outputs\":2,\"hidden\":256,\"picture\":{\"size\":512,\"step\":0}", &card, &err),
+              err);
+    assert_int_equal(card.hidden, 256);
+    assert_int_equal(card.picture.size, 512);
+    assert_int_equal(card.picture.step, 0);
+    struct km_buf text;
+    km_buf_init(&text, KM_CARD_MAX_BYTES);
+    assert_ok(km_card_format(&card, &text, &err), err);
+    assert_ok(km_card_parse(text.data, text.length, &again, &err), err);
+    assert_memory_equal(&card, &again, sizeof card);
+    km_buf_done(&text);
+}
+
+static void bad_cards_of_pictures_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *says;
+    } table[] = {
+        {",\"outputs\":2,\"hidden\":0", "hidden"},
+        {",\"outputs\":2,\"hidden\":5000", "hidden"},
+        {",\"outputs\":2,\"hidden\":\"256\"", "hidden"},
+        {",\"outputs\":2,\"picture\":1024", "picture"},
+        {",\"outputs\":2,\"picture\":{\"size\":1024}", "'step' is missing"},
+        {",\"outputs\":2,\"picture\":{\"size\":1024,\"step\":30,\"curve\":1}", "unknown"},
+        {",\"outputs\":2,\"picture\":{\"size\":128,\"step\":30}", "size"},
+        {",\"outputs\":2,\"picture\":{\"size\":768,\"step\":30}", "size"},
+        {",\"outputs\":2,\"picture\":{\"size\":8192,\"step\":30}", "size"},
+        {",\"outputs\":2,\"picture\":{\"size\":1024,\"step\":-1}", "step"},
+        {",\"outputs\":2,\"picture\":{\"size\":1024,\"step\":65537}", "step"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct km_err err = KM_ERR_INIT;
+        static struct km_card card;
+        if (parse_picture_card(table[i].members, &card, &err) != KM_FORMAT || !strstr(err.text, table[i].says))
+            fail_msg("%s: %s", table[i].members, err.text);
     }
 }
 
@@ -251,6 +310,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_card_is_read_and_written_back),
         cmocka_unit_test(bad_cards_are_refused),
+        cmocka_unit_test(a_card_of_pictures_is_read_and_written_back),
+        cmocka_unit_test(bad_cards_of_pictures_are_refused),
         cmocka_unit_test(long_lists_and_texts_have_limits),
         cmocka_unit_test_setup_teardown(a_model_survives_its_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_weights_than_the_cards_are_refused, set_up, tear_down),

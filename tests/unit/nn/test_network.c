@@ -139,6 +139,47 @@ static void resnet18_agrees(void **state)
     folded_and_plain_infer_alike(&f);
 }
 
+/* The head of the reference: Linear(512, 256), ReLU, Linear(256, 2). */
+static void a_head_with_hidden_units_agrees(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct fixture f = {0};
+    struct km_architecture_options options = {
+        .kind = KM_ARCHITECTURE_RESNET18, .outputs = 2, .side = 32, .hidden = 256};
+    assert_ok(km_architecture_build(&options, &f.graph, &err), err);
+    struct km_weights *weights = km_weights_new(&f.graph, &err);
+    assert_non_null(weights);
+    assert_int_equal(km_weights_count(weights), 104);
+    static const struct {
+        const char *name;
+        uint64_t dims[2];
+    } head[] = {{"fc.0.weight", {256, 512}}, {"fc.0.bias", {256}}, {"fc.2.weight", {2, 256}}, {"fc.2.bias", {2}}};
+    for (size_t i = 0; i < 4; i++) {
+        const struct km_tensor *t = km_weights_get(weights, 100 + i);
+        assert_string_equal(t->name, head[i].name);
+        for (uint32_t d = 0; d < t->rank; d++)
+            assert_int_equal(t->dims[d], head[i].dims[d]);
+    }
+    km_weights_free(weights);
+    folded_and_plain_infer_alike(&f);
+}
+
+/* Alone, for in 1x1 cells of two samples the norms of resnet18 amplify rounding without bound. */
+static void a_head_with_hidden_units_learns_alike(void **state)
+{
+    (void)state;
+    struct fixture f = {0};
+    struct km_err err = KM_ERR_INIT;
+    km_graph_init(&f.graph);
+    int last = km_graph_image(&f.graph, (struct km_shape){3, 32, 32});
+    last = km_graph_mean(&f.graph, km_graph_conv(&f.graph, last, "conv1", 16, (struct km_window){3, 2, 1}, false));
+    last = km_graph_relu(&f.graph, km_graph_linear(&f.graph, last, "fc.0", 8));
+    km_graph_linear(&f.graph, last, "fc.2", 2);
+    assert_ok(km_graph_check(&f.graph, &err), err);
+    plain_and_fast_learn_alike(&f, TOLERANCE);
+}
+
 /* torchvision's names and shapes, as published with its weights. */
 static void resnet18_has_torchvisions_names(void **state)
 {
@@ -412,6 +453,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(light_networks_agree),
         cmocka_unit_test(resnet18_agrees),
+        cmocka_unit_test(a_head_with_hidden_units_agrees),
+        cmocka_unit_test(a_head_with_hidden_units_learns_alike),
         cmocka_unit_test(resnet18_has_torchvisions_names),
         cmocka_unit_test(the_output_is_the_mean_of_valid_cells),
         cmocka_unit_test(a_square_scores_alike_alone_and_in_company),
