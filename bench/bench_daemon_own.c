@@ -6,7 +6,7 @@
  * Learns the first MINUTES (40) of ordinary load and scores the rest with the default budget; then each misuse, with
  * those profiles. Prints `name value unit low high n`; -v adds each alarm, the label before it
  * and its evidence, as comments. A misuse is found when an episode that overlaps it (and ten seconds after) is an
- * alarm, or when its program is another one and no package says why.
+ * alarm, or when its program is another one and no package says why. byscore counts those whose score alone was enough.
  *
  * Then all of it once more through the guard (daemon_alerts.h), rules and incidents included: what a person would see.
  * own.alerts.perday are incidents strong enough to be shown, a daemon and day, as if there were no budget;
@@ -80,7 +80,8 @@ struct run {
         uint64_t last_ns;
     } groups[MAX_GROUPS];
     size_t group_count;
-    double nearest; /* the largest score less its threshold that overlaps it */
+    uint64_t by_score; /* of found: above the threshold, whatever the act */
+    double nearest;    /* the largest score less its threshold that overlaps it */
 };
 
 static void labels_load(struct labels *labels, const char *folder, const char *name)
@@ -218,6 +219,7 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     }
     if (run->verbose && (result->alarm || (during && result->profile && above > run->nearest)))
         tell(run, result);
+    run->by_score += during && result->alarm && above > 0;
     if (during)
         run->nearest = fmax(run->nearest, above);
     return KM_OK;
@@ -295,7 +297,7 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
 }
 
 struct totals {
-    uint64_t alarms, incidents, calls, misuses, found;
+    uint64_t alarms, incidents, calls, misuses, found, by_score;
     double hours;
 };
 
@@ -469,6 +471,7 @@ static void bench_misuses(const char *folder, const char *daemon, enum km_view v
                (unsigned long long)run.found);
         totals->misuses++;
         totals->found += run.found > 0;
+        totals->by_score += run.by_score > 0;
     }
     free(entries);
 }
@@ -510,6 +513,10 @@ int main(int argc, char **argv)
         struct km_interval w = km_interval_wilson((double)totals.found, (double)totals.misuses, 0.95);
         printf("own.misuse.found.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v], (unsigned long long)totals.found,
                (unsigned long long)totals.misuses, w.low, w.high, (unsigned long long)totals.misuses);
+        w = km_interval_wilson((double)totals.by_score, (double)totals.misuses, 0.95);
+        printf("own.misuse.byscore.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v],
+               (unsigned long long)totals.by_score, (unsigned long long)totals.misuses, w.low, w.high,
+               (unsigned long long)totals.misuses);
     }
     bench_person(argv[1], argc == 4);
     return 0;
