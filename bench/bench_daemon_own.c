@@ -6,7 +6,12 @@
  * Learns the first MINUTES (40) of ordinary load and scores the rest with the default budget; then each misuse, with
  * those profiles. Prints `name value unit low high n`; -v adds each alarm, the label before it
  * and its evidence, as comments. A misuse is found when an episode that overlaps it (and ten seconds after) is an
- * alarm, or when its program is another one and no package says why.
+ * alarm, or when its program is another one and no package says why. byscore counts those whose score alone was enough.
+ *
+ * Then all of it once more through the guard (daemon_alerts.h), rules and incidents included: what a person would see.
+ * own.alerts.perday are incidents strong enough to be shown, a daemon and day, as if there were no budget;
+ * own.shown.perday what the default budget leaves of them, own.digest.perday all the rest. A misuse is alerted when
+ * within it an alert is shown, or one that was shown grows, under the default budget.
  */
 #include <dirent.h>
 #include <math.h>
@@ -21,7 +26,9 @@
 #include "daemon/profile/watch.h"
 #include "daemon/trace/calls.h"
 #include "daemon/trace/trace_file.h"
+#include "daemon_alerts.h"
 #include "daemon_data.h"
+#include "finding/incident.h"
 #include "stats/interval.h"
 
 #define MINUTE_NS     (UINT64_C(60) * 1000000000)
@@ -73,7 +80,8 @@ struct run {
         uint64_t last_ns;
     } groups[MAX_GROUPS];
     size_t group_count;
-    double nearest; /* the largest score less its threshold that overlaps it */
+    uint64_t by_score; /* of found: above the threshold, whatever the act */
+    double nearest;    /* the largest score less its threshold that overlaps it */
 };
 
 static void labels_load(struct labels *labels, const char *folder, const char *name)
@@ -211,6 +219,7 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     }
     if (run->verbose && (result->alarm || (during && result->profile && above > run->nearest)))
         tell(run, result);
+    run->by_score += during && result->alarm && above > 0;
     if (during)
         run->nearest = fmax(run->nearest, above);
     return KM_OK;
@@ -288,7 +297,7 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
 }
 
 struct totals {
-    uint64_t alarms, incidents, calls, misuses, found;
+    uint64_t alarms, incidents, calls, misuses, found, by_score;
     double hours;
 };
 
@@ -320,6 +329,124 @@ static int is_trace(const struct dirent *entry)
     return end && end[strlen(".trace.xz")] == '\0' && end > dot + 1;
 }
 
+/* ---- what a person would see ---- */
+
+static void see(struct alerts_run *run, const char *folder, struct alerts_seen *out)
+{
+    char command[PATH_BYTES];
+    if (snprintf(command, sizeof command, "xz -dc '%s/%s.trace.xz'", folder, run->name) >= (int)sizeof command)
+        bench_die("the path is too long");
+    run->trace = popen(command, "re"); /* NOLINT(cert-env33-c): a bench on the developer's own data */
+    if (!run->trace)
+        bench_die("cannot run xz");
+    alerts_run(run, out);
+    if (pclose(run->trace) != 0)
+        bench_die("%s: xz failed", run->name);
+}
+
+struct person {
+    const char *folder;
+    struct km_store *store;
+    struct km_rules *rules;
+    bool verbose;
+    uint64_t alerts, digest;
+    unsigned misuses, alerted, digested;
+    double days, shown; /* of all daemons; shown: a day, summed over the daemons */
+};
+
+static void see_misuses(struct person *person, const char *daemon)
+{
+    struct dirent **entries;
+    int count = scandir(person->folder, &entries, is_trace, alphasort);
+    if (count < 0)
+        bench_die("cannot read %s", person->folder);
+    for (int i = 0; i < count; i++) {
+        char name[NAME_BYTES];
+        struct alerts_seen seen;
+        (void)snprintf(name, sizeof name, "%.*s", (int)(strlen(entries[i]->d_name) - strlen(".trace.xz")),
+                       entries[i]->d_name);
+        free(entries[i]);
+        if (strncmp(name, daemon, strlen(daemon)) != 0 || name[strlen(daemon)] != '.')
+            continue;
+        static struct labels labels;
+        labels = (struct labels){0};
+        labels_load(&labels, person->folder, name);
+        struct alerts_run run = {.name = name,
+                                 .store = person->store,
+                                 .rules = person->rules,
+                                 .from_ns = label_time(&labels, "misuse"),
+                                 .until_ns = label_time(&labels, "misuse over") + AFTER_NS,
+                                 .verbose = person->verbose};
+        see(&run, person->folder, &seen);
+        printf("own.misuse.alert.%s.deployed %d alerted - - %u\n", name, seen.during > 0, seen.during);
+        person->misuses++;
+        person->alerted += seen.during > 0;
+        person->digested += seen.during == 0 && seen.undecided > 0;
+    }
+    free(entries);
+}
+
+static void see_daemon(struct person *person, const char *daemon)
+{
+    struct alerts_seen seen;
+    struct alerts_run run = {.name = daemon,
+                             .store = person->store,
+                             .rules = person->rules,
+                             .learn_ns = learn_ns,
+                             .unlimited = true,
+                             .verbose = person->verbose};
+    see(&run, person->folder, &seen);
+    double days = seen.hours / 24, a_day = seen.alerts / days;
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "own.%s.alerts.perday", daemon);
+    print_rate(name, "deployed", seen.alerts, days, "alerts/day");
+    (void)snprintf(name, sizeof name, "own.%s.incidents.perday", daemon);
+    print_rate(name, "deployed", seen.alerts + seen.digest, days, "incidents/day");
+    person->alerts += seen.alerts;
+    person->digest += seen.digest;
+    person->days += days;
+    person->shown += fmin(a_day, KM_INCIDENTS_DEFAULT_DAEMON);
+    see_misuses(person, daemon);
+}
+
+static void remove_folder(const char *path)
+{
+    char command[PATH_BYTES];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+    if (system(command) != 0) /* NOLINT(cert-env33-c): the folder made below */
+        fprintf(stderr, "cannot remove %s\n", path);
+}
+
+static void bench_person(const char *folder, bool verbose)
+{
+    char path[] = "/tmp/komainu-bench-XXXXXX", rules[PATH_BYTES];
+    struct km_err err = KM_ERR_INIT;
+    struct person person = {.folder = folder, .verbose = verbose};
+    if (!mkdtemp(path))
+        bench_die("cannot make a folder below /tmp");
+    person.store = km_store_open(path, &err);
+    person.rules = person.store ? km_rules_new(&err) : NULL;
+    (void)snprintf(rules, sizeof rules, "%s/../../../data/rules", folder);
+    if (!person.rules || km_rules_load_path(person.rules, rules, NULL, &err) != KM_OK)
+        bench_die("%s", err.text);
+    for (size_t i = 0; i < DAEMONS; i++)
+        see_daemon(&person, daemons[i]);
+    print_rate("own.alerts.perday", "deployed", person.alerts, person.days, "alerts/daemon-day");
+    print_rate("own.incidents.perday", "deployed", person.alerts + person.digest, person.days, "incidents/daemon-day");
+    double all = (double)(person.alerts + person.digest) / person.days, shown = person.shown / (double)DAEMONS;
+    printf("own.shown.perday.deployed %.4g alerts/daemon-day - - %zu\n", shown, DAEMONS);
+    printf("own.digest.perday.deployed %.4g incidents/daemon-day - - %zu\n", all - shown, DAEMONS);
+    struct km_interval w = km_interval_wilson(person.alerted, person.misuses, 0.95);
+    printf("own.misuse.alerted.deployed %u of-%u %.3f %.3f %u\n", person.alerted, person.misuses, w.low, w.high,
+           person.misuses);
+    printf("own.misuse.digestonly.deployed %u of-%u - - %u\n", person.digested, person.misuses, person.misuses);
+    km_rules_free(person.rules);
+    km_store_close(person.store);
+    remove_folder(path);
+}
+
+/* ---- alarms ---- */
+
 static void bench_misuses(const char *folder, const char *daemon, enum km_view view, struct learned *learned,
                           bool verbose, struct totals *totals)
 {
@@ -344,6 +471,7 @@ static void bench_misuses(const char *folder, const char *daemon, enum km_view v
                (unsigned long long)run.found);
         totals->misuses++;
         totals->found += run.found > 0;
+        totals->by_score += run.by_score > 0;
     }
     free(entries);
 }
@@ -385,6 +513,11 @@ int main(int argc, char **argv)
         struct km_interval w = km_interval_wilson((double)totals.found, (double)totals.misuses, 0.95);
         printf("own.misuse.found.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v], (unsigned long long)totals.found,
                (unsigned long long)totals.misuses, w.low, w.high, (unsigned long long)totals.misuses);
+        w = km_interval_wilson((double)totals.by_score, (double)totals.misuses, 0.95);
+        printf("own.misuse.byscore.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v],
+               (unsigned long long)totals.by_score, (unsigned long long)totals.misuses, w.low, w.high,
+               (unsigned long long)totals.misuses);
     }
+    bench_person(argv[1], argc == 4);
     return 0;
 }

@@ -60,7 +60,7 @@ enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, u
                                         .strength = draft->surprise * finding->confidence};
     struct km_incident_answer answer = {0};
     enum km_code code = km_incidents_add(guard->incidents, &report, &answer, err);
-    bool update = !answer.is_new && answer.incident && answer.incident->shown && answer.grew;
+    bool update = !answer.is_new && !answer.show && answer.incident && answer.incident->shown && answer.grew;
     if (code != KM_OK || (!answer.show && !update) || !guard->config.alerts.alert)
         return code;
     daemon->alerts += answer.show;

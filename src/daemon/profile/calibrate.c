@@ -27,8 +27,8 @@ double km_calibration_terms(const struct km_calibration *calibration, const doub
     return score;
 }
 
-enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t count,
-                                struct km_err *err)
+enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t fair,
+                                size_t count, struct km_err *err)
 {
     struct km_calibration fresh = {0};
     double *values KM_CLEANUP(km_cleanup_free) = km_calloc(count + 1, sizeof *values, SIZE_MAX, err);
@@ -40,7 +40,7 @@ enum km_code km_calibration_fit(struct km_calibration *calibration, const struct
     enum km_code code = KM_OK;
     for (int c = 0; c < KM_CHANNELS && code == KM_OK; c++) {
         size_t n = 0;
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < fair; i++)
             if (rows[i].present[c])
                 values[n++] = rows[i].value[c];
         code = km_tail_init(&fresh.channel[c], values, n, err);
@@ -109,9 +109,9 @@ static void use_filling(struct km_profile *profile, const struct filling *fillin
     profile->foretold = (struct km_known_bits){.base = b[0], .per_variety = b[1], .per_distance = b[2]};
 }
 
-/* Each kept episode is taken out of the model, measured, and put back. */
-static enum km_code measure_left_out(struct km_profile *profile, enum km_view view, struct km_calibration_row *rows,
-                                     struct filling *filling, struct km_err *err)
+/* Each kept episode is taken out of the model, measured, and put back. filling: NULL, or what it teaches is added. */
+static enum km_code measure_left_out(struct km_profile *profile, const struct km_kept_list *list, enum km_view view,
+                                     struct km_calibration_row *rows, struct filling *filling, struct km_err *err)
 {
     struct deployed deployed = {.profile = profile};
     struct km_episode_sink sink = {&deployed, measure_deployed};
@@ -121,12 +121,13 @@ static enum km_code measure_left_out(struct km_profile *profile, enum km_view vi
     struct km_reference reference = {profile->ngram, &profile->sets, NULL, NULL, NULL};
     struct km_measure *measure = &deployed.measure;
     enum km_code code = KM_OK;
-    for (size_t i = 0; i < profile->kept_count && code == KM_OK; i++) {
+    for (size_t i = 0; i < list->count && code == KM_OK; i++) {
+        const uint8_t *attrs = list->items[i].attrs;
         struct km_episode episode;
-        km_kept_to_episode(&profile->kept[i], &episode);
+        km_kept_to_episode(&list->items[i], &episode);
         struct km_ngram_walk before = {
             .window = episode.start_window, .filled = episode.start_filled, .space = episode.start_space};
-        code = km_ngram_unlearn(profile->ngram, &before, episode.packed, profile->kept[i].attrs, episode.count, err);
+        code = km_ngram_unlearn(profile->ngram, &before, episode.packed, attrs, episode.count, err);
         if (code != KM_OK)
             return code;
         km_nearest_unlearn(&profile->sets, episode.totals.set);
@@ -134,33 +135,57 @@ static enum km_code measure_left_out(struct km_profile *profile, enum km_view vi
             km_measure_episode(&reference, &episode, measure);
         else
             code = km_deployer_run(deployer, &episode, err);
-        enum km_code back =
-            km_ngram_learn(profile->ngram, &before, episode.packed, profile->kept[i].attrs, episode.count, err);
+        enum km_code back = km_ngram_learn(profile->ngram, &before, episode.packed, attrs, episode.count, err);
         if (back == KM_OK)
             back = km_nearest_learn(&profile->sets, episode.totals.set, err);
         code = code == KM_OK ? back : code;
         memcpy(rows[i].value, measure->value, sizeof rows[i].value);
         memcpy(rows[i].present, measure->present, sizeof rows[i].present);
         rows[i].told = view == KM_VIEW_FULL || measure->misses > 0;
-        add_to_filling(filling, measure);
+        if (filling)
+            add_to_filling(filling, measure);
     }
     return code;
 }
 
+static double count_told(const struct km_calibration_row *rows, size_t count)
+{
+    double told = 0;
+    for (size_t i = 0; i < count; i++)
+        told += rows[i].told;
+    return told;
+}
+
+/* Every episode that would be told brought windows when it was learned: it is in the fair sample or was offered to the
+ * novel. */
+static double estimate_told(const struct km_profile *profile, const struct km_calibration_row *rows)
+{
+    const struct km_kept_list *novel = &profile->novel;
+    double told = count_told(rows, profile->kept.count);
+    if (novel->count > 0)
+        told += count_told(rows + profile->kept.count, novel->count) * (double)novel->offered / (double)novel->count;
+    return told;
+}
+
 enum km_code km_profile_calibrate(struct km_profile *profile, struct km_err *err)
 {
-    struct km_calibration_row *rows KM_CLEANUP(km_cleanup_free) =
-        km_calloc(profile->kept_count + 1, sizeof *rows, SIZE_MAX, err);
+    size_t fair = profile->kept.count, all = fair + profile->novel.count;
+    struct km_calibration_row *rows KM_CLEANUP(km_cleanup_free) = km_calloc(all + 1, sizeof *rows, SIZE_MAX, err);
     if (!rows)
         return err->code;
     enum km_code code = KM_OK;
     for (int v = 0; v < KM_VIEWS && code == KM_OK; v++) {
         struct filling filling = {0};
-        memset(rows, 0, profile->kept_count * sizeof *rows);
-        code = measure_left_out(profile, (enum km_view)v, rows, &filling, err);
+        bool full = v == KM_VIEW_FULL;
+        memset(rows, 0, all * sizeof *rows);
+        code = measure_left_out(profile, &profile->kept, (enum km_view)v, rows, &filling, err);
+        if (code == KM_OK && !full)
+            code = measure_left_out(profile, &profile->novel, (enum km_view)v, rows + fair, NULL, err);
         if (code == KM_OK)
-            code = km_calibration_fit(&profile->calibration[v], rows, profile->kept_count, err);
-        if (code == KM_OK && v == KM_VIEW_FULL)
+            code = km_calibration_fit(&profile->calibration[v], rows, fair, full ? fair : all, err);
+        if (code == KM_OK)
+            profile->calibration[v].told = full ? (double)profile->episodes : estimate_told(profile, rows);
+        if (code == KM_OK && full)
             use_filling(profile, &filling);
     }
     return code;

@@ -39,6 +39,13 @@ void km_kept_done(struct km_kept *kept)
     *kept = (struct km_kept){0};
 }
 
+static void list_done(struct km_kept_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        km_kept_done(&list->items[i]);
+    free(list->items);
+}
+
 void km_profile_free(struct km_profile *profile)
 {
     if (!profile)
@@ -46,9 +53,8 @@ void km_profile_free(struct km_profile *profile)
     km_ngram_free(profile->ngram);
     km_nearest_done(&profile->sets);
     km_entity_set_done(&profile->entities);
-    for (size_t i = 0; i < profile->kept_count; i++)
-        km_kept_done(&profile->kept[i]);
-    free(profile->kept);
+    list_done(&profile->kept);
+    list_done(&profile->novel);
     for (int v = 0; v < KM_VIEWS; v++)
         km_calibration_done(&profile->calibration[v]);
     free(profile);
@@ -151,35 +157,87 @@ static enum km_code make_kept(const struct km_episode *episode, struct km_kept *
     return KM_OK;
 }
 
+struct limits {
+    size_t episodes, calls;
+};
+static const struct limits kept_limits = {KM_PROFILE_KEPT_EPISODES, KM_PROFILE_KEPT_CALLS};
+static const struct limits novel_limits = {KM_PROFILE_NOVEL_EPISODES, KM_PROFILE_NOVEL_CALLS};
+
+static bool is_full(const struct km_kept_list *list, const struct limits *limits, size_t calls)
+{
+    return list->count == limits->episodes || (list->count > 0 && list->calls + calls > limits->calls);
+}
+
 /* Reservoir sampling, with a second limit on the calls: beyond it a drawn episode takes the places of as many as its
  * calls need. */
-static enum km_code keep(struct km_profile *profile, const struct km_episode *episode, struct km_err *err)
+static bool is_drawn(struct km_profile *profile, struct km_kept_list *list, const struct limits *limits, size_t calls)
 {
-    profile->offered++;
-    bool full =
-        profile->kept_count == KM_PROFILE_KEPT_EPISODES || profile->kept_calls + episode->count > KM_PROFILE_KEPT_CALLS;
-    if (full && next_draw(profile) % profile->offered >= profile->kept_count)
+    list->offered++;
+    return !is_full(list, limits, calls) || next_draw(profile) % list->offered < list->count;
+}
+
+static struct km_kept take_one(struct km_profile *profile, struct km_kept_list *list)
+{
+    size_t victim = next_draw(profile) % list->count;
+    struct km_kept kept = list->items[victim];
+    list->calls -= kept.count;
+    list->items[victim] = list->items[--list->count];
+    return kept;
+}
+
+/* Takes the episode over, also when it fails. */
+static enum km_code append(struct km_kept_list *list, const struct limits *limits, struct km_kept *kept,
+                           struct km_err *err)
+{
+    enum km_code code =
+        km_grow((void **)&list->items, &list->capacity, list->count + 1, sizeof *list->items, limits->episodes, err);
+    if (code != KM_OK) {
+        km_kept_done(kept);
+        return code;
+    }
+    list->items[list->count++] = *kept;
+    list->calls += kept->count;
+    return KM_OK;
+}
+
+static enum km_code keep_novel(struct km_profile *profile, struct km_kept *kept, struct km_err *err)
+{
+    if (!is_drawn(profile, &profile->novel, &novel_limits, kept->count)) {
+        km_kept_done(kept);
+        return KM_OK;
+    }
+    while (is_full(&profile->novel, &novel_limits, kept->count)) {
+        struct km_kept victim = take_one(profile, &profile->novel);
+        km_kept_done(&victim);
+    }
+    return append(&profile->novel, &novel_limits, kept, err);
+}
+
+/* A novel episode that has no place in the fair sample may have one among the novel. */
+static enum km_code keep(struct km_profile *profile, const struct km_episode *episode, bool novel, struct km_err *err)
+{
+    bool drawn = is_drawn(profile, &profile->kept, &kept_limits, episode->count);
+    if (!drawn && !novel)
         return KM_OK;
     struct km_kept kept;
     enum km_code code = make_kept(episode, &kept, err);
     if (code != KM_OK)
         return code;
-    while (profile->kept_count == KM_PROFILE_KEPT_EPISODES ||
-           (profile->kept_count > 0 && profile->kept_calls + kept.count > KM_PROFILE_KEPT_CALLS)) {
-        size_t victim = next_draw(profile) % profile->kept_count;
-        profile->kept_calls -= profile->kept[victim].count;
-        km_kept_done(&profile->kept[victim]);
-        profile->kept[victim] = profile->kept[--profile->kept_count];
+    kept.novel = novel;
+    if (!drawn)
+        return keep_novel(profile, &kept, err);
+    while (code == KM_OK && is_full(&profile->kept, &kept_limits, kept.count)) {
+        struct km_kept victim = take_one(profile, &profile->kept);
+        if (victim.novel)
+            code = keep_novel(profile, &victim, err);
+        else
+            km_kept_done(&victim);
     }
-    code = km_grow((void **)&profile->kept, &profile->kept_capacity, profile->kept_count + 1, sizeof *profile->kept,
-                   KM_PROFILE_KEPT_EPISODES, err);
     if (code != KM_OK) {
         km_kept_done(&kept);
         return code;
     }
-    profile->kept[profile->kept_count++] = kept;
-    profile->kept_calls += kept.count;
-    return KM_OK;
+    return append(&profile->kept, &kept_limits, &kept, err);
 }
 
 static enum km_code learn_entities(struct km_profile *profile, const struct km_episode *episode, struct km_err *err)
@@ -220,6 +278,16 @@ static enum km_code learn_windows(struct km_profile *profile, const struct km_ep
     return KM_OK;
 }
 
+static void note_time(struct km_profile *profile, const struct km_episode *episode)
+{
+    if (episode->end_ns == 0)
+        return;
+    if (profile->last_ns == 0 || episode->begin_ns < profile->first_ns)
+        profile->first_ns = episode->begin_ns;
+    if (episode->end_ns > profile->last_ns)
+        profile->last_ns = episode->end_ns;
+}
+
 enum km_code km_profile_learn(struct km_profile *profile, const struct km_episode *episode, struct km_err *err)
 {
     /* What a calibrated profile learns are alarms that a person called normal. They are no fair sample of the role's
@@ -237,8 +305,10 @@ enum km_code km_profile_learn(struct km_profile *profile, const struct km_episod
         double share = windows > 0 ? (double)fresh / (double)windows : 0;
         double pace = 1.0 / (double)(profile->episodes + 1);
         profile->novelty += (share - profile->novelty) * (pace > NOVELTY_PACE ? pace : NOVELTY_PACE);
+        if (!reviewed)
+            note_time(profile, episode);
         if (code == KM_OK && !reviewed)
-            code = keep(profile, episode, err);
+            code = keep(profile, episode, fresh > 0, err);
     } else {
         code = learn_windows(profile, episode, err);
     }
@@ -261,10 +331,15 @@ void km_profile_get_maturity(const struct km_profile *profile, struct km_maturit
 
 uint64_t km_profile_learned_ns(const struct km_profile *profile)
 {
-    double sum = 0;
-    for (size_t i = 0; i < profile->kept_count; i++)
-        sum += (double)profile->kept[i].duration_ns;
-    return profile->kept_count > 0 ? (uint64_t)(sum / (double)profile->kept_count * (double)profile->episodes) : 0;
+    return profile->last_ns - profile->first_ns;
+}
+
+static size_t list_memory(const struct km_kept_list *list)
+{
+    size_t bytes = list->capacity * sizeof *list->items;
+    for (size_t i = 0; i < list->count; i++)
+        bytes += (size_t)list->items[i].count * (list->items[i].attrs ? 3 : 2);
+    return bytes;
 }
 
 size_t km_profile_memory(const struct km_profile *profile)
@@ -273,11 +348,9 @@ size_t km_profile_memory(const struct km_profile *profile)
     km_ngram_get_stats(profile->ngram, &stats);
     size_t bytes = sizeof *profile + stats.bytes + profile->sets.capacity * sizeof(struct km_call_set) +
                    profile->entities.capacity * sizeof(struct km_entity) + profile->entities.slot_count * 4 +
-                   profile->kept_capacity * sizeof(struct km_kept);
+                   list_memory(&profile->kept) + list_memory(&profile->novel);
     for (size_t i = 0; i < profile->entities.count; i++)
         bytes += strlen(profile->entities.items[i].text) + 1;
-    for (size_t i = 0; i < profile->kept_count; i++)
-        bytes += (size_t)profile->kept[i].count * (profile->kept[i].attrs ? 3 : 2);
     for (int v = 0; v < KM_VIEWS; v++)
         bytes += profile->calibration[v].score_count * sizeof(double) * (KM_CHANNELS + 2);
     return bytes;
@@ -345,4 +418,10 @@ const double *km_profile_get_scores(const struct km_profile *profile, enum km_vi
 {
     *out_count = profile->calibration[view].score_count;
     return profile->calibration[view].scores;
+}
+
+double km_profile_get_told(const struct km_profile *profile, enum km_view view)
+{
+    return view == KM_VIEW_FULL || profile->kept.count == 0 ? (double)profile->episodes
+                                                            : profile->calibration[view].told;
 }

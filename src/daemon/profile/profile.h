@@ -26,8 +26,10 @@
 #include "daemon/trace/episode.h"
 #include "stats/tail.h"
 
-#define KM_PROFILE_KEPT_EPISODES 1024   /* kept for calibration, a fair sample of all learned */
-#define KM_PROFILE_KEPT_CALLS    400000 /* in all of them */
+#define KM_PROFILE_KEPT_EPISODES  1024   /* kept for calibration, a fair sample of all learned */
+#define KM_PROFILE_KEPT_CALLS     400000 /* in all of them */
+#define KM_PROFILE_NOVEL_EPISODES 1024   /* kept besides, a fair sample of those that brought new windows */
+#define KM_PROFILE_NOVEL_CALLS    200000
 
 enum km_view {
     KM_VIEW_FULL = 0,     /* every call was seen */
@@ -81,8 +83,12 @@ struct km_assessment {
 void km_profile_score(const struct km_profile *profile, const struct km_episode *episode, struct km_assessment *out);
 
 /* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Deployed: of those that would
- * have left the kernel. Borrowed until the next calibration. */
+ * have left the kernel, also of the kept novel ones: only an episode that brought windows when it was learned can be
+ * among them, so that the rare normals are all here, not a twentieth of them. Borrowed until the next calibration. */
 const double *km_profile_get_scores(const struct km_profile *profile, enum km_view view, size_t *out_count);
+
+/* Of all learned episodes, how many such a view would have shown. */
+double km_profile_get_told(const struct km_profile *profile, enum km_view view);
 
 struct km_maturity {
     uint64_t episodes;
@@ -92,7 +98,7 @@ struct km_maturity {
 };
 void km_profile_get_maturity(const struct km_profile *profile, struct km_maturity *out);
 
-/* The time that the learned episodes took, as far as the kept ones let estimate it: the sum over threads. 0: the events
+/* From the first learned episode to the last: a budget is of days, however many threads share them. 0: the events
  * carried no times. */
 uint64_t km_profile_learned_ns(const struct km_profile *profile);
 

@@ -55,7 +55,9 @@ static enum km_code save_meta(const struct km_profile *p, const char *note, stru
     km_json_set_string(root, "build_id", p->identity.build_id);
     km_json_set_string(root, "note", note);
     km_json_set_integer(root, "episodes", (int64_t)p->episodes);
-    km_json_set_integer(root, "offered", (int64_t)p->offered);
+    km_json_set_integer(root, "offered", (int64_t)p->kept.offered);
+    km_json_set_integer(root, "offered_novel", (int64_t)p->novel.offered);
+    km_json_set_integer(root, "learned_ns", (int64_t)(p->last_ns - p->first_ns));
     km_json_set_integer(root, "draw", (int64_t)p->draw);
     km_json_set_real(root, "novelty", p->novelty);
     km_json_set_integer(root, "max_calls", p->rule.max_calls);
@@ -108,16 +110,17 @@ static enum km_code save_spread(const struct km_bits_spread *s, struct km_buf *o
     return code;
 }
 
-static enum km_code save_kept(const struct km_profile *p, struct km_buf *out, struct km_err *err)
+static enum km_code save_kept(const struct km_kept_list *list, struct km_buf *out, struct km_err *err)
 {
-    enum km_code code = add(out, p->kept_count, 4, err);
-    for (size_t i = 0; i < p->kept_count && code == KM_OK; i++) {
-        const struct km_kept *k = &p->kept[i];
+    enum km_code code = add(out, list->count, 4, err);
+    for (size_t i = 0; i < list->count && code == KM_OK; i++) {
+        const struct km_kept *k = &list->items[i];
         uint8_t head[32] = {0};
         put_le(head, k->count, 4);
         head[4] = k->attrs != NULL;
         head[5] = k->start_filled;
         head[6] = k->start_space;
+        head[7] = k->novel;
         put_le(head + 8, k->start_window, 8);
         put_le(head + 16, k->duration_ns, 8);
         code = km_buf_append(out, head, 24, err);
@@ -145,6 +148,8 @@ static enum km_code save_calibration(const struct km_profile *p, struct km_buf *
             code = save_values(p->calibration[v].channel[c].sorted, p->calibration[v].channel[c].count, out, err);
         if (code == KM_OK)
             code = save_values(p->calibration[v].scores, p->calibration[v].score_count, out, err);
+        if (code == KM_OK)
+            code = add_double(out, p->calibration[v].told, err);
     }
     return code;
 }
@@ -174,8 +179,10 @@ static enum km_code save_section(const struct km_profile *p, enum section id, co
         return save_entities(p, out, err);
     case SECTION_SPREADS:
         return save_averages(p, out, err);
-    case SECTION_KEPT:
-        return save_kept(p, out, err);
+    case SECTION_KEPT: {
+        enum km_code code = save_kept(&p->kept, out, err);
+        return code == KM_OK ? save_kept(&p->novel, out, err) : code;
+    }
     case SECTION_CALIBRATION:
         return save_calibration(p, out, err);
     }
@@ -262,6 +269,12 @@ static uint32_t small_integer(const struct km_json *root, const char *key)
     return v >= 0 && v <= UINT32_MAX ? (uint32_t)v : 0;
 }
 
+static uint64_t natural(const struct km_json *root, const char *name)
+{
+    int64_t value = km_json_integer(root, name, 0);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
 static enum km_code load_meta(struct km_profile *p, struct in *in, char *note, struct km_err *err)
 {
     struct km_json *root KM_CLEANUP(km_json_cleanup) =
@@ -275,9 +288,10 @@ static enum km_code load_meta(struct km_profile *p, struct in *in, char *note, s
     (void)snprintf(p->identity.build_id, sizeof p->identity.build_id, "%s", km_json_string(root, "build_id", ""));
     if (note)
         (void)snprintf(note, KM_EVENT_MAX_NAME_BYTES, "%s", km_json_string(root, "note", ""));
-    int64_t episodes = km_json_integer(root, "episodes", 0), offered = km_json_integer(root, "offered", 0);
-    p->episodes = episodes > 0 ? (uint64_t)episodes : 0;
-    p->offered = offered > 0 ? (uint64_t)offered : 0;
+    p->episodes = natural(root, "episodes");
+    p->last_ns = natural(root, "learned_ns");
+    p->kept.offered = natural(root, "offered");
+    p->novel.offered = natural(root, "offered_novel");
     uint64_t draw = (uint64_t)km_json_integer(root, "draw", 0);
     p->draw = draw ? draw : p->draw;
     double novelty = km_json_real(root, "novelty", 1);
@@ -348,14 +362,14 @@ static bool load_spread(struct km_bits_spread *s, struct in *in)
     return positive && !in->bad;
 }
 
-static enum km_code load_one_kept(struct km_profile *p, struct in *in, struct km_err *err)
+static enum km_code load_one_kept(struct km_kept_list *list, struct in *in, struct km_err *err)
 {
-    struct km_kept *k = &p->kept[p->kept_count++];
+    struct km_kept *k = &list->items[list->count++];
     k->count = (uint32_t)take(in, 4);
     bool has_attrs = take(in, 1) != 0;
     k->start_filled = (uint8_t)take(in, 1);
     k->start_space = (uint8_t)take(in, 1);
-    (void)take(in, 1);
+    k->novel = take(in, 1) != 0;
     k->start_window = take(in, 8);
     k->duration_ns = take(in, 8);
     size_t bytes = (size_t)k->count * (has_attrs ? 3 : 2);
@@ -372,22 +386,22 @@ static enum km_code load_one_kept(struct km_profile *p, struct in *in, struct km
         k->packed[c] = (uint16_t)(take(in, 2) & ((4U << KM_WINDOW_CALL_BITS) - 1));
     for (size_t c = 0; has_attrs && c < k->count; c++)
         k->attrs[c] = (uint8_t)(take(in, 1) & 127);
-    p->kept_calls += k->count;
+    list->calls += k->count;
     return KM_OK;
 }
 
-static enum km_code load_kept(struct km_profile *p, struct in *in, struct km_err *err)
+static enum km_code load_kept(struct km_kept_list *list, size_t most, struct in *in, struct km_err *err)
 {
     size_t count = (size_t)take(in, 4);
-    if (in->bad || count > KM_PROFILE_KEPT_EPISODES)
+    if (in->bad || count > most)
         return broken("kept episodes", err);
-    p->kept = km_calloc(count + 1, sizeof *p->kept, SIZE_MAX, err);
-    if (!p->kept)
+    list->items = km_calloc(count + 1, sizeof *list->items, SIZE_MAX, err);
+    if (!list->items)
         return err->code;
-    p->kept_capacity = count + 1;
+    list->capacity = count + 1;
     enum km_code code = KM_OK;
     for (size_t i = 0; i < count && code == KM_OK; i++)
-        code = load_one_kept(p, in, err);
+        code = load_one_kept(list, in, err);
     return code;
 }
 
@@ -395,7 +409,8 @@ static enum km_code load_kept(struct km_profile *p, struct in *in, struct km_err
 static double *load_values(struct in *in, size_t *out_count, struct km_err *err)
 {
     size_t count = (size_t)take(in, 4);
-    if (in->bad || count > KM_PROFILE_KEPT_EPISODES || count * 8 > (size_t)(in->end - in->at)) {
+    if (in->bad || count > KM_PROFILE_KEPT_EPISODES + KM_PROFILE_NOVEL_EPISODES ||
+        count * 8 > (size_t)(in->end - in->at)) {
         (void)broken("calibration", err);
         return NULL;
     }
@@ -422,6 +437,9 @@ static enum km_code load_view(struct km_calibration *calibration, struct in *in,
     if (!calibration->scores)
         return err->code;
     calibration->score_count = count;
+    calibration->told = take_double(in);
+    if (!(calibration->told >= 0))
+        return broken("calibration", err);
     return in->bad ? broken("calibration", err) : km_tail_init(&calibration->score, calibration->scores, count, err);
 }
 
@@ -457,7 +475,8 @@ static enum km_code load_section(struct km_profile *p, unsigned id, struct in *i
     case SECTION_SPREADS:
         return load_averages(p, in) ? KM_OK : broken("averages", err);
     case SECTION_KEPT:
-        return load_kept(p, in, err);
+        code = load_kept(&p->kept, KM_PROFILE_KEPT_EPISODES, in, err);
+        return code == KM_OK ? load_kept(&p->novel, KM_PROFILE_NOVEL_EPISODES, in, err) : code;
     case SECTION_CALIBRATION:
         for (int v = 0; v < KM_VIEWS && code == KM_OK; v++)
             code = load_view(&p->calibration[v], in, err);

@@ -12,6 +12,13 @@ struct km_kept {
     uint64_t duration_ns;
     unsigned long long start_window;
     uint8_t start_filled, start_space;
+    bool novel; /* it brought windows when it was learned */
+};
+
+struct km_kept_list {
+    struct km_kept *items;
+    size_t count, capacity, calls;
+    uint64_t offered; /* that were candidates for it */
 };
 
 struct km_calibration {
@@ -19,6 +26,7 @@ struct km_calibration {
     struct km_tail score;
     double *scores; /* in the order of the kept episodes that would have left the kernel */
     size_t score_count;
+    double told; /* of all learned episodes: as many would have left it */
 };
 
 struct km_profile {
@@ -29,11 +37,11 @@ struct km_profile {
     struct km_entity_set entities;
     struct km_bits_spread known, unknown;
     struct km_known_bits foretold;
-    struct km_kept *kept;
-    size_t kept_count, kept_capacity, kept_calls;
-    uint64_t offered; /* complete episodes that were candidates to be kept */
-    uint64_t draw;    /* state of the sampling */
+    struct km_kept_list kept;  /* a fair sample of all complete episodes */
+    struct km_kept_list novel; /* a fair sample of those outside it that brought windows */
+    uint64_t draw;             /* state of the sampling */
     uint64_t episodes;
+    uint64_t first_ns, last_ns; /* of the complete episodes learned before review; 0: none carried times */
     double novelty;
     struct km_calibration calibration[KM_VIEWS];
 };
@@ -50,9 +58,9 @@ struct km_calibration_row {
     bool told; /* it would have left the kernel */
 };
 
-/* Fits the tails of a view. rows: one per kept episode. */
-enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t count,
-                                struct km_err *err) KM_MUST_USE;
+/* Fits the tails of a view: channels over the first `fair` rows, scores over all that would be told. */
+enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t fair,
+                                size_t count, struct km_err *err) KM_MUST_USE;
 void km_calibration_done(struct km_calibration *calibration);
 
 /* The terms and their sum, without entities. */

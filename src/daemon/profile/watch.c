@@ -17,7 +17,9 @@
 #define EXIT_GROUP     231  /* of x86-64 */
 #define ENROLLED_NS    UINT64_C(1000000000) /* in which what runs already is introduced */
 #define LEAST_TRUST    0.2                  /* whoever floods the recorder must not silence it */
-#define STARTS         256                  /* remembered */
+#define TOGETHER_NS    UINT64_C(10000000000)
+#define UNSUPPORTED    0.01 /* trust in an order of calls that nothing else speaks for */
+#define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
 struct role {
@@ -29,7 +31,8 @@ struct role {
     double learned_ns;        /* the time they took */
     uint64_t judged[KM_VIEWS];
     uint64_t episodes, first_ns, release_left, events, lost;
-    uint64_t known_ns; /* from then on the kernel keeps the known windows */
+    uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
+    uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
     enum km_release release;
     bool learning;
 };
@@ -124,14 +127,11 @@ static double rate_of(const struct km_watch *watch, const struct role *role, enu
  * the quiet minute after a restart would be all that a busy role remembers at the next one. */
 static enum km_code seed_spots(struct role *role, struct km_err *err)
 {
-    struct km_maturity maturity;
-    km_profile_get_maturity(role->profile, &maturity);
-    size_t all, count;
+    size_t count;
     role->learned_ns = (double)km_profile_learned_ns(role->profile);
-    (void)km_profile_get_scores(role->profile, KM_VIEW_FULL, &all);
     for (int v = 0; v < KM_VIEWS; v++) {
         const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
-        role->learned[v] = (double)maturity.episodes * (all > 0 ? (double)count / (double)all : 1);
+        role->learned[v] = km_profile_get_told(role->profile, (enum km_view)v);
         km_spot_free(role->spot[v]);
         role->spot[v] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[v] / SPOT_WINDOW), err);
         if (!role->spot[v])
@@ -280,6 +280,20 @@ static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, s
     return alarm && !result->excused;
 }
 
+/* Whether more than the order of a few calls speaks for the alarm: an act, or so much that the kernel streams the
+ * thread. Episodes may be short: what alarms of the role bring within a few seconds is taken together. A handful of
+ * unknown windows is what rare normal work looks like, too. */
+static bool is_supported(struct role *role, const struct km_watch_result *result)
+{
+    const struct km_assessment *a = result->assessment;
+    uint64_t now_ns = result->episode->end_ns;
+    unsigned escalates = km_profile_get_rule(result->profile)->escalate_misses;
+    bool together = now_ns != 0 && now_ns <= role->strange_ns + TOGETHER_NS;
+    role->strange_misses = (together ? role->strange_misses : 0) + a->measure.misses;
+    role->strange_ns = now_ns > role->strange_ns ? now_ns : role->strange_ns;
+    return a->entities_new > 0 || (escalates > 0 && role->strange_misses >= escalates);
+}
+
 static void assess(struct km_watch *watch, struct role *role, const struct km_episode *whole,
                    struct km_watch_result *result, struct km_assessment *assessment)
 {
@@ -297,6 +311,8 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     double seen = (double)role->events + 1, lost = (double)role->lost;
     double trust = seen / (seen + lost);
     result->confidence = maturity.confidence * (trust > LEAST_TRUST ? trust : LEAST_TRUST);
+    if (result->alarm && !is_supported(role, result))
+        result->confidence *= UNSUPPORTED;
 }
 
 static enum km_code judge(struct km_watch *watch, struct role *role, const struct km_episode *episode,

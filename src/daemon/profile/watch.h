@@ -45,7 +45,9 @@ struct km_watch_result {
     double threshold;
     bool alarm;
     bool excused;      /* its process starts, and no start was learned */
-    double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth */
+    double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth; and to a hundredth
+                          when a sequence alone is strange: no new act, and within ten seconds fewer unknown
+                          windows than escalate */
     enum km_release release;
 };
 

@@ -185,6 +185,79 @@ static void the_deployed_view_sees_the_strange_too(void **state)
     km_profile_free(profile);
 }
 
+/* A normal episode with a pair of calls that no other one has. */
+static void made_rare(struct made *m, unsigned which)
+{
+    made_normal(m, 2 + which % 5);
+    size_t n = m->episode.count;
+    m->packed[n] = km_call_pack(0, 260 + which / 60 % 60);
+    m->packed[n + 1] = km_call_pack(0, 320 + which % 60);
+    made_finish(m, n + 2);
+}
+
+/* Learns so many episodes, of which each `every`-th is rare, a tenth of a second apart. */
+static struct km_profile *learned_with_rare(unsigned episodes, unsigned every)
+{
+    static const struct km_profile_identity identity = {.unit = "made.service", .role = "made"};
+    struct km_episode_rule rule;
+    struct km_err err = KM_ERR_INIT;
+    km_episode_rule_life(&rule);
+    struct km_profile *profile = km_profile_new(&identity, &rule, &err);
+    assert_non_null(profile);
+    struct made m;
+    for (unsigned i = 0; i < episodes; i++) {
+        if (i % every == every - 1)
+            made_rare(&m, i / every);
+        else
+            made_normal(&m, i);
+        m.episode.begin_ns = 1000000000 + UINT64_C(100000000) * i;
+        m.episode.end_ns = m.episode.begin_ns + UINT64_C(300000000); /* threads side by side */
+        assert_ok(km_profile_learn(profile, &m.episode, &err), err);
+    }
+    assert_ok(km_profile_calibrate(profile, &err), err);
+    return profile;
+}
+
+static void rare_normals_are_all_remembered(void **state)
+{
+    (void)state;
+    size_t full, told;
+    struct km_profile *profile = learned_with_rare(6000, 100);
+    (void)km_profile_get_scores(profile, KM_VIEW_FULL, &full);
+    const double *scores = km_profile_get_scores(profile, KM_VIEW_DEPLOYED, &told);
+    assert_int_equal(full, KM_PROFILE_KEPT_EPISODES);
+    assert_int_equal(told, 60); /* the fair sample alone held ten */
+    assert_true(fabs(km_profile_get_told(profile, KM_VIEW_DEPLOYED) - 60) < 1e-9);
+    assert_true(fabs(km_profile_get_told(profile, KM_VIEW_FULL) - 6000) < 1e-9);
+    for (size_t i = 0; i < told; i++)
+        assert_true(scores[i] > 0);
+    km_profile_free(profile);
+}
+
+static void more_rare_normals_than_are_kept_are_estimated(void **state)
+{
+    (void)state;
+    size_t told;
+    struct km_profile *profile = learned_with_rare(6000, 2);
+    (void)km_profile_get_scores(profile, KM_VIEW_DEPLOYED, &told);
+    assert_true(told > KM_PROFILE_NOVEL_EPISODES && told <= KM_PROFILE_NOVEL_EPISODES + KM_PROFILE_KEPT_EPISODES);
+    double all = km_profile_get_told(profile, KM_VIEW_DEPLOYED);
+    assert_true(all > 2850 && all < 3150);
+    assert_true(km_profile_memory(profile) < (size_t)6 << 20);
+    km_profile_free(profile);
+}
+
+static void time_is_counted_once_for_all_threads(void **state)
+{
+    (void)state;
+    struct km_profile *profile = learned_with_rare(200, 50);
+    assert_int_equal(km_profile_learned_ns(profile), 199 * UINT64_C(100000000) + UINT64_C(300000000));
+    km_profile_free(profile);
+    profile = learned(60); /* no times */
+    assert_int_equal(km_profile_learned_ns(profile), 0);
+    km_profile_free(profile);
+}
+
 static void memory_is_bounded(void **state)
 {
     (void)state;
@@ -204,6 +277,9 @@ int main(void)
         cmocka_unit_test(landmarks_alone_are_scored),
         cmocka_unit_test(an_empty_profile_scores_without_calibration),
         cmocka_unit_test(the_deployed_view_sees_the_strange_too),
+        cmocka_unit_test(rare_normals_are_all_remembered),
+        cmocka_unit_test(more_rare_normals_than_are_kept_are_estimated),
+        cmocka_unit_test(time_is_counted_once_for_all_threads),
         cmocka_unit_test(memory_is_bounded),
     };
     return KM_RUN_TESTS(tests);

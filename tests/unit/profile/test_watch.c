@@ -190,6 +190,36 @@ static void losses_lower_the_confidence(void **state)
     km_watch_free(watch);
 }
 
+static void a_few_strange_calls_alone_carry_little_confidence(void **state)
+{
+    (void)state;
+    struct seen seen = {.give = learned()};
+    struct km_watch *watch = new_watch(&seen, (struct km_watch_config){.rate = 0.01});
+    announce(watch, 1, "made 1.0");
+    struct made m;
+    made_strange(&m);
+    live(watch, &m, 1);
+    assert_int_equal(seen.alarms, 1);
+    double confident = seen.last_confidence;
+    assert_true(confident > 0.5);
+    made_normal(&m, 1);
+    m.packed[m.episode.count - 1] = km_call_pack(0, 105);
+    live(watch, &m, 20); /* nineteen seconds later */
+    assert_int_equal(seen.alarms, 2);
+    assert_true(fabs(seen.last_confidence - confident / 100) < 1e-9);
+    for (uint32_t tid = 21; tid < 33; tid++) /* each brings one unknown window at least */
+        live(watch, &m, tid);
+    assert_true(fabs(seen.last_confidence - confident) < 1e-9);
+    struct km_event act = {.kind = KM_EVENT_LANDMARK, .role = 1, .tid = 60, .tgid = 60, .feed = KM_FEED_LEARN};
+    act.time_ns = UINT64_C(60000000000);
+    act.landmark = (struct km_event_landmark){.kind = KM_LANDMARK_OPEN, .path = {"/srv/new/file", 13}};
+    give(watch, &act);
+    live(watch, &m, 60);
+    assert_int_equal(seen.alarms, 15);
+    assert_true(fabs(seen.last_confidence - confident) < 1e-9);
+    km_watch_free(watch);
+}
+
 static void a_role_without_profile_is_judged_as_such(void **state)
 {
     (void)state;
@@ -211,6 +241,7 @@ int main(void)
         cmocka_unit_test(both_views_alarm_and_repeat_exactly),
         cmocka_unit_test(releases_are_told_apart),
         cmocka_unit_test(losses_lower_the_confidence),
+        cmocka_unit_test(a_few_strange_calls_alone_carry_little_confidence),
         cmocka_unit_test(a_role_without_profile_is_judged_as_such),
     };
     return KM_RUN_TESTS(tests);
