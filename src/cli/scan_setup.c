@@ -141,7 +141,7 @@ enum km_code km_scan_setup_open(struct km_scan_setup *setup, const struct km_opt
 
 enum km_code km_scan_setup_open_model(struct km_scan_setup *setup, const struct km_options *options, struct km_err *err)
 {
-    setup->jobs = count_jobs(options);
+    setup->jobs = km_scan_setup_jobs(options);
     return open_detector(setup, options, true, err);
 }
 

@@ -61,8 +61,8 @@
 #define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
 #define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
 
-/* Appends the sentence for a piece of evidence in the language of the process (base/words.h); an id that the table lacks is printed with its arguments, so
- * that nothing is hidden. Argument text is escaped. KM_NOMEM, KM_LIMIT. */
+/* Appends the sentence for a piece of evidence in the language of the process (base/words.h); an id that the table
+ * lacks is printed with its arguments, so that nothing is hidden. Argument text is escaped. KM_NOMEM, KM_LIMIT. */
 enum km_code km_evidence_format(const struct km_evidence *evidence, struct km_buf *out, struct km_err *err) KM_MUST_USE;
 
 /* How well a sentence about this evidence tells what happened, beside its weight: 2 an act or a rule, 1 anything else
