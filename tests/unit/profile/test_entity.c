@@ -62,7 +62,7 @@ static void lines_table(void **state)
 
 static struct km_event_landmark act(enum km_landmark_kind kind, unsigned zone, unsigned outcome)
 {
-    return (struct km_event_landmark){.kind = kind, .zone = (uint8_t)zone, .outcome = (uint8_t)outcome};
+    return (struct km_event_landmark){.kind = (uint16_t)kind, .zone = (uint8_t)zone, .outcome = (uint8_t)outcome};
 }
 
 static void what_no_start_excuses(void **state)
