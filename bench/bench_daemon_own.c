@@ -433,7 +433,9 @@ static void bench_person(const char *folder, bool verbose)
         see_daemon(&person, daemons[i]);
     print_rate("own.alerts.perday", "deployed", person.alerts, person.days, "alerts/daemon-day");
     print_rate("own.incidents.perday", "deployed", person.alerts + person.digest, person.days, "incidents/daemon-day");
-    double all = (double)(person.alerts + person.digest) / person.days, shown = person.shown / (double)DAEMONS;
+    const size_t daemon_count = DAEMONS;
+    double all = (double)(person.alerts + person.digest) / person.days;
+    double shown = person.shown / (double)daemon_count;
     printf("own.shown.perday.deployed %.4g alerts/daemon-day - - %zu\n", shown, DAEMONS);
     printf("own.digest.perday.deployed %.4g incidents/daemon-day - - %zu\n", all - shown, DAEMONS);
     struct km_interval w = km_interval_wilson(person.alerted, person.misuses, 0.95);
