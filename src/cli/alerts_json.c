@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/text.h"
 #include "cli/alerts_view.h"
 #include "desk/store/stored_finding.h"
 #include "desk/triage/runbook.h"
@@ -14,21 +13,6 @@
 
 #define MAX_DOCUMENT_BYTES ((size_t)64 << 20)
 #define SENTENCE_BYTES     8192
-
-/* Bytes that an enemy chose: what is not plain UTF-8 is escaped, so that two readers agree. NULL sets null. */
-static void set_hostile(struct km_json *object, const char *key, const char *text)
-{
-    if (!text) {
-        km_json_set_string(object, key, NULL);
-        return;
-    }
-    size_t length = strlen(text), room = KM_TEXT_ESCAPED_MAX(length);
-    char *escaped = malloc(room);
-    KM_ASSERT(escaped != NULL);
-    (void)km_text_escape(text, length, escaped, room);
-    km_json_set_string(object, key, escaped);
-    free(escaped);
-}
 
 static void set_time(struct km_json *object, const char *key, int64_t at_ns)
 {
@@ -41,7 +25,7 @@ static struct km_json *new_document(const char *schema, const struct km_desk *de
 {
     struct km_json *document = km_json_new_object(), *store = km_json_new_object();
     km_json_set_string(document, "schema", schema);
-    set_hostile(store, "path", km_desk_path(desk));
+    km_json_set_escaped(store, "path", km_desk_path(desk));
     km_json_set_string(store, "place", km_desk_place_to_string(place));
     km_json_set(document, "store", store);
     return document;
@@ -63,10 +47,10 @@ static struct km_json *new_incident(const struct km_incident_row *row)
     struct km_json *object = km_json_new_object();
     km_json_set_integer(object, "id", row->id);
     km_json_set_string(object, "kind", row->kind);
-    set_hostile(object, "host", row->host);
-    set_hostile(object, "subject", row->subject);
-    set_hostile(object, "role", row->role);
-    set_hostile(object, "dominant", row->dominant);
+    km_json_set_escaped(object, "host", row->host);
+    km_json_set_escaped(object, "subject", row->subject);
+    km_json_set_escaped(object, "role", row->role);
+    km_json_set_escaped(object, "dominant", row->dominant);
     km_json_set_string(object, "verdict", km_verdict_to_string(row->verdict));
     km_json_set_string(object, "state", km_triage_state_to_string(row->state));
     km_json_set_string(object, "shown", km_triage_shown_to_string(row->shown));
@@ -83,8 +67,8 @@ static struct km_json *new_incident(const struct km_incident_row *row)
     km_json_set_real(priority, "patch_window", row->patch_window);
     km_json_set_bool(priority, "patch_window_measured", false);
     km_json_set(object, "priority", priority);
-    set_hostile(object, "assignee", row->assignee);
-    set_hostile(object, "service", row->service);
+    km_json_set_escaped(object, "assignee", row->assignee);
+    km_json_set_escaped(object, "service", row->service);
     km_json_set_real(object, "minutes", row->minutes);
     km_json_set_string(object, "decision",
                        row->decision < 0 ? NULL : km_decision_kind_to_string((enum km_decision_kind)row->decision));
@@ -125,18 +109,18 @@ static enum km_code append_evidence(struct km_json *list, const struct km_eviden
     struct km_json *object = km_json_new_object(), *args = km_json_new_object();
     km_json_append(list, object);
     km_json_set(object, "args", args);
-    set_hostile(object, "id", evidence->id);
+    km_json_set_escaped(object, "id", evidence->id);
     km_json_set_real(object, "weight", evidence->weight);
     for (size_t i = 0; i < evidence->arg_count; i++) {
         const struct km_arg *arg = &evidence->args[i];
         if (arg->type == KM_ARG_TEXT)
-            set_hostile(args, arg->name, arg->text);
+            km_json_set_escaped(args, arg->name, arg->text);
         else if (arg->type == KM_ARG_INTEGER)
             km_json_set_integer(args, arg->name, arg->integer);
         else
             km_json_set_real(args, arg->name, arg->real);
     }
-    set_hostile(object, "reference", evidence->reference);
+    km_json_set_escaped(object, "reference", evidence->reference);
     km_buf_init(&sentence, SENTENCE_BYTES);
     enum km_code code = km_evidence_format(evidence, &sentence, err);
     km_json_set_string(object, "sentence", km_buf_text(&sentence));
@@ -171,7 +155,7 @@ static enum km_code append_finding(void *context, const struct km_stored_finding
     km_json_set_real(object, "score", finding->score);
     km_json_set_real(object, "confidence", finding->confidence);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        set_hostile(object, texts[i].name, texts[i].text);
+        km_json_set_escaped(object, texts[i].name, texts[i].text);
     km_json_set(object, "evidence", evidence);
     enum km_code code = KM_OK;
     for (size_t i = 0; code == KM_OK && i < finding->evidence_count; i++)
@@ -186,15 +170,15 @@ static enum km_code append_decision(void *context, const struct km_alerts_decisi
     km_json_append(context, object);
     km_json_set_integer(object, "id", decision->id);
     km_json_set_string(object, "kind", decision->kind);
-    set_hostile(object, "who", decision->who);
-    set_hostile(object, "note", decision->note);
+    km_json_set_escaped(object, "who", decision->who);
+    km_json_set_escaped(object, "note", decision->note);
     set_time(object, "at", decision->at_ns);
     set_time(object, "until", decision->until_ns);
     set_time(object, "applied", decision->applied_ns);
-    set_hostile(object, "problem", decision->problem);
+    km_json_set_escaped(object, "problem", decision->problem);
     set_time(object, "undone", decision->undone_ns);
-    set_hostile(object, "undone_by", decision->undone_by);
-    set_hostile(object, "undone_note", decision->undone_note);
+    km_json_set_escaped(object, "undone_by", decision->undone_by);
+    km_json_set_escaped(object, "undone_note", decision->undone_note);
     return KM_OK;
 }
 
@@ -256,7 +240,7 @@ static enum km_code append_suppression(void *context, const struct km_suppressio
     km_json_append(context, object);
     km_json_set_integer(object, "id", row->id);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        set_hostile(object, texts[i].name, texts[i].text);
+        km_json_set_escaped(object, texts[i].name, texts[i].text);
     set_time(object, "created", row->created_ns);
     set_time(object, "expires", suppression->expires_ns);
     set_time(object, "ended", row->ended_ns);
