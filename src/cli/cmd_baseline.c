@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
@@ -87,22 +86,6 @@ static const struct km_option rows[] = {
     {0},
 };
 
-static struct km_cancel cancel = KM_CANCEL_INIT; /* the signal handler has no other way */
-
-static void on_interrupt(int signal_number)
-{
-    (void)signal_number;
-    km_cancel_request(&cancel);
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-}
-
 struct request {
     const struct km_options *options;
     const char *folder;
@@ -174,7 +157,7 @@ static enum km_code scan_image(const struct request *request, const struct km_sc
                                       .versions = {.komainu = KM_VERSION}};
     km_scan_setup_apply(request->setup, &options);
     km_progress_begin(&progress, item->name, km_options_flag(request->options, "progress"));
-    enum km_code code = km_scan_run(source, &target, &options, &sink, &cancel, err);
+    enum km_code code = km_scan_run(source, &target, &options, &sink, &km_interrupt, err);
     km_progress_end(&progress);
     return code;
 }
@@ -187,7 +170,7 @@ static enum km_exit check_result(const struct request *request, const struct km_
     struct km_err cancelled = KM_ERR_INIT;
     char name[1024];
     km_text_escape(item->name, strlen(item->name), name, sizeof name);
-    if (outcome->error || km_cancel_check(&cancel, &cancelled) != KM_OK) {
+    if (outcome->error || km_cancel_check(&km_interrupt, &cancelled) != KM_OK) {
         fprintf(stderr, "komainu: baseline: %s: not added: %s\n", name,
                 outcome->error ? outcome->error->text : cancelled.text);
         return KM_EXIT_ERROR;
@@ -340,7 +323,7 @@ static enum km_code act_add(const struct request *request, struct km_err *err)
                                     .authfile = km_options_text(request->options, "authfile"),
                                     .tls_verify = km_options_flag(request->options, "tls-verify"),
                                     .limits = KM_SOURCE_LIMITS_INIT,
-                                    .cancel = &cancel};
+                                    .cancel = &km_interrupt};
     access.limits.nested_depth = (unsigned)km_options_integer(request->options, "depth");
     const char *force = km_options_text(request->options, "force");
     if (force && strspn(force, " \t") == strlen(force))
@@ -350,7 +333,7 @@ static enum km_code act_add(const struct request *request, struct km_err *err)
             return err->code;
     if (km_options_text(request->options, "name") && items.count != 1)
         return km_fail(err, KM_FORMAT, "--name goes with one image");
-    catch_interrupts();
+    km_interrupt_catch();
     struct km_scan_setup setup KM_CLEANUP(km_scan_setup_done) = {0};
     struct request with_model = *request;
     with_model.setup = &setup;

@@ -1,12 +1,11 @@
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cancel.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "container/lab/corpusbuild.h"
 #include "container/lab/dataset.h"
@@ -46,14 +45,6 @@ static const struct km_option rows[] = {
     {0},
 };
 
-static struct km_cancel cancel = KM_CANCEL_INIT;
-
-static void on_signal(int number)
-{
-    (void)number;
-    km_cancel_request(&cancel);
-}
-
 /* ---- build ---- */
 
 static void show_build(void *context, uint64_t done, uint64_t total, const char *failure)
@@ -86,7 +77,7 @@ static enum km_code run_build(const struct km_options *options, const char *reci
         .cache = cache,
         .folder = folder,
         .jobs = (unsigned)km_options_integer(options, "jobs"),
-        .cancel = &cancel,
+        .cancel = &km_interrupt,
         .progress = show_build,
         .context = &progress,
     };
@@ -216,9 +207,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
         const char *name;
         enum km_code (*run)(const struct km_options *options, const char *operand, struct km_err *err);
     } actions[] = {{"build", run_build}, {"info", run_info}, {"verify", run_verify}};
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    km_interrupt_catch();
     struct km_err err = KM_ERR_INIT;
     enum km_code code = KM_FORMAT;
     bool known = false;

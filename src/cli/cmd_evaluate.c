@@ -1,12 +1,11 @@
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cancel.h"
 #include "base/json.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "container/lab/evaluation.h"
 #include "container/lab/modelfolder.h"
@@ -39,14 +38,6 @@ static const struct km_option rows[] = {
      .help = "what to print; bench: one 'name value unit low high n' line a figure"},
     {0},
 };
-
-static struct km_cancel cancel = KM_CANCEL_INIT;
-
-static void on_signal(int number)
-{
-    (void)number;
-    km_cancel_request(&cancel);
-}
 
 struct display {
     struct km_progress progress;
@@ -158,7 +149,7 @@ static enum km_code evaluate(const struct km_options *options, const char *path,
     const struct km_evaluation_options work = {
         .site = km_options_flag(options, "site"),
         .threads = (unsigned)km_options_integer(options, "jobs"),
-        .cancel = &cancel,
+        .cancel = &km_interrupt,
         .progress = show,
         .context = &display,
     };
@@ -180,9 +171,7 @@ static enum km_code evaluate(const struct km_options *options, const char *path,
 
 static int run(const struct km_options *options, int operand_count, char **operands)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    km_interrupt_catch();
     struct km_err err = KM_ERR_INIT;
     enum km_code code = operand_count == 1 ? evaluate(options, operands[0], &err)
                                            : km_fail(&err, KM_FORMAT, "name one MODEL; see --help");

@@ -1,17 +1,16 @@
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/newfile.h"
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
@@ -105,26 +104,6 @@ static const struct km_option rows[] = {
     {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"},
     {0},
 };
-
-static struct km_cancel cancel = KM_CANCEL_INIT; /* the signal handler has no other way */
-
-static void on_interrupt(int signal_number)
-{
-    (void)signal_number;
-    km_cancel_request(&cancel);
-}
-
-/* The first Ctrl-C asks for the partial report, the second one ends the program at once. */
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    struct sigaction present;
-    if (sigaction(SIGHUP, NULL, &present) == 0 && present.sa_handler != SIG_IGN) /* nohup stays in force */
-        (void)sigaction(SIGHUP, &action, NULL);
-}
 
 static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
@@ -329,12 +308,12 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
         .authfile = km_options_text(options, "authfile"),
         .tls_verify = km_options_flag(options, "tls-verify"),
         .limits = KM_SOURCE_LIMITS_INIT,
-        .cancel = &cancel,
+        .cancel = &km_interrupt,
     };
     scan->access.limits.nested_depth = (unsigned)km_options_integer(options, "depth");
     int64_t seconds = km_options_integer(options, "time-limit");
     if (seconds > 0)
-        cancel.deadline_ns = km_clock_monotonic_ns() + seconds * KM_NS_PER_S;
+        km_interrupt.deadline_ns = km_clock_monotonic_ns() + seconds * KM_NS_PER_S;
     for (int i = 0; i < operand_count; i++)
         if (km_scan_items_add(&scan->items, operands[i], err) != KM_OK)
             return err->code;
@@ -381,10 +360,10 @@ static enum km_code scan_picture(struct scan *scan, const struct km_scan_item *i
     };
     struct km_input input = KM_INPUT_CLOSED;
     struct km_err cause = item->problem;
-    if (!item->spec || km_scan_tarview_input(item->spec, &cancel, &input, &cause) != KM_OK)
+    if (!item->spec || km_scan_tarview_input(item->spec, &km_interrupt, &input, &cause) != KM_OK)
         return km_scan_give_failure(&target, &options.versions, &cause, sink, err);
     km_progress_begin(&progress, item->name, km_options_flag(scan->options, "progress"));
-    enum km_code code = km_tarview_run(&input, &target, &options, sink, &cancel, err);
+    enum km_code code = km_tarview_run(&input, &target, &options, sink, &km_interrupt, err);
     km_progress_end(&progress);
     km_input_close(&input);
     return code;
@@ -422,7 +401,7 @@ static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item,
     if (km_scan_target_open(item->spec, &scan->access, &source, &cause) != KM_OK)
         return km_scan_give_failure(&target, &options.versions, &cause, &sink, err);
     km_progress_begin(&progress, item->name, km_options_flag(scan->options, "progress"));
-    enum km_code code = km_scan_run(source, &target, &options, &sink, &cancel, err);
+    enum km_code code = km_scan_run(source, &target, &options, &sink, &km_interrupt, err);
     km_progress_end(&progress);
     km_source_close(source);
     return code == KM_OK && mosaic ? write_picture(scan, item, mosaic, err) : code;
@@ -454,7 +433,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
 {
     struct km_err err = KM_ERR_INIT;
     struct scan scan KM_CLEANUP(scan_done) = {.options = options};
-    catch_interrupts();
+    km_interrupt_catch();
     enum km_code code = prepare(&scan, operand_count, operands, &err);
     for (size_t i = 0; code == KM_OK && i < scan.items.count; i++)
         code = scan_one(&scan, &scan.items.items[i], &err);

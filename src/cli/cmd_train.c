@@ -1,9 +1,8 @@
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cancel.h"
 #include "cli/cmd.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "container/lab/modeltrain.h"
 
@@ -56,14 +55,6 @@ static const struct km_option rows[] = {
     {0},
 };
 
-static struct km_cancel cancel = KM_CANCEL_INIT;
-
-static void on_signal(int number)
-{
-    (void)number;
-    km_cancel_request(&cancel);
-}
-
 struct display {
     struct km_progress progress;
     const char *what;
@@ -87,7 +78,7 @@ static enum km_code read_site(const struct km_options *options, struct km_sitefi
     const char *const *images;
     size_t count = km_options_texts(options, "site", &images);
     for (size_t i = 0; i < count; i++) {
-        enum km_code code = km_sitefiles_read(site, images[i], &cancel, err);
+        enum km_code code = km_sitefiles_read(site, images[i], &km_interrupt, err);
         if (code != KM_OK)
             return code;
     }
@@ -119,7 +110,7 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
         .seed = (uint64_t)km_options_integer(options, "seed"),
         .samples = (uint32_t)km_options_integer(options, "samples"),
         .threads = (unsigned)km_options_integer(options, "jobs"),
-        .cancel = &cancel,
+        .cancel = &km_interrupt,
         .progress = show,
         .context = &display,
     };
@@ -137,9 +128,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
 {
     (void)operand_count;
     (void)operands;
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    km_interrupt_catch();
     struct km_err err = KM_ERR_INIT;
     if (train(options, &err) == KM_OK)
         return KM_EXIT_OK;
