@@ -90,20 +90,30 @@ static enum km_code switch_to_wal(struct km_desk *desk, struct km_err *err)
     return result == SQLITE_OK ? KM_OK : km_desk_fail(desk, result, "journal mode", err);
 }
 
-static enum km_code check_identity(struct km_desk *desk, int64_t version, struct km_err *err)
+static enum km_code check_identity(struct km_desk *desk, int64_t id, int64_t tables, int64_t version,
+                                   struct km_err *err)
 {
-    int64_t id = 0, tables = 0;
-    enum km_code code = read_pragma(desk, "PRAGMA application_id", &id, err);
-    if (code == KM_OK)
-        code = read_pragma(desk, "SELECT count(*) FROM sqlite_master", &tables, err);
-    if (code != KM_OK)
-        return code;
     if (id != KM_DESK_APPLICATION_ID && (tables > 0 || version > 0))
         return km_fail(err, KM_FORMAT, "%s is a database of another program", desk->path);
     if (version > km_schema_newest())
         return km_fail(err, KM_UNSUPPORTED, "the store %s has schema %lld; this program knows schema %u", desk->path,
                        (long long)version, km_schema_newest());
     return KM_OK;
+}
+
+/* Read in one transaction: between two of them another process may have made the store. */
+static enum km_code read_identity(struct km_desk *desk, int64_t *version, struct km_err *err)
+{
+    int64_t id = 0, tables = 0;
+    enum km_code code = km_query_execute(desk, "BEGIN", err);
+    if (code == KM_OK)
+        code = read_pragma(desk, "PRAGMA application_id", &id, err);
+    if (code == KM_OK)
+        code = read_pragma(desk, "PRAGMA user_version", version, err);
+    if (code == KM_OK)
+        code = read_pragma(desk, "SELECT count(*) FROM sqlite_master", &tables, err);
+    km_desk_rollback(desk);
+    return code == KM_OK ? check_identity(desk, id, tables, *version, err) : code;
 }
 
 static enum km_code run_steps(struct km_desk *desk, int64_t version, struct km_err *err)
@@ -121,9 +131,7 @@ static enum km_code run_steps(struct km_desk *desk, int64_t version, struct km_e
 static enum km_code migrate(struct km_desk *desk, struct km_err *err)
 {
     int64_t version = 0;
-    enum km_code code = read_pragma(desk, "PRAGMA user_version", &version, err);
-    if (code == KM_OK)
-        code = check_identity(desk, version, err);
+    enum km_code code = read_identity(desk, &version, err);
     if (code != KM_OK || version == km_schema_newest())
         return code;
     code = km_desk_begin(desk, err);
@@ -153,9 +161,7 @@ static enum km_code open_connection(struct km_desk *desk, struct km_err *err)
     (void)sqlite3_db_config(desk->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(desk->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     int64_t version = 0; /* what is no store must not be turned into a WAL file */
-    if (read_pragma(desk, "PRAGMA user_version", &version, err) != KM_OK || check_identity(desk, version, err) != KM_OK)
-        return err->code;
-    if (switch_to_wal(desk, err) != KM_OK)
+    if (read_identity(desk, &version, err) != KM_OK || switch_to_wal(desk, err) != KM_OK)
         return err->code;
     /* FULL: an acknowledged finding survives a power cut, not just a crash. secure_delete: what privacy erases is gone.
      */
