@@ -5,14 +5,14 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/alerts_view.h"
+#include "cli/document.h"
 #include "desk/store/stored_finding.h"
 #include "desk/triage/runbook.h"
 #include "desk/triage/suppress.h"
 #include "finding/decision.h"
 #include "finding/evidence.h"
 
-#define MAX_DOCUMENT_BYTES ((size_t)64 << 20)
-#define SENTENCE_BYTES     8192
+#define SENTENCE_BYTES 8192
 
 static void set_time(struct km_json *object, const char *key, int64_t at_ns)
 {
@@ -29,17 +29,6 @@ static struct km_json *new_document(const char *schema, const struct km_desk *de
     km_json_set_string(store, "place", km_desk_place_to_string(place));
     km_json_set(document, "store", store);
     return document;
-}
-
-static enum km_code print_document(const struct km_json *document, struct km_err *err)
-{
-    struct km_buf text;
-    km_buf_init(&text, MAX_DOCUMENT_BYTES);
-    enum km_code code = km_json_format(document, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text)); /* main looks whether standard output took it */
-    km_buf_done(&text);
-    return code;
 }
 
 static struct km_json *new_incident(const struct km_incident_row *row)
@@ -98,7 +87,7 @@ enum km_code km_alerts_json_list(struct km_desk *desk, enum km_desk_place place,
     bool more = false;
     enum km_code code = km_incident_list(desk, filter, list, append_incident, &more, err);
     km_json_set_bool(document, "more", more);
-    return code == KM_OK ? print_document(document, err) : code;
+    return code == KM_OK ? km_document_print(document, err) : code;
 }
 
 /* ---- one incident ---- */
@@ -224,7 +213,7 @@ enum km_code km_alerts_json_incident(struct km_desk *desk, enum km_desk_place pl
     struct km_json *document KM_CLEANUP(km_json_cleanup) = new_document("komainu.incident/1", desk, place);
     struct details details = {desk, document};
     enum km_code code = km_incident_visit(desk, id, &details, add_details, err);
-    return code == KM_OK ? print_document(document, err) : code;
+    return code == KM_OK ? km_document_print(document, err) : code;
 }
 
 static enum km_code append_suppression(void *context, const struct km_suppression_row *row, struct km_err *err)
@@ -257,5 +246,5 @@ enum km_code km_alerts_json_suppressions(struct km_desk *desk, enum km_desk_plac
     struct km_json *list = km_json_new_array();
     km_json_set(document, "suppressions", list);
     enum km_code code = km_suppress_visit(desk, all, list, append_suppression, err);
-    return code == KM_OK ? print_document(document, err) : code;
+    return code == KM_OK ? km_document_print(document, err) : code;
 }

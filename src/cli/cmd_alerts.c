@@ -8,6 +8,7 @@
 #include "cli/alerts_view.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/option_rows.h"
 #include "desk/store/settings.h"
 #include "desk/triage/decide.h"
 #include "desk/triage/suppress.h"
@@ -17,16 +18,8 @@
 #define MAX_LISTED 10000
 
 static const struct km_option rows[] = {
-    {.name = "store",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "the store; unset: the shared one or your own"},
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_DESK_STORE,
+    KM_ROW_FORMAT("text|json"),
     {.name = "all", .type = KM_OPTION_FLAG, .only_flag = true, .help = "closed, digested and suppressed ones, too"},
     {.name = "state",
      .type = KM_OPTION_CHOICE,

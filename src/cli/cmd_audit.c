@@ -8,23 +8,16 @@
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/document.h"
+#include "cli/option_rows.h"
 #include "desk/store/audit_chain.h"
 
-#define MAX_LISTED         100000
-#define CELL_BYTES         1024
-#define MAX_DOCUMENT_BYTES ((size_t)64 << 20)
+#define MAX_LISTED 100000
+#define CELL_BYTES 1024
 
 static const struct km_option rows[] = {
-    {.name = "store",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "the store; unset: the shared one or your own"},
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_DESK_STORE,
+    KM_ROW_FORMAT("text|json"),
     {.name = "head",
      .type = KM_OPTION_TEXT,
      .argument = "\"NUMBER HASH\"",
@@ -62,17 +55,6 @@ static void print_escaped(const char *text)
     fputs(cell, stdout);
 }
 
-static enum km_code print_document(const struct km_json *document, struct km_err *err)
-{
-    struct km_buf text;
-    km_buf_init(&text, MAX_DOCUMENT_BYTES);
-    enum km_code code = km_json_format(document, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text)); /* main looks whether standard output took it */
-    km_buf_done(&text);
-    return code;
-}
-
 /* ---- verify ---- */
 
 static void print_fault(void *context, int64_t id, const char *text)
@@ -107,7 +89,7 @@ static enum km_code verify_json(const struct request *request, struct km_audit_r
     km_json_set_integer(document, "erased_details", report->erased);
     km_json_set_integer(document, "anchor", report->anchor);
     km_json_set_string(document, "head", report->head[0] ? report->head : NULL);
-    return print_document(document, err);
+    return km_document_print(document, err);
 }
 
 static enum km_code act_verify(const struct request *request, int *out_status, struct km_err *err)
@@ -207,7 +189,7 @@ static enum km_code act_list(const struct request *request, int *out_status, str
     km_json_set_string(document, "schema", "komainu.audit/1");
     km_json_set(document, "entries", list);
     enum km_code code = km_audit_list(request->desk, after, limit, list, append_entry, err);
-    return code == KM_OK ? print_document(document, err) : code;
+    return code == KM_OK ? km_document_print(document, err) : code;
 }
 
 static int run(const struct km_options *options, int operand_count, char **operands)

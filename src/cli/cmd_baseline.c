@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
@@ -23,11 +24,10 @@
 #include "container/scan/scan.h"
 #include "finding/result.h"
 
-#define MAX_RESULT_BYTES   ((size_t)96 << 20)
-#define MAX_DOCUMENT_BYTES ((size_t)64 << 20)
-#define MAX_FINDINGS       20000
-#define WHO_BYTES          256
-#define BYTES_PER_MB       UINT64_C(1000000)
+#define MAX_RESULT_BYTES ((size_t)96 << 20)
+#define MAX_FINDINGS     20000
+#define WHO_BYTES        256
+#define BYTES_PER_MB     UINT64_C(1000000)
 
 static const struct km_option rows[] = {
     {.name = "store", .type = KM_OPTION_TEXT, .argument = "FOLDER", .help = "the baseline's folder"},
@@ -347,9 +347,7 @@ static enum km_code print_json(const struct km_baseline *baseline, struct km_err
 {
     struct km_json *json KM_CLEANUP(km_json_cleanup) = km_json_new_object();
     struct km_json *images = km_json_new_array();
-    struct km_buf text KM_CLEANUP(km_buf_done);
     char when[KM_CLOCK_UTC_BYTES];
-    km_buf_init(&text, MAX_DOCUMENT_BYTES);
     km_json_set_integer(json, "version", KM_BASELINE_VERSION);
     km_json_set_string(json, "digest", km_baseline_digest(baseline));
     km_json_set_integer(json, "files", (int64_t)km_baseline_file_count(baseline));
@@ -370,10 +368,7 @@ static enum km_code print_json(const struct km_baseline *baseline, struct km_err
         km_json_set_integer(one, "gaps", (int64_t)image->gaps);
         km_json_append(images, one);
     }
-    enum km_code code = km_json_format(json, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text));
-    return code;
+    return km_document_print(json, err);
 }
 
 static void print_text(const struct km_baseline *baseline)

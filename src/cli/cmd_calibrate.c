@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
+#include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
@@ -17,12 +19,7 @@
 #define MAX_RESULT_BYTES ((size_t)96 << 20)
 
 static const struct km_option rows[] = {
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_FORMAT("text|json"),
     {.name = "rate",
      .type = KM_OPTION_REAL,
      .argument = "R",
@@ -157,13 +154,7 @@ static enum km_code print_json(const struct work *work, const struct km_calibrat
     km_json_set_real(object, "high", rate.interval.high);
     km_json_set_bool(object, "enough", km_calibration_is_enough(calibration));
     km_json_set_string(object, "file", path);
-    struct km_buf text;
-    km_buf_init(&text, (size_t)1 << 16);
-    enum km_code code = km_json_format(object, 2, &text, err);
-    if (code == KM_OK)
-        printf("%s\n", km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
+    return km_document_print(object, err);
 }
 
 /* The bundle's fusion, with this threshold. */

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
 #include "daemon/inventory/inventory.h"
 
 #define CELL_BYTES 160
@@ -208,7 +209,6 @@ static struct km_json *daemon_json(const struct km_daemon *daemon)
 
 static enum km_code print_json(const struct km_inventory *inventory, struct km_err *err)
 {
-    struct km_buf text;
     KM_CLEANUP(km_json_cleanup) struct km_json *document = km_json_new_object();
     struct km_json *daemons = km_json_new_array();
     struct km_json *notes = km_json_new_array();
@@ -220,12 +220,7 @@ static enum km_code print_json(const struct km_inventory *inventory, struct km_e
     km_json_set_integer(document, "version", 1);
     km_json_set(document, "daemons", daemons);
     km_json_set(document, "notes", notes);
-    km_buf_init(&text, (size_t)64 << 20);
-    enum km_code code = km_json_format(document, 2, &text, err);
-    if (code == KM_OK)
-        printf("%s\n", km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
+    return km_document_print(document, err);
 }
 
 static int run(const struct km_options *given, int operand_count, char **operands)

@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
 #include "cli/interrupt.h"
+#include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "container/lab/corpusbuild.h"
 #include "container/lab/dataset.h"
@@ -36,12 +38,7 @@ static const struct km_option rows[] = {
      .most = KM_CORPUS_MAX_JOBS,
      .help = "with build: packages at a time"},
     {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "show progress on a terminal"},
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_FORMAT("text|json"),
     {0},
 };
 
@@ -157,13 +154,7 @@ static enum km_code print_json(const struct km_dataset *dataset,
             km_json_append(groups, group);
         }
     km_json_set(root, "groups", groups);
-    struct km_buf text;
-    km_buf_init(&text, (size_t)1 << 20);
-    enum km_code code = km_json_format(root, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
+    return km_document_print(root, err);
 }
 
 static enum km_code run_info(const struct km_options *options, const char *folder, struct km_err *err)

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "container/lab/evaluation.h"
@@ -102,13 +103,7 @@ static enum km_code print_json(const char *model, const struct km_dataset *datas
     km_json_set_string(root, "model", model);
     km_json_set_string(root, "data", km_dataset_digest(dataset));
     km_json_set(root, "metrics", figures_to_json(evaluation));
-    struct km_buf text;
-    km_buf_init(&text, (size_t)1 << 20);
-    enum km_code code = km_json_format(root, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
+    return km_document_print(root, err);
 }
 
 static enum km_code record(const char *path, const struct km_modelfolder *model, const struct km_dataset *dataset,

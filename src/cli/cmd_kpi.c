@@ -8,6 +8,7 @@
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
 #include "cli/kpi_view.h"
+#include "cli/option_rows.h"
 #include "desk/triage/stage.h"
 #include "desk/triage/survey.h"
 #include "desk/triage/triage.h"
@@ -19,16 +20,8 @@
     }
 
 static const struct km_option rows[] = {
-    {.name = "store",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "the store; unset: the shared one or your own"},
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json|csv",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_DESK_STORE,
+    KM_ROW_FORMAT("text|json|csv"),
     {.name = "since",
      .type = KM_OPTION_TEXT,
      .argument = "WHEN",

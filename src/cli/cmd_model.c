@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
 #include "container/lab/modelfolder.h"
 
 static const struct km_option rows[] = {
@@ -78,13 +79,7 @@ static enum km_code print_card(const struct km_modelfolder *model, const char *f
         print_escaped("What it cannot do: ", km_json_string(card, "cannot", "(the card does not say)"));
         return KM_OK;
     }
-    struct km_buf text;
-    km_buf_init(&text, (size_t)1 << 20);
-    enum km_code code = km_json_format(card, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
+    return km_document_print(card, err);
 }
 
 static int run(const struct km_options *options, int operand_count, char **operands)

@@ -6,22 +6,14 @@
 #include "base/json.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/document.h"
+#include "cli/option_rows.h"
 #include "desk/store/privacy.h"
 #include "desk/store/settings.h"
 
-#define MAX_DOCUMENT_BYTES ((size_t)4 << 20)
-
 static const struct km_option rows[] = {
-    {.name = "store",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "the store; unset: the shared one or your own"},
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_DESK_STORE,
+    KM_ROW_FORMAT("text|json"),
     {.name = "yes", .type = KM_OPTION_FLAG, .only_flag = true, .help = "erase: really do it; without, only count"},
     {0},
 };
@@ -111,14 +103,7 @@ static enum km_code show_json(const struct request *request, const char *text, s
     enum km_code code = km_privacy_visit(request->desk, text, kinds, append_kind, err);
     if (code == KM_OK)
         code = visit_settings(request, settings, err);
-    struct km_buf out;
-    km_buf_init(&out, MAX_DOCUMENT_BYTES);
-    if (code == KM_OK)
-        code = km_json_format(document, 2, &out, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&out)); /* main looks whether standard output took it */
-    km_buf_done(&out);
-    return code;
+    return code == KM_OK ? km_document_print(document, err) : code;
 }
 
 static enum km_code show(const struct request *request, const char *text, struct km_err *err)

@@ -6,12 +6,13 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
+#include "cli/option_rows.h"
 #include "cli/profile_source.h"
 #include "daemon/trace/calls.h"
 
 #define SHOWN_WINDOWS  20
 #define SHOWN_ENTITIES 200
-#define MAX_TEXT_BYTES ((size_t)16 << 20)
 
 static const struct km_option rows[] = {
     {.name = "store", .type = KM_OPTION_TEXT, .argument = "FOLDER", .help = "the profile store"},
@@ -20,12 +21,7 @@ static const struct km_option rows[] = {
      .argument = "YYYY-MM-DD",
      .only_flag = true,
      .help = "with accept: the decision ends when this day begins (UTC)"},
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_FORMAT("text|json"),
     {0},
 };
 
@@ -37,17 +33,6 @@ struct request {
     char **extra;
     int64_t until_ns;
 };
-
-static enum km_code print_document(const struct km_json *value, struct km_err *err)
-{
-    struct km_buf text;
-    km_buf_init(&text, MAX_TEXT_BYTES);
-    enum km_code code = km_json_format(value, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
-}
 
 struct listing {
     const struct request *request;
@@ -93,7 +78,7 @@ static enum km_code act_list(const struct request *request, struct km_err *err)
     struct km_json *rows_json KM_CLEANUP(km_json_cleanup) = km_json_new_array();
     struct listing listing = {request, rows_json};
     enum km_code code = km_store_list(request->store, &listing, list_one, err);
-    return code == KM_OK && request->json ? print_document(rows_json, err) : code;
+    return code == KM_OK && request->json ? km_document_print(rows_json, err) : code;
 }
 
 static void describe(struct km_profile *profile, const struct km_store_loaded *loaded, struct km_json *out)
@@ -164,7 +149,7 @@ static enum km_code act_show(const struct request *request, struct km_err *err)
     describe(profile, &loaded, root);
     km_json_set(root, "waiting", waiting);
     if (request->json)
-        return print_document(root, err);
+        return km_document_print(root, err);
     static const char *const names[] = {"exe", "package", "build_id", "note"};
     printf("%s %s, version %u\n", request->unit, request->role, loaded.version);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

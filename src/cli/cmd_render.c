@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
 #include "container/imaging/locate.h"
 #include "container/imaging/picture.h"
 #include "container/imaging/render.h"
@@ -348,13 +349,7 @@ static enum km_code print_json(const struct answer *answer, struct km_err *err)
         km_json_set_integer(root, "member_offset", (int64_t)place->member_offset);
         km_json_set_integer(root, "member_size", (int64_t)place->member_size);
     }
-    struct km_buf text;
-    km_buf_init(&text, (size_t)1 << 20);
-    enum km_code code = km_json_format(root, 2, &text, err);
-    if (code == KM_OK)
-        printf("%s\n", km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
+    return km_document_print(root, err);
 }
 
 static enum km_code print_text(const struct answer *answer, struct km_err *err)

@@ -8,6 +8,7 @@
 #include "cli/alerts_view.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/option_rows.h"
 #include "desk/report/html.h"
 #include "desk/triage/triage.h"
 #include "desk/triage/when.h"
@@ -15,10 +16,7 @@
 #define MAX_DOCUMENT_BYTES ((size_t)64 << 20)
 
 static const struct km_option rows[] = {
-    {.name = "store",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "the store; unset: the shared one or your own"},
+    KM_ROW_DESK_STORE,
     {.name = "format",
      .letter = 'f',
      .type = KM_OPTION_CHOICE,

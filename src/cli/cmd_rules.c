@@ -3,19 +3,14 @@
 
 #include "base/json.h"
 #include "cli/cmd.h"
+#include "cli/document.h"
+#include "cli/option_rows.h"
 #include "cli/rules_bench.h"
 #include "cli/rules_import.h"
 #include "cli/rules_source.h"
 
-#define MAX_TEXT_BYTES ((size_t)64 << 20)
-
 static const struct km_option rows[] = {
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_FORMAT("text|json"),
     {.name = "to",
      .type = KM_OPTION_TEXT,
      .argument = "DIR",
@@ -36,17 +31,6 @@ struct request {
     const char *const *paths;
     size_t path_count;
 };
-
-static enum km_code print_document(const struct km_json *value, struct km_err *err)
-{
-    struct km_buf text;
-    km_buf_init(&text, MAX_TEXT_BYTES);
-    enum km_code code = km_json_format(value, 2, &text, err);
-    if (code == KM_OK)
-        puts(km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
-}
 
 /* ---- check ---- */
 
@@ -110,7 +94,7 @@ static enum km_code act_check(const struct request *request, int *out_status, st
     km_json_set_integer(root, "refused", (int64_t)stats.refused);
     km_json_set_integer(root, "hidden", (int64_t)stats.hidden);
     km_json_set_string(root, "digest", digest);
-    return print_document(root, err);
+    return km_document_print(root, err);
 }
 
 /* ---- list ---- */
@@ -159,7 +143,7 @@ static enum km_code act_list(const struct request *request, int *out_status, str
             printf("%-36s  %-13s  %-25s  %-12s  %s\n", rule->id, km_rule_level_to_string(rule->level), rule->logsource,
                    *rule->status ? rule->status : "-", rule->title);
     }
-    return request->json ? print_document(all, err) : KM_OK;
+    return request->json ? km_document_print(all, err) : KM_OK;
 }
 
 /* ---- import, bench ---- */

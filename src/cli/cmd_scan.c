@@ -11,6 +11,7 @@
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
 #include "cli/interrupt.h"
+#include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
@@ -29,12 +30,7 @@
 #define MAX_DOCUMENT_BYTES ((size_t)512 << 20)
 
 static const struct km_option rows[] = {
-    {.name = "format",
-     .letter = 'f',
-     .type = KM_OPTION_CHOICE,
-     .choices = "text|json|sarif|stix|junit|ecs",
-     .fallback = "text",
-     .help = "what to print on standard output"},
+    KM_ROW_FORMAT("text|json|sarif|stix|junit|ecs"),
     {.name = "output",
      .letter = 'o',
      .type = KM_OPTION_TEXTS,

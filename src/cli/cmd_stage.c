@@ -8,14 +8,12 @@
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
 #include "cli/kpi_view.h"
+#include "cli/option_rows.h"
 #include "desk/triage/stage.h"
 #include "desk/triage/triage.h"
 
 static const struct km_option rows[] = {
-    {.name = "store",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "the store; unset: the shared one or your own"},
+    KM_ROW_DESK_STORE,
     {.name = "daemon",
      .type = KM_OPTION_TEXTS,
      .argument = "GLOB",

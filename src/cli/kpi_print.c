@@ -8,8 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
-
-#define MAX_DOCUMENT_BYTES ((size_t)1 << 20)
+#include "cli/document.h"
 
 void km_kpi_format_value(const char *unit, double value, char *out, size_t out_bytes)
 {
@@ -71,17 +70,6 @@ static struct km_json *begin_document(const char *schema, const struct km_kpi_re
     return root;
 }
 
-static enum km_code print_document(const struct km_json *root, struct km_err *err)
-{
-    struct km_buf text;
-    km_buf_init(&text, MAX_DOCUMENT_BYTES);
-    enum km_code code = km_json_format(root, 2, &text, err);
-    if (code == KM_OK)
-        printf("%s\n", km_buf_text(&text));
-    km_buf_done(&text);
-    return code;
-}
-
 static struct km_json *describe_row(const struct km_kpi *row)
 {
     struct km_json *object = km_json_new_object();
@@ -107,7 +95,7 @@ static enum km_code print_json(const struct km_kpi_report *report, const char *s
     km_json_set_integer(root, "clock_faults", report->clock_faults);
     km_json_set_bool(root, "cut", report->cut);
     km_json_set(root, "figures", figures);
-    return print_document(root, err);
+    return km_document_print(root, err);
 }
 
 /* ---- CSV (RFC 4180): what is not known is an empty field ---- */
@@ -268,7 +256,7 @@ static enum km_code print_cost_json(const struct km_economy *economy, const stru
     km_json_set(root, "assumptions", describe_assumptions(economy));
     km_json_set(root, "cases", cases);
     km_json_set(root, "break_even_incidents_a_year", describe_range(&table->break_even));
-    return print_document(root, err);
+    return km_document_print(root, err);
 }
 
 static void print_cost_csv_row(const char *what, const struct km_economy_result *result)
