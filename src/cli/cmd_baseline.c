@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +12,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/desk_link.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
+#include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
 #include "cli/scan_targets.h"
@@ -26,7 +27,6 @@
 
 #define MAX_RESULT_BYTES ((size_t)96 << 20)
 #define MAX_FINDINGS     20000
-#define WHO_BYTES        256
 #define BYTES_PER_MB     UINT64_C(1000000)
 
 static const struct km_option rows[] = {
@@ -65,24 +65,8 @@ static const struct km_option rows[] = {
      .choices = "text|json",
      .fallback = "text",
      .help = "with list: what to print on standard output"},
-    {.name = "depth",
-     .type = KM_OPTION_INTEGER,
-     .argument = "N",
-     .fallback = "4",
-     .least = 0,
-     .most = 16,
-     .help = "open archives within archives to this depth"},
-    {.name = "socket",
-     .type = KM_OPTION_TEXT,
-     .argument = "PATH",
-     .help = "the engine's socket for docker: and podman:"},
-    {.name = "platform", .type = KM_OPTION_TEXT, .argument = "OS/ARCH", .help = "which platform to ask a registry for"},
-    {.name = "authfile",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "registry credentials, as skopeo reads them"},
-    {.name = "tls-verify", .type = KM_OPTION_FLAG, .fallback = "true", .help = "check the registry's certificate"},
-    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"},
+    KM_SCAN_ACCESS_OPTIONS,
+    KM_ROW_PROGRESS,
     {0},
 };
 
@@ -130,20 +114,6 @@ static enum km_code open_folder(const char *folder, int *out_fd, struct km_err *
 
 /* ---- add ---- */
 
-static void name_user(char out[WHO_BYTES])
-{
-    const struct passwd *user = getpwuid(getuid());
-    if (user)
-        snprintf(out, WHO_BYTES, "%s", user->pw_name);
-    else
-        snprintf(out, WHO_BYTES, "user %u", (unsigned)getuid());
-}
-
-static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    km_progress_update(context, bytes_read, bytes_total);
-}
-
 /* One scan as `komainu scan` does it; what it hears is collected on the way. */
 static enum km_code scan_image(const struct request *request, const struct km_scan_item *item, struct km_source *source,
                                struct km_results *results, struct km_err *err)
@@ -152,7 +122,7 @@ static enum km_code scan_image(const struct request *request, const struct km_sc
     const struct km_target target = {.name = item->name};
     struct km_progress progress;
     struct km_scan_options options = {.max_findings = MAX_FINDINGS,
-                                      .progress = show_progress,
+                                      .progress = km_progress_show,
                                       .progress_context = &progress,
                                       .versions = {.komainu = KM_VERSION}};
     km_scan_setup_apply(request->setup, &options);
@@ -223,11 +193,11 @@ static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, s
 {
     const struct request *request = heard->request;
     const struct km_result *result = heard->result;
-    char who[WHO_BYTES];
+    char who[KM_DESK_LINK_NAME_BYTES];
     const char *name = km_options_text(request->options, "name"), *reason = km_options_text(request->options, "force");
     int fd KM_CLEANUP(km_cleanup_close) = -1;
     bool suspicious = result->outcome.verdict >= KM_VERDICT_SUSPICIOUS;
-    name_user(who);
+    km_desk_link_who(who);
     struct km_baseline_addition addition = {.image = {.name = name ? name : heard->item->name,
                                                       .target = heard->item->name,
                                                       .who = who,
@@ -318,13 +288,7 @@ static enum km_code add_all(const struct request *request, const struct km_scan_
 static enum km_code act_add(const struct request *request, struct km_err *err)
 {
     struct km_scan_items items KM_CLEANUP(km_scan_items_done) = {0};
-    struct km_scan_access access = {.socket = km_options_text(request->options, "socket"),
-                                    .platform = km_options_text(request->options, "platform"),
-                                    .authfile = km_options_text(request->options, "authfile"),
-                                    .tls_verify = km_options_flag(request->options, "tls-verify"),
-                                    .limits = KM_SOURCE_LIMITS_INIT,
-                                    .cancel = &km_interrupt};
-    access.limits.nested_depth = (unsigned)km_options_integer(request->options, "depth");
+    const struct km_scan_access access = km_scan_access_read(request->options, &km_interrupt);
     const char *force = km_options_text(request->options, "force");
     if (force && strspn(force, " \t") == strlen(force))
         return km_fail(err, KM_FORMAT, "--force wants a reason");

@@ -38,8 +38,8 @@ static const struct km_option rows[] = {
      .only_flag = true,
      .help = "remove the calibration of this detector; takes no images"},
     KM_SCAN_SETUP_OPTIONS,
-    {.name = "tls-verify", .type = KM_OPTION_FLAG, .fallback = "true", .help = "check the registry's certificate"},
-    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"},
+    KM_SCAN_ACCESS_OPTIONS,
+    KM_ROW_PROGRESS,
     {0},
 };
 
@@ -58,11 +58,6 @@ static void work_done(struct work *work)
     km_scan_setup_done(&work->setup);
 }
 
-static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    km_progress_update(context, bytes_read, bytes_total);
-}
-
 /* What is known to be bad must not teach the threshold what is benign. */
 static enum km_code check_result(struct work *work, const struct km_results *results, struct km_err *err)
 {
@@ -79,11 +74,10 @@ static enum km_code check_result(struct work *work, const struct km_results *res
 
 static enum km_code scan_item(struct work *work, const struct km_scan_item *item, struct km_err *err)
 {
-    const struct km_scan_access access = {.tls_verify = km_options_flag(work->options, "tls-verify"),
-                                          .limits = KM_SOURCE_LIMITS_INIT};
+    const struct km_scan_access access = km_scan_access_read(work->options, NULL);
     struct km_source *source = NULL;
     struct km_progress progress;
-    struct km_scan_options options = {.progress = show_progress,
+    struct km_scan_options options = {.progress = km_progress_show,
                                       .progress_context = &progress,
                                       .max_findings = 1,
                                       .weighed = km_calibrator_take,

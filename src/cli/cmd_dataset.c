@@ -37,7 +37,7 @@ static const struct km_option rows[] = {
      .least = 1,
      .most = KM_CORPUS_MAX_JOBS,
      .help = "with build: packages at a time"},
-    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "show progress on a terminal"},
+    KM_ROW_PROGRESS,
     KM_ROW_FORMAT("text|json"),
     {0},
 };
@@ -172,11 +172,6 @@ static enum km_code run_info(const struct km_options *options, const char *folde
     return KM_OK;
 }
 
-static void show_verify(void *context, uint64_t done, uint64_t total)
-{
-    km_progress_update(context, done, total);
-}
-
 static enum km_code run_verify(const struct km_options *options, const char *folder, struct km_err *err)
 {
     KM_CLEANUP(km_dataset_cleanup) struct km_dataset *dataset = NULL;
@@ -185,7 +180,7 @@ static enum km_code run_verify(const struct km_options *options, const char *fol
         return code;
     struct km_progress progress;
     km_progress_begin(&progress, folder, km_options_flag(options, "progress"));
-    code = km_dataset_verify(dataset, show_verify, &progress, err);
+    code = km_dataset_verify(dataset, km_progress_show, &progress, err);
     km_progress_end(&progress);
     if (code == KM_OK)
         printf("%zu samples are what the table says\n", km_dataset_count(dataset));

@@ -7,6 +7,7 @@
 #include "cli/cmd.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
+#include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "container/lab/evaluation.h"
 #include "container/lab/modelfolder.h"
@@ -30,7 +31,7 @@ static const struct km_option rows[] = {
      .least = 1,
      .most = 16,
      .help = "threads; the figures do not depend on it"},
-    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "show progress on a terminal"},
+    KM_ROW_PROGRESS,
     {.name = "format",
      .letter = 'f',
      .type = KM_OPTION_CHOICE,
@@ -39,24 +40,6 @@ static const struct km_option rows[] = {
      .help = "what to print; bench: one 'name value unit low high n' line a figure"},
     {0},
 };
-
-struct display {
-    struct km_progress progress;
-    const char *what;
-    bool wanted;
-};
-
-static void show(void *context, const char *what, uint64_t done, uint64_t total)
-{
-    struct display *display = context;
-    if (display->what != what) {
-        if (display->what)
-            km_progress_end(&display->progress);
-        km_progress_begin(&display->progress, what, display->wanted);
-        display->what = what;
-    }
-    km_progress_update(&display->progress, done, total);
-}
 
 static struct km_json *figures_to_json(const struct km_evaluation *evaluation)
 {
@@ -140,17 +123,16 @@ static enum km_code evaluate(const struct km_options *options, const char *path,
     struct km_evaluation *evaluation = code == KM_OK ? km_calloc(1, sizeof *evaluation, sizeof *evaluation, err) : NULL;
     if (!evaluation)
         return err->code;
-    struct display display = {.wanted = km_options_flag(options, "progress")};
+    struct km_progress_parts progress = {.wanted = km_options_flag(options, "progress")};
     const struct km_evaluation_options work = {
         .site = km_options_flag(options, "site"),
         .threads = (unsigned)km_options_integer(options, "jobs"),
         .cancel = &km_interrupt,
-        .progress = show,
-        .context = &display,
+        .progress = km_progress_show_part,
+        .context = &progress,
     };
     code = km_evaluation_run(dataset, km_modelfolder_parts(model), &work, evaluation, err);
-    if (display.what)
-        km_progress_end(&display.progress);
+    km_progress_parts_end(&progress);
     if (code == KM_OK && km_options_flag(options, "record"))
         code = record(path, model, dataset, evaluation, err);
     if (code != KM_OK)

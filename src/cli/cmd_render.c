@@ -1,18 +1,17 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cancel.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/document.h"
+#include "cli/interrupt.h"
 #include "container/imaging/locate.h"
 #include "container/imaging/picture.h"
 #include "container/imaging/render.h"
@@ -130,14 +129,6 @@ static const struct km_option rows[] = {
     {0},
 };
 
-static struct km_cancel cancel = KM_CANCEL_INIT;
-
-static void on_signal(int number)
-{
-    (void)number;
-    km_cancel_request(&cancel);
-}
-
 /* ---- Options ---- */
 
 static enum km_code parse_number(const char *text, uint64_t lowest, uint64_t highest, uint64_t *out_value,
@@ -224,7 +215,7 @@ static enum km_code open_input(const char *path, struct km_input *out_input, str
     int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return km_fail_errno(err, errno, "cannot read %s", standard ? "standard input" : path);
-    enum km_code code = km_input_open(out_input, fd, &cancel, err);
+    enum km_code code = km_input_open(out_input, fd, &km_interrupt, err);
     return code == KM_OK ? code : km_err_wrap(err, "%s", standard ? "standard input" : path);
 }
 
@@ -273,14 +264,14 @@ static enum km_code draw(struct km_input *input, const struct options *options, 
     struct km_render_report report = {0};
     enum km_code code;
     if (options->view == VIEW_FILE) {
-        code = km_sheet_draw(input, options->side, &cancel, &sink, &report, err);
+        code = km_sheet_draw(input, options->side, &km_interrupt, &sink, &report, err);
     } else {
         struct km_render_options render = {
             .geometry = &geometry,
             .curve = options->curve,
             .map_count = options->map_count,
             .mask = mask,
-            .cancel = &cancel,
+            .cancel = &km_interrupt,
         };
         memcpy(render.maps, options->maps, sizeof render.maps);
         code = km_render_run(input, &render, &sink, &report, err);
@@ -457,12 +448,7 @@ static int run(const struct km_options *given, int operand_count, char **operand
         code = km_fail(&err, KM_FORMAT, operand_count ? "one FILE at a time" : "no FILE given; see --help");
     if (code == KM_OK)
         code = read_options(given, operands[0], &options, &err);
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    struct sigaction present;
-    if (sigaction(SIGHUP, NULL, &present) == 0 && present.sa_handler != SIG_IGN) /* nohup stays in force */
-        (void)sigaction(SIGHUP, &action, NULL);
+    km_interrupt_catch();
     if (code == KM_OK)
         code = open_input(options.file, &input, &err);
     if (code == KM_OK)

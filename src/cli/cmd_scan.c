@@ -73,13 +73,6 @@ static const struct km_option rows[] = {
      .least = 1,
      .most = KM_RESULT_MAX_FINDINGS,
      .help = "list at most so many findings, strongest first"},
-    {.name = "depth",
-     .type = KM_OPTION_INTEGER,
-     .argument = "N",
-     .fallback = "4",
-     .least = 0,
-     .most = 16,
-     .help = "open archives within archives to this depth"},
     {.name = "time-limit",
      .type = KM_OPTION_INTEGER,
      .argument = "SECONDS",
@@ -87,24 +80,10 @@ static const struct km_option rows[] = {
      .least = 0,
      .most = 604800,
      .help = "stop after so long and report what was seen; 0: no limit"},
-    {.name = "socket",
-     .type = KM_OPTION_TEXT,
-     .argument = "PATH",
-     .help = "the engine's socket for docker: and podman:"},
-    {.name = "platform", .type = KM_OPTION_TEXT, .argument = "OS/ARCH", .help = "which platform to ask a registry for"},
-    {.name = "authfile",
-     .type = KM_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "registry credentials, as skopeo reads them"},
-    {.name = "tls-verify", .type = KM_OPTION_FLAG, .fallback = "true", .help = "check the registry's certificate"},
-    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"},
+    KM_SCAN_ACCESS_OPTIONS,
+    KM_ROW_PROGRESS,
     {0},
 };
-
-static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    km_progress_update(context, bytes_read, bytes_total);
-}
 
 static int exit_of_result(const struct km_result *result, const char *fail_on)
 {
@@ -298,15 +277,7 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     scan->results = km_results_new(MAX_RESULT_BYTES, err);
     if (!scan->results)
         return err->code;
-    scan->access = (struct km_scan_access){
-        .socket = km_options_text(options, "socket"),
-        .platform = km_options_text(options, "platform"),
-        .authfile = km_options_text(options, "authfile"),
-        .tls_verify = km_options_flag(options, "tls-verify"),
-        .limits = KM_SOURCE_LIMITS_INIT,
-        .cancel = &km_interrupt,
-    };
-    scan->access.limits.nested_depth = (unsigned)km_options_integer(options, "depth");
+    scan->access = km_scan_access_read(options, &km_interrupt);
     int64_t seconds = km_options_integer(options, "time-limit");
     if (seconds > 0)
         km_interrupt.deadline_ns = km_clock_monotonic_ns() + seconds * KM_NS_PER_S;
@@ -350,7 +321,7 @@ static enum km_code scan_picture(struct scan *scan, const struct km_scan_item *i
     const struct km_tarview_options options = {
         .network = scan->network,
         .decisions = scan->decisions.find ? &scan->decisions : NULL,
-        .progress = show_progress,
+        .progress = km_progress_show,
         .progress_context = &progress,
         .versions = {.komainu = KM_VERSION},
     };
@@ -378,7 +349,7 @@ static enum km_code scan_one(struct scan *scan, const struct km_scan_item *item,
         .decisions = scan->decisions.find ? &scan->decisions : NULL,
         .max_findings = (size_t)km_options_integer(scan->options, "max-findings"),
         .all = km_options_flag(scan->options, "all"),
-        .progress = show_progress,
+        .progress = km_progress_show,
         .progress_context = &progress,
         .versions = {.komainu = KM_VERSION},
     };

@@ -3,6 +3,7 @@
 
 #include "cli/cmd.h"
 #include "cli/interrupt.h"
+#include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "container/lab/modeltrain.h"
 
@@ -51,27 +52,9 @@ static const struct km_option rows[] = {
      .least = 1,
      .most = 4,
      .help = "threads; the model does not depend on it"},
-    {.name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "show progress on a terminal"},
+    KM_ROW_PROGRESS,
     {0},
 };
-
-struct display {
-    struct km_progress progress;
-    const char *what;
-    bool wanted;
-};
-
-static void show(void *context, const char *what, uint64_t done, uint64_t total)
-{
-    struct display *display = context;
-    if (display->what != what) {
-        if (display->what)
-            km_progress_end(&display->progress);
-        km_progress_begin(&display->progress, what, display->wanted);
-        display->what = what;
-    }
-    km_progress_update(&display->progress, done, total);
-}
 
 static enum km_code read_site(const struct km_options *options, struct km_sitefiles *site, struct km_err *err)
 {
@@ -98,7 +81,7 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
     enum km_code code = km_dataset_open(data, &dataset, err);
     if (code == KM_OK)
         code = read_site(options, &site, err);
-    struct display display = {.wanted = km_options_flag(options, "progress")};
+    struct km_progress_parts progress = {.wanted = km_options_flag(options, "progress")};
     bool all = strcmp(what, "all") == 0;
     const struct km_modeltrain_options training = {
         .folder = out,
@@ -111,13 +94,12 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
         .samples = (uint32_t)km_options_integer(options, "samples"),
         .threads = (unsigned)km_options_integer(options, "jobs"),
         .cancel = &km_interrupt,
-        .progress = show,
-        .context = &display,
+        .progress = km_progress_show_part,
+        .context = &progress,
     };
     if (code == KM_OK)
         code = km_modeltrain_run(dataset, &training, err);
-    if (display.what)
-        km_progress_end(&display.progress);
+    km_progress_parts_end(&progress);
     if (code == KM_OK)
         printf("%s: trained on data set %.12s\n", out, km_dataset_digest(dataset));
     km_sitefiles_done(&site);

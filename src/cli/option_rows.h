@@ -19,4 +19,9 @@
         .help = "the store; unset: the shared one or your own"                                                         \
     }
 
+#define KM_ROW_PROGRESS                                                                                                \
+    {                                                                                                                  \
+        .name = "progress", .type = KM_OPTION_FLAG, .fallback = "true", .help = "a progress bar, on a terminal only"   \
+    }
+
 #endif

@@ -87,9 +87,32 @@ void km_progress_update(struct km_progress *progress, uint64_t done, uint64_t to
     (void)fflush(stderr);
 }
 
+void km_progress_show(void *context, uint64_t done, uint64_t total)
+{
+    km_progress_update(context, done, total);
+}
+
 void km_progress_end(struct km_progress *progress)
 {
     if (progress->shown)
         fputs("\r\033[K", stderr);
     progress->shown = false;
+}
+
+void km_progress_show_part(void *context, const char *part, uint64_t done, uint64_t total)
+{
+    struct km_progress_parts *parts = context;
+    if (parts->part != part) {
+        km_progress_parts_end(parts);
+        km_progress_begin(&parts->progress, part, parts->wanted);
+        parts->part = part;
+    }
+    km_progress_update(&parts->progress, done, total);
+}
+
+void km_progress_parts_end(struct km_progress_parts *parts)
+{
+    if (parts->part)
+        km_progress_end(&parts->progress);
+    parts->part = NULL;
 }

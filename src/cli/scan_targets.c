@@ -14,6 +14,20 @@
 
 #define MAX_ITEMS 100000
 
+struct km_scan_access km_scan_access_read(const struct km_options *options, const struct km_cancel *cancel)
+{
+    struct km_scan_access access = {
+        .socket = km_options_text(options, "socket"),
+        .platform = km_options_text(options, "platform"),
+        .authfile = km_options_text(options, "authfile"),
+        .tls_verify = km_options_flag(options, "tls-verify"),
+        .limits = KM_SOURCE_LIMITS_INIT,
+        .cancel = cancel,
+    };
+    access.limits.nested_depth = (unsigned)km_options_integer(options, "depth");
+    return access;
+}
+
 void km_scan_items_done(struct km_scan_items *items)
 {
     for (size_t i = 0; i < items->count; i++) {

@@ -8,6 +8,7 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
+#include "cli/options.h"
 #include "container/source/source.h"
 
 struct km_scan_access {
@@ -18,6 +19,34 @@ struct km_scan_access {
     struct km_source_limits limits;
     const struct km_cancel *cancel;
 };
+
+/* Rows for the table of a command: all of km_scan_access_read. */
+#define KM_SCAN_ACCESS_OPTIONS                                                                                         \
+    {.name = "depth",                                                                                                  \
+     .type = KM_OPTION_INTEGER,                                                                                        \
+     .argument = "N",                                                                                                  \
+     .fallback = "4",                                                                                                  \
+     .least = 0,                                                                                                       \
+     .most = 16,                                                                                                       \
+     .help = "open archives within archives to this depth"},                                                           \
+        {.name = "socket",                                                                                             \
+         .type = KM_OPTION_TEXT,                                                                                       \
+         .argument = "PATH",                                                                                           \
+         .help = "the engine's socket for docker: and podman:"},                                                       \
+        {.name = "platform",                                                                                           \
+         .type = KM_OPTION_TEXT,                                                                                       \
+         .argument = "OS/ARCH",                                                                                        \
+         .help = "which platform to ask a registry for"},                                                              \
+        {.name = "authfile",                                                                                           \
+         .type = KM_OPTION_TEXT,                                                                                       \
+         .argument = "FILE",                                                                                           \
+         .help = "registry credentials, as skopeo reads them"},                                                        \
+    {                                                                                                                  \
+        .name = "tls-verify", .type = KM_OPTION_FLAG, .fallback = "true", .help = "check the registry's certificate"   \
+    }
+
+/* Texts stay the options'. cancel may be NULL. */
+struct km_scan_access km_scan_access_read(const struct km_options *options, const struct km_cancel *cancel);
 
 /* One thing to scan. */
 struct km_scan_item {

@@ -91,12 +91,36 @@ static void a_label_is_not_cut_within_a_character(void **state)
     }
 }
 
+static void each_part_has_a_bar_of_its_own(void **state)
+{
+    (void)state;
+    static const char first[] = "reading", second[] = "learning";
+    struct km_progress_parts parts = {.wanted = false};
+    km_progress_show_part(&parts, first, 7, 10);
+    assert_string_equal(parts.progress.label, "reading");
+    int64_t start_ns = parts.progress.start_ns;
+    km_progress_show_part(&parts, first, 8, 10);
+    assert_int_equal(parts.progress.start_ns, start_ns);
+    assert_int_equal(parts.progress.done, 8);
+    km_progress_show_part(&parts, second, 1, 20);
+    assert_string_equal(parts.progress.label, "learning");
+    assert_int_equal(parts.progress.done, 1);
+    assert_int_equal(parts.progress.total, 20);
+    km_progress_parts_end(&parts);
+    assert_null(parts.part);
+    km_progress_show_part(&parts, second, 0, UINT64_MAX); /* a part may come again */
+    assert_int_equal(parts.progress.total, UINT64_MAX);
+    km_progress_parts_end(&parts);
+    km_progress_parts_end(&parts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_rate_and_remaining_time),      cmocka_unit_test(an_unknown_total_has_no_bar),
         cmocka_unit_test(nothing_yet_is_no_division_by_zero), cmocka_unit_test(a_narrow_terminal_cuts_the_line),
         cmocka_unit_test(numbers_outlive_the_label),          cmocka_unit_test(a_label_is_not_cut_within_a_character),
+        cmocka_unit_test(each_part_has_a_bar_of_its_own),
     };
     return KM_RUN_TESTS(tests);
 }
