@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/folder.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -90,19 +91,13 @@ struct heard {
 
 /* ---- The folder ---- */
 
-/* What is above the store may be everybody's to read; the store is its owner's. */
 static enum km_code make_folder(const char *folder, struct km_err *err)
 {
-    char path[KM_BASELINE_PATH_BYTES];
-    snprintf(path, sizeof path, "%s", folder);
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST)
-            return km_fail_errno(err, errno, "cannot make %s", path);
-        *slash = '/';
-    }
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return km_fail_errno(err, errno, "cannot make %s", path);
+    enum km_code code = km_folder_make_parents(folder, err);
+    if (code != KM_OK)
+        return code;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return km_fail_errno(err, errno, "cannot make %s", folder);
     return KM_OK;
 }
 

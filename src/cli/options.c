@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/folder.h"
 #include "base/mem.h"
 #include "base/yaml.h"
 #include "cli/cmd.h"
@@ -251,13 +252,10 @@ static enum km_code read_config(struct km_options *options, const char *path, st
 /* The default files may be missing, not unreadable: a file that does not apply must not go unnoticed. */
 static enum km_code read_default_configs(struct km_options *options, struct km_err *err)
 {
-    const char *xdg = getenv("XDG_CONFIG_HOME");
-    const char *home = getenv("HOME");
     char personal[4096] = "";
-    if (xdg && *xdg == '/')
-        snprintf(personal, sizeof personal, "%s/komainu/komainu.yaml", xdg);
-    else if (home && *home == '/')
-        snprintf(personal, sizeof personal, "%s/.config/komainu/komainu.yaml", home);
+    enum km_code code = km_folder_own(KM_FOLDER_CONFIG, "komainu.yaml", personal, sizeof personal, err);
+    if (code != KM_OK && code != KM_NOTFOUND)
+        return code;
     const char *const paths[] = {"/etc/komainu/komainu.yaml", personal};
     for (size_t i = 0; i < 2; i++) {
         if (!*paths[i] || read_config(options, paths[i], err) == KM_OK || err->code == KM_NOTFOUND)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/folder.h"
 #include "daemon/profile/profile_file.h"
 
 #define PATH_BYTES 4096
@@ -19,36 +20,11 @@ struct km_profile_source {
     size_t length;
 };
 
-static enum km_code make_parents(char *path, struct km_err *err)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        int made = mkdir(path, 0750);
-        int why = errno;
-        if (made != 0 && why != EEXIST)
-            km_fail_errno(err, why, "cannot make %s", path);
-        *slash = '/';
-        if (made != 0 && why != EEXIST)
-            return err->code;
-    }
-    return KM_OK;
-}
-
 enum km_code km_profile_source_usual(char *out, struct km_err *err)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    int n;
-    if (geteuid() == 0)
-        n = snprintf(out, PATH_BYTES, "/var/lib/komainu/profiles");
-    else if (state && *state == '/')
-        n = snprintf(out, PATH_BYTES, "%s/komainu/profiles", state);
-    else if (home && *home == '/')
-        n = snprintf(out, PATH_BYTES, "%s/.local/state/komainu/profiles", home);
-    else
-        return km_fail(err, KM_NOTFOUND, "neither XDG_STATE_HOME nor HOME says where profiles are; use --store");
-    if (n >= PATH_BYTES)
-        return km_fail(err, KM_LIMIT, "the path of the profile store is too long");
-    return make_parents(out, err);
+    if (km_folder_state("profiles", out, PATH_BYTES, err) != KM_OK)
+        return km_err_wrap(err, "no place for profiles; use --store");
+    return km_folder_make_parents(out, err);
 }
 
 static enum km_code read_whole(int fd, struct km_profile_source *source, struct km_err *err)

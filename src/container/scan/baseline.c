@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "container/scan/baseline_state.h"
 
 #define OPEN_ATTEMPTS 8 /* a writer may take the old files away between reading the document and opening them */
@@ -228,19 +229,14 @@ enum km_code km_baseline_open_part(const struct km_baseline *baseline, size_t i,
 
 enum km_code km_baseline_path(const char *store, char out[KM_BASELINE_PATH_BYTES], struct km_err *err)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    int length;
-    if (store)
-        length = snprintf(out, KM_BASELINE_PATH_BYTES, "%s", store);
-    else if (geteuid() == 0)
-        length = snprintf(out, KM_BASELINE_PATH_BYTES, "/var/lib/komainu/baseline");
-    else if (state && state[0] == '/')
-        length = snprintf(out, KM_BASELINE_PATH_BYTES, "%s/komainu/baseline", state);
-    else if (home && home[0] == '/')
-        length = snprintf(out, KM_BASELINE_PATH_BYTES, "%s/.local/state/komainu/baseline", home);
-    else
-        return km_fail(err, KM_NOTFOUND, "no home folder is known for the baseline; name one with --store");
-    return length < 0 || length >= KM_BASELINE_PATH_BYTES ? km_fail(err, KM_LIMIT, "the path is too long") : KM_OK;
+    if (!store)
+        return km_folder_state("baseline", out, KM_BASELINE_PATH_BYTES, err) == KM_OK
+                   ? KM_OK
+                   : km_err_wrap(err, "no place for the baseline; name one with --store");
+    if (strlen(store) >= KM_BASELINE_PATH_BYTES)
+        return km_fail(err, KM_LIMIT, "the path is too long");
+    memcpy(out, store, strlen(store) + 1);
+    return KM_OK;
 }
 
 enum km_code km_baseline_open_path(const char *path, struct km_baseline **out, struct km_err *err)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/folder.h"
 #include "base/mem.h"
 #include "container/scan/segstore.h"
 
@@ -43,44 +44,19 @@ static void note_trouble(struct km_segcache *cache, const struct km_err *err)
 
 enum km_code km_segcache_path(char out[KM_SEGCACHE_PATH_BYTES], struct km_err *err)
 {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    bool has_base = base && base[0] == '/';
-    if (!has_base && !(home && home[0] == '/'))
-        return km_fail(err, KM_NOTFOUND, "no home folder to keep a cache in: XDG_CACHE_HOME and HOME are not set");
-    char path[KM_SEGCACHE_PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s%s/komainu/segments", has_base ? base : home, has_base ? "" : "/.cache");
-    if (n < 0 || (size_t)n >= sizeof path)
-        return km_fail(err, KM_LIMIT, "the path of the cache is too long");
-    memcpy(out, path, (size_t)n + 1);
-    return KM_OK;
+    return km_folder_own(KM_FOLDER_CACHE, "segments", out, KM_SEGCACHE_PATH_BYTES, err);
 }
 
 /* ---- Opening ---- */
 
-static enum km_code make_folders(char *path, struct km_err *err)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        bool bad = mkdir(path, 0700) != 0 && errno != EEXIST;
-        *slash = '/';
-        if (bad)
-            return km_fail_errno(err, errno, "cannot make the cache's folder %s", path);
-    }
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return km_fail_errno(err, errno, "cannot make the cache's folder %s", path);
-    return KM_OK;
-}
-
 static enum km_code open_folder(const char *path, int *out_fd, struct km_err *err)
 {
-    char copy[KM_SEGCACHE_PATH_BYTES];
     struct stat status;
-    if (path[0] == '\0' || strlen(path) >= sizeof copy)
-        return km_fail(err, KM_LIMIT, "the path of the cache is empty or too long");
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    enum km_code code = make_folders(copy, err);
+    enum km_code code = km_folder_make_parents(path, err);
+    if (code == KM_OK && mkdir(path, 0700) != 0 && errno != EEXIST)
+        code = km_fail_errno(err, errno, "cannot make %s", path);
     if (code != KM_OK)
-        return code;
+        return km_err_wrap(err, "the cache");
     KM_CLEANUP(km_cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &status) != 0)
         return km_fail_errno(err, errno, "%s", path);

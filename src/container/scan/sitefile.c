@@ -9,24 +9,18 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/folder.h"
 #include "base/newfile.h"
 
 enum km_code km_sitefile_path(const struct km_detector *detector, char out[KM_SITEFILE_PATH_BYTES], struct km_err *err)
 {
-    char hex[KM_SHA256_HEX_BYTES], path[KM_SITEFILE_PATH_BYTES];
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *middle = "";
-    if (!(state && state[0] == '/')) {
-        state = geteuid() == 0 ? "/var/lib" : home;
-        middle = geteuid() == 0 ? "" : "/.local/state";
-    }
-    if (!state || state[0] != '/')
-        return km_fail(err, KM_NOTFOUND, "no home folder: XDG_STATE_HOME and HOME are not set");
+    char hex[KM_SHA256_HEX_BYTES], name[KM_SHA256_HEX_BYTES + 32];
+    const char *state = getenv("XDG_STATE_HOME");
     km_hex_format(km_detector_digest(detector), KM_SHA256_BYTES, hex);
-    int n = snprintf(path, sizeof path, "%s%s/komainu/calibration/%s.json", state, middle, hex);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return km_fail(err, KM_LIMIT, "the path of the calibration is too long");
-    memcpy(out, path, (size_t)n + 1);
-    return KM_OK;
+    (void)snprintf(name, sizeof name, "calibration/%s.json", hex);
+    if (state && state[0] == '/') /* root's, too */
+        return km_folder_own(KM_FOLDER_STATE, name, out, KM_SITEFILE_PATH_BYTES, err);
+    return km_folder_state(name, out, KM_SITEFILE_PATH_BYTES, err);
 }
 
 static enum km_code read_all(int fd, struct km_buf *out, struct km_err *err)
@@ -65,26 +59,13 @@ enum km_code km_sitefile_load(const char *path, struct km_additive **out, struct
     return KM_OK;
 }
 
-static enum km_code make_folders(const char *path, struct km_err *err)
-{
-    char copy[KM_SITEFILE_PATH_BYTES];
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, 0700) != 0 && errno != EEXIST)
-            return km_fail_errno(err, errno, "cannot make %s", copy);
-        *slash = '/';
-    }
-    return KM_OK;
-}
-
 enum km_code km_sitefile_save(const char *path, const struct km_additive *fusion, struct km_err *err)
 {
     struct km_buf text;
     km_buf_init(&text, KM_ADDITIVE_MAX_BYTES);
     enum km_code code = km_additive_format(fusion, &text, err);
     if (code == KM_OK)
-        code = make_folders(path, err);
+        code = km_folder_make_parents(path, err);
     struct km_newfile *file = code == KM_OK ? km_newfile_open(path, err) : NULL;
     if (file)
         code = km_newfile_write(file, km_buf_text(&text), text.length, err);
