@@ -3,81 +3,50 @@
 #include <math.h>
 #include <string.h>
 
+#include "container/source/elfhead.h"
 #include "container/source/upxhead.h"
 
 #define MAX_ENTROPY       7.2 /* bits a byte: machine code of compilers stays below 6.8, compressed data are above 7.8 */
 #define SCRIPT_SHARE      10  /* a tenth … */
 #define TAIL_SHARE        10
 #define MIN_TAIL_BYTES    4096
-#define PROGRAM_LOAD      1
-#define PROGRAM_EXECUTE   1
 #define MAX_PROGRAM_COUNT 64
-
-static uint64_t get(const uint8_t *bytes, size_t length, bool big_endian)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < length; i++)
-        value |= (uint64_t)bytes[big_endian ? length - 1 - i : i] << (8 * i);
-    return value;
-}
-
-static uint64_t end_of(uint64_t begin, uint64_t length)
-{
-    return begin > UINT64_MAX - length ? UINT64_MAX : begin + length;
-}
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
-static void look_at_segment(struct km_packing_state *state, const uint8_t *header, bool is_64, bool big_endian)
+static void look_at_segment(struct km_packing_state *state, const struct km_elfhead_program *program)
 {
-    uint64_t type = get(header, 4, big_endian);
-    uint64_t flags = get(header + (is_64 ? 4 : 24), 4, big_endian);
-    uint64_t begin = is_64 ? get(header + 8, 8, big_endian) : get(header + 4, 4, big_endian);
-    uint64_t length = is_64 ? get(header + 32, 8, big_endian) : get(header + 16, 4, big_endian);
-    uint64_t end = end_of(begin, length);
-    if (type == PROGRAM_LOAD || end <= state->size)
-        state->elf_end = larger(state->elf_end, end);
-    if (type != PROGRAM_LOAD || !(flags & PROGRAM_EXECUTE) || state->segment_count == KM_PACKING_MAX_SEGMENTS)
+    if (program->type == KM_ELFHEAD_LOAD || program->end <= state->size)
+        state->elf_end = larger(state->elf_end, program->end);
+    if (program->type != KM_ELFHEAD_LOAD || !(program->flags & KM_ELFHEAD_EXECUTE) ||
+        state->segment_count == KM_PACKING_MAX_SEGMENTS)
         return;
-    state->segments[state->segment_count][0] = begin;
-    state->segments[state->segment_count++][1] = end;
+    state->segments[state->segment_count][0] = program->begin;
+    state->segments[state->segment_count++][1] = program->end;
 }
 
-static void look_at_elf(struct km_packing_state *state)
+static void look_at_elf(struct km_packing_state *state, const struct km_elfhead *elf)
 {
-    const uint8_t *head = state->head;
-    bool is_64 = head[4] == 2, big = head[5] == 2;
-    size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
-    if (state->head_bytes < header_bytes)
-        return;
     struct km_upx_head upx;
+    struct km_elfhead_program program;
     state->is_elf = true;
-    state->is_upx = km_upxhead_find(head, state->head_bytes, &upx);
-    uint64_t program_at = is_64 ? get(head + 32, 8, big) : get(head + 28, 4, big);
-    uint64_t section_at = is_64 ? get(head + 40, 8, big) : get(head + 32, 4, big);
-    const uint8_t *counts = head + (is_64 ? 54 : 42);
-    uint64_t program_bytes = get(counts, 2, big), program_count = get(counts + 2, 2, big);
-    uint64_t section_bytes = get(counts + 4, 2, big), section_count = get(counts + 6, 2, big);
-    state->elf_end = header_bytes;
-    if (section_at > 0)
-        state->elf_end = larger(state->elf_end, end_of(section_at, section_bytes * section_count));
-    for (uint64_t i = 0; i < program_count && i < MAX_PROGRAM_COUNT && program_bytes >= least; i++) {
-        uint64_t at = end_of(program_at, i * program_bytes);
-        if (at > state->head_bytes || state->head_bytes - at < least)
-            break;
-        look_at_segment(state, head + at, is_64, big);
-    }
+    state->is_upx = km_upxhead_find(state->head, state->head_bytes, &upx);
+    state->elf_end = larger(elf->header_bytes, km_elfhead_sections_end(elf));
+    for (size_t i = 0; i < MAX_PROGRAM_COUNT && km_elfhead_program(elf, state->head, state->head_bytes, i, &program);
+         i++)
+        look_at_segment(state, &program);
 }
 
 /* Everything that the head can tell, once it is there. */
 static void look_at_head(struct km_packing_state *state)
 {
+    struct km_elfhead elf;
     state->known = true;
-    if (state->head_bytes >= 16 && memcmp(state->head, "\177ELF", 4) == 0)
-        look_at_elf(state);
+    if (km_elfhead_read(state->head, state->head_bytes, &elf))
+        look_at_elf(state, &elf);
     else
         state->is_script = state->head_bytes >= 3 && state->head[0] == '#' && state->head[1] == '!';
 }
@@ -117,7 +86,7 @@ static void count_bytes(struct km_packing_tally *tally, const uint8_t *bytes, ui
 static void count_overlap(const struct km_packing_state *state, const uint64_t range[2], const uint8_t *bytes,
                           uint64_t length, struct km_packing_tally *tally)
 {
-    uint64_t from = larger(range[0], state->offset), block_end = end_of(state->offset, length);
+    uint64_t from = larger(range[0], state->offset), block_end = km_elfhead_sum(state->offset, length);
     uint64_t to = range[1] < block_end ? range[1] : block_end;
     if (from < to)
         count_bytes(tally, bytes ? bytes + (from - state->offset) : NULL, to - from);
@@ -133,7 +102,7 @@ static void count(struct km_packing_state *state, const uint8_t *bytes, uint64_t
     } else if (state->is_script && bytes) {
         count_high(state, bytes, (size_t)length);
     }
-    state->offset = end_of(state->offset, length);
+    state->offset = km_elfhead_sum(state->offset, length);
 }
 
 static void finish_head(struct km_packing_state *state)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "container/source/elfhead.h"
 #include "container/source/lookahead.h"
 #include "container/source/sniff.h"
 #include "container/source/tarhead.h"
@@ -34,69 +35,23 @@ struct payload {
 
 /* ---- Heads ---- */
 
-static uint64_t get(const uint8_t *bytes, size_t length, bool big_endian)
+/* What the kernel loads ends where the last segment does. Section headers may lie: theirs is within the file or does
+ * not count. */
+static uint64_t end_of_elf(const struct km_elfhead *elf, const uint8_t *head, size_t length, uint64_t size,
+                           uint64_t *out_code_at)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < length; i++)
-        value |= (uint64_t)bytes[big_endian ? length - 1 - i : i] << (8 * i);
-    return value;
-}
-
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-/* What the kernel loads ends where the last segment does. `headers` are the program headers, as far as they are there.
- */
-struct elf_segments {
-    const uint8_t *headers;
-    size_t length;
-    uint64_t each, count;
-    bool is_64, big;
-};
-
-static uint64_t end_of_segments(const struct elf_segments *segments, uint64_t end, uint64_t *out_code_at)
-{
-    bool is_64 = segments->is_64, big = segments->big;
-    size_t least = is_64 ? 56 : 32;
-    for (uint64_t i = 0; i < segments->count && segments->each >= least; i++) {
-        uint64_t at = i * segments->each;
-        if (at > segments->length || segments->length - at < least)
-            break;
-        const uint8_t *program = segments->headers + at;
-        uint64_t begin = is_64 ? get(program + 8, 8, big) : get(program + 4, 4, big);
-        uint64_t file_end = sum(begin, is_64 ? get(program + 32, 8, big) : get(program + 16, 4, big));
-        if (get(program, 4, big) != 1)
+    uint64_t end = elf->header_bytes, sections = km_elfhead_sections_end(elf);
+    struct km_elfhead_program program;
+    for (size_t i = 0; km_elfhead_program(elf, head, length, i, &program); i++) {
+        if (program.type != KM_ELFHEAD_LOAD)
             continue;
-        if (*out_code_at == 0 && (get(program + (is_64 ? 4 : 24), 4, big) & 1))
-            *out_code_at = begin;
-        end = file_end > end ? file_end : end;
+        if (*out_code_at == 0 && (program.flags & KM_ELFHEAD_EXECUTE))
+            *out_code_at = program.begin;
+        end = program.end > end ? program.end : end;
     }
-    return end;
-}
-
-/* The kernel loads by program headers; section headers may lie, and end within the file or do not count. */
-static uint64_t end_of_elf(const uint8_t *head, size_t length, uint64_t size, uint64_t *out_code_at)
-{
-    bool is_64 = head[4] == 2, big = head[5] == 2;
-    size_t header_bytes = is_64 ? 64 : 52;
-    if (length < header_bytes)
-        return UINT64_MAX;
-    uint64_t program_at = is_64 ? get(head + 32, 8, big) : get(head + 28, 4, big);
-    uint64_t section_at = is_64 ? get(head + 40, 8, big) : get(head + 32, 4, big);
-    const uint8_t *counts = head + (is_64 ? 54 : 42);
-    uint64_t sections = sum(section_at, get(counts + 4, 2, big) * get(counts + 6, 2, big));
-    struct elf_segments segments = {
-        .each = get(counts, 2, big), .count = get(counts + 2, 2, big), .is_64 = is_64, .big = big};
-    if (program_at < length) {
-        segments.headers = head + program_at;
-        segments.length = length - (size_t)program_at;
-    }
-    uint64_t end = end_of_segments(&segments, header_bytes, out_code_at);
     if (end > size) /* the kernel maps what is not there, too: nothing it says of its end can be believed */
-        return header_bytes;
-    return section_at > 0 && sections > end && sections <= size ? sections : end;
+        return elf->header_bytes;
+    return sections > end && sections <= size ? sections : end;
 }
 
 static bool is_text(const uint8_t *bytes, size_t length)
@@ -109,10 +64,11 @@ static bool is_text(const uint8_t *bytes, size_t length)
 
 struct km_payload_place km_payload_expect(const uint8_t *head, size_t length, uint64_t size)
 {
-    if (length >= 16 && memcmp(head, "\177ELF", 4) == 0) {
+    struct km_elfhead elf;
+    if (km_elfhead_read(head, length, &elf)) {
         struct km_payload_place place = {.head = KM_PAYLOAD_ELF};
-        place.from = end_of_elf(head, length, size, &place.code_at);
-        return place.from != UINT64_MAX ? place : (struct km_payload_place){.head = KM_PAYLOAD_NONE};
+        place.from = end_of_elf(&elf, head, length, size, &place.code_at);
+        return place;
     }
     bool script = length >= 3 && head[0] == '#' && head[1] == '!';
     if (script || (length >= TEXT_PROOF && is_text(head, TEXT_PROOF)))
@@ -195,7 +151,8 @@ static bool zip_holds(const uint8_t *bytes, size_t length)
 {
     if (length < ZIP_HEADER_BYTES)
         return false;
-    uint64_t version = get(bytes + 4, 1, false), method = get(bytes + 8, 2, false), name = get(bytes + 26, 2, false);
+    uint64_t version = km_elfhead_number(bytes + 4, 1, false), method = km_elfhead_number(bytes + 8, 2, false),
+             name = km_elfhead_number(bytes + 26, 2, false);
     bool method_known = method == 0 || method == 8 || method == 9 || method == 12 || method == 14 || method == 93 ||
                         method == 95 || method == 99;
     return memcmp(bytes, "PK\3\4", 4) == 0 && version <= 63 && method_known && name > 0 && name <= 4096;

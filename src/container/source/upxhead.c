@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "container/source/elfhead.h"
+
 #define ELF_HEADER_32   52
 #define ELF_HEADER_64   64
-#define SEGMENT_32      32
-#define SEGMENT_64      56
 #define MAX_SEGMENTS    8 /* its loaders have two to four */
 #define L_INFO_BYTES    12
 #define P_INFO_BYTES    12
@@ -14,13 +14,7 @@
 
 static uint32_t get32(const uint8_t *bytes, bool big_endian)
 {
-    return big_endian ? (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3]
-                      : (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
-}
-
-static uint16_t get16(const uint8_t *bytes, bool big_endian)
-{
-    return (uint16_t)(big_endian ? bytes[0] << 8 | bytes[1] : bytes[1] << 8 | bytes[0]);
+    return (uint32_t)km_elfhead_number(bytes, 4, big_endian);
 }
 
 struct km_upx_block km_upxhead_read_block(const uint8_t bytes[KM_UPX_BLOCK_BYTES], bool big_endian)
@@ -49,15 +43,16 @@ static bool plausible(const struct km_upx_head *head, const struct km_upx_block 
 
 bool km_upxhead_find(const uint8_t *head, size_t length, struct km_upx_head *out)
 {
-    if (length < ELF_HEADER_64 || memcmp(head, "\177ELF", 4) != 0 || head[4] < 1 || head[4] > 2 || head[5] < 1 ||
+    struct km_elfhead elf;
+    if (length < ELF_HEADER_64 || !km_elfhead_read(head, length, &elf) || head[4] < 1 || head[4] > 2 || head[5] < 1 ||
         head[5] > 2)
         return false;
-    struct km_upx_head found = {.is_64 = head[4] == 2, .big_endian = head[5] == 2};
-    found.machine = get16(head + 18, found.big_endian);
-    size_t segments = get16(head + (found.is_64 ? 56 : 44), found.big_endian);
+    struct km_upx_head found = {.is_64 = elf.is_64, .big_endian = elf.big_endian};
+    found.machine = (uint16_t)km_elfhead_number(head + 18, 2, found.big_endian);
+    size_t segments = elf.program_count;
     if (segments < 1 || segments > MAX_SEGMENTS)
         return false;
-    size_t at = found.is_64 ? ELF_HEADER_64 + segments * SEGMENT_64 : ELF_HEADER_32 + segments * SEGMENT_32;
+    size_t at = elf.header_bytes + segments * elf.least_program_bytes;
     if (length < at + L_INFO_BYTES + P_INFO_BYTES + KM_UPX_BLOCK_BYTES)
         return false;
     found.has_magic = memcmp(head + at + 4, "UPX!", 4) == 0;

@@ -4,12 +4,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "container/source/elfhead.h"
 
 #define L_INFO_BYTES  12
 #define P_INFO_BYTES  12
 #define TRAILER_BYTES 36 /* the pack header, 32 bytes from "UPX!", and the offset of p_info */
 #define TRAILER_ADLER 8
-#define TYPE_LOAD     1
 #define LOADER_ALIGN  ((size_t)4)
 #define MAX_STEPS     ((size_t)1 << 20) /* blocks looked at, those of the search included */
 
@@ -22,14 +22,6 @@ struct plan {
     struct range segments[KM_UPX_MAX_SEGMENTS], gaps[KM_UPX_MAX_SEGMENTS];
     size_t segment_count, gap_count;
 };
-
-static uint64_t get(const uint8_t *bytes, size_t length, bool big_endian)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < length; i++)
-        value |= (uint64_t)bytes[big_endian ? length - 1 - i : i] << (8 * i);
-    return value;
-}
 
 static enum km_code wrong(struct km_err *err, const char *what)
 {
@@ -52,23 +44,16 @@ static enum km_code add_segment(struct plan *plan, struct range segment, uint64_
 static enum km_code read_segments(const struct km_upx_head *head, const uint8_t *elf, size_t elf_bytes,
                                   struct plan *plan, struct km_err *err)
 {
-    bool big = head->big_endian, is_64 = head->is_64;
-    size_t header_bytes = is_64 ? 64 : 52, least = is_64 ? 56 : 32;
-    if (elf_bytes < header_bytes || memcmp(elf, "\177ELF", 4) != 0 || (elf[4] == 2) != is_64 || (elf[5] == 2) != big)
+    struct km_elfhead first;
+    if (!km_elfhead_read(elf, elf_bytes, &first) || first.is_64 != head->is_64 || first.big_endian != head->big_endian)
         return wrong(err, "the first block is no ELF header of the same kind");
-    uint64_t at = is_64 ? get(elf + 32, 8, big) : get(elf + 28, 4, big);
-    uint64_t each = get(elf + (is_64 ? 54 : 42), 2, big), count = get(elf + (is_64 ? 56 : 44), 2, big);
-    if (each < least || at > elf_bytes || count > (elf_bytes - at) / each)
-        return wrong(err, "the program headers are not in the first block");
-    for (uint64_t i = 0; i < count; i++) {
-        const uint8_t *program = elf + at + i * each;
-        uint64_t begin = is_64 ? get(program + 8, 8, big) : get(program + 4, 4, big);
-        uint64_t bytes = is_64 ? get(program + 32, 8, big) : get(program + 16, 4, big);
-        if (get(program, 4, big) != TYPE_LOAD || bytes == 0)
+    for (size_t i = 0; i < first.program_count; i++) {
+        struct km_elfhead_program program;
+        if (!km_elfhead_program(&first, elf, elf_bytes, i, &program))
+            return wrong(err, "the program headers are not in the first block");
+        if (program.type != KM_ELFHEAD_LOAD || program.bytes == 0)
             continue;
-        if (begin > head->original_bytes || bytes > head->original_bytes)
-            return wrong(err, "a segment lies outside the original");
-        enum km_code code = add_segment(plan, (struct range){begin, begin + bytes}, head->original_bytes, err);
+        enum km_code code = add_segment(plan, (struct range){program.begin, program.end}, head->original_bytes, err);
         if (code != KM_OK)
             return code;
     }
@@ -149,7 +134,7 @@ static enum km_code find_gap_runs(struct cursor *cursor, const struct plan *plan
 {
     size_t count = out->count, segments_end = cursor->at;
     size_t loader_at = cursor->head->blocks_at - L_INFO_BYTES - P_INFO_BYTES;
-    size_t loader_bytes = (size_t)get(cursor->bytes + loader_at + 8, 2, cursor->head->big_endian);
+    size_t loader_bytes = (size_t)km_elfhead_number(cursor->bytes + loader_at + 8, 2, cursor->head->big_endian);
     if (plan->gap_count == 0)
         return KM_OK;
     cursor->at = (segments_end + loader_bytes + LOADER_ALIGN - 1) & ~(LOADER_ALIGN - 1);
@@ -168,9 +153,9 @@ static void read_checksum(struct cursor *cursor, struct km_upx_layout *out)
     if (cursor->length < TRAILER_BYTES)
         return;
     const uint8_t *trailer = cursor->bytes + cursor->length - TRAILER_BYTES;
-    uint64_t info_at = get(trailer + TRAILER_BYTES - 4, 4, cursor->head->big_endian);
+    uint64_t info_at = km_elfhead_number(trailer + TRAILER_BYTES - 4, 4, cursor->head->big_endian);
     out->has_checksum = info_at == cursor->head->blocks_at - P_INFO_BYTES;
-    out->adler = (uint32_t)get(trailer + TRAILER_ADLER, 4, cursor->head->big_endian);
+    out->adler = (uint32_t)km_elfhead_number(trailer + TRAILER_ADLER, 4, cursor->head->big_endian);
 }
 
 enum km_code km_upx_layout_read(const struct km_upx_head *head, struct km_upx_span packed,
