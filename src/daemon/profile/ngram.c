@@ -1,51 +1,13 @@
-#include "daemon/profile/ngram.h"
+#include "daemon/profile/ngram_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "daemon/profile/seen.h"
 
-/*
- * Keys. Bits 0..53: calls, newest low. 54, 55: number space. 56..58: length, 1..6. A key is never 0.
- * Attributes: length 7, and in the low bits attr (7), call (9), previous call (9), level (2): 1 = (call), 2 = (call,
- * attr), 3 = (previous, call) and 0 = (previous, call, attr).
- */
-#define LENGTH_SHIFT (KM_WINDOW_BITS + 2)
-#define ATTR_LENGTH  7ULL
-#define ATTR_VALUES  128
 #define FIRST_SLOTS  256
 #define LOAD_EIGHTHS 6 /* the table doubles above 6/8 */
-#define FILE_GRAM    12
-
-/* Which n-gram an entry is, how many episodes had it; as a context: sum of its continuations' counts, and how many
- * different ones. count + types in one word: types <= 512. */
-struct entry {
-    uint64_t key;
-    uint32_t total;
-    uint32_t count : 22;
-    uint32_t types : 10;
-};
-_Static_assert(sizeof(struct entry) == 16, "an entry is 16 bytes");
-#define ENTRY_COUNT_MAX ((1U << 22) - 1)
-
-struct km_ngram {
-    struct entry *slots;
-    size_t slot_count; /* a power of two */
-    size_t used;
-    size_t windows;
-    uint32_t root_total, root_types;
-    uint64_t dropped;
-    struct km_seen seen;
-    size_t last_new, last_windows;
-};
-
-static inline uint64_t suffix_key(unsigned long long window, unsigned space, unsigned length)
-{
-    uint64_t calls = window & ((1ULL << (KM_WINDOW_CALL_BITS * length)) - 1);
-    return calls | (uint64_t)space << KM_WINDOW_BITS | (uint64_t)length << LENGTH_SHIFT;
-}
 
 static inline size_t slot_of(uint64_t key, size_t slot_count)
 {
@@ -54,7 +16,7 @@ static inline size_t slot_of(uint64_t key, size_t slot_count)
     return (size_t)(h * 0xd6e8feb86659fd93ULL >> 20) & (slot_count - 1);
 }
 
-static inline const struct entry *find(const struct km_ngram *model, uint64_t key)
+static inline const struct km_ngram_entry *find(const struct km_ngram *model, uint64_t key)
 {
     size_t i = slot_of(key, model->slot_count);
     while (model->slots[i].key != 0) {
@@ -91,12 +53,12 @@ void km_ngram_free(struct km_ngram *model)
 /* Moves all entries that still count into a table of `slot_count`. */
 static enum km_code rebuild(struct km_ngram *model, size_t slot_count, struct km_err *err)
 {
-    struct entry *slots = km_calloc(slot_count, sizeof *slots, SIZE_MAX, err);
+    struct km_ngram_entry *slots = km_calloc(slot_count, sizeof *slots, SIZE_MAX, err);
     if (!slots)
         return err->code;
     size_t used = 0;
     for (size_t i = 0; i < model->slot_count; i++) {
-        const struct entry *e = &model->slots[i];
+        const struct km_ngram_entry *e = &model->slots[i];
         if (e->key == 0 || (e->count == 0 && e->total == 0))
             continue;
         size_t s = slot_of(e->key, slot_count);
@@ -112,10 +74,9 @@ static enum km_code rebuild(struct km_ngram *model, size_t slot_count, struct km
     return KM_OK;
 }
 
-/* The entry of a key, made when it is missing; NULL when there is no room (counted) or no memory (*err set). */
-static struct entry *obtain(struct km_ngram *model, uint64_t key, struct km_err *err)
+struct km_ngram_entry *km_ngram_obtain(struct km_ngram *model, uint64_t key, struct km_err *err)
 {
-    struct entry *found = (struct entry *)(uintptr_t)find(model, key);
+    struct km_ngram_entry *found = (struct km_ngram_entry *)(uintptr_t)find(model, key);
     if (found)
         return found;
     if ((model->used + 1) * 8 > model->slot_count * LOAD_EIGHTHS) {
@@ -156,7 +117,7 @@ static void load_contexts(const struct km_ngram *model, struct km_ngram_walk *wa
     walk->types[0] = model->root_types;
     walk->contexts = 1;
     for (unsigned k = 1; k <= walk->filled && k <= KM_NGRAM_ORDER; k++) {
-        const struct entry *e = find(model, suffix_key(walk->window, walk->space, k));
+        const struct km_ngram_entry *e = find(model, km_ngram_suffix_key(walk->window, walk->space, k));
         if (!e || e->total == 0)
             break;
         walk->total[k] = e->total;
@@ -187,12 +148,14 @@ double km_ngram_step(const struct km_ngram *model, struct km_ngram_walk *walk, u
     shift(walk, packed);
     /* All keys are known at once: let their cache misses overlap. */
     for (unsigned k = 2; k <= walk->filled; k++)
-        __builtin_prefetch(&model->slots[slot_of(suffix_key(walk->window, walk->space, k), model->slot_count)]);
+        __builtin_prefetch(
+            &model->slots[slot_of(km_ngram_suffix_key(walk->window, walk->space, k), model->slot_count)]);
     uint32_t total[KM_NGRAM_LENGTH] = {model->root_total}, types[KM_NGRAM_LENGTH] = {model->root_types};
     unsigned known = 0, contexts = 1;
     double p = 1.0 / KM_CALL_NUMBERS;
     for (unsigned k = 1; k <= walk->filled && (k <= walk->contexts || known == k - 1); k++) {
-        const struct entry *e = known == k - 1 ? find(model, suffix_key(walk->window, walk->space, k)) : NULL;
+        const struct km_ngram_entry *e =
+            known == k - 1 ? find(model, km_ngram_suffix_key(walk->window, walk->space, k)) : NULL;
         uint32_t count = e ? e->count : 0;
         if (count != 0)
             known = k;
@@ -213,38 +176,38 @@ double km_ngram_step(const struct km_ngram *model, struct km_ngram_walk *walk, u
 
 bool km_ngram_knows_window(const struct km_ngram *model, unsigned long long window, unsigned space)
 {
-    const struct entry *e = find(model, suffix_key(window, space, KM_NGRAM_LENGTH));
+    const struct km_ngram_entry *e = find(model, km_ngram_suffix_key(window, space, KM_NGRAM_LENGTH));
     return e && e->count != 0;
 }
 
-enum attr_level { ATTR_CALL = 1, ATTR_OF_CALL = 2, ATTR_PAIR = 3, ATTR_OF_PAIR = 0 };
-
-static uint64_t attr_key(enum attr_level level, uint16_t packed, uint16_t previous, unsigned attr)
+static uint64_t attr_key(enum km_ngram_attr_level level, uint16_t packed, uint16_t previous, unsigned attr)
 {
-    uint64_t key = ATTR_LENGTH << LENGTH_SHIFT | (uint64_t)km_call_space_of(packed) << KM_WINDOW_BITS |
-                   (uint64_t)level << 25 | (uint64_t)km_call_number(packed) << 7;
-    if (level == ATTR_PAIR || level == ATTR_OF_PAIR)
+    uint64_t key = KM_NGRAM_ATTR_LENGTH << KM_NGRAM_LENGTH_SHIFT |
+                   (uint64_t)km_call_space_of(packed) << KM_WINDOW_BITS | (uint64_t)level << 25 |
+                   (uint64_t)km_call_number(packed) << 7;
+    if (level == KM_NGRAM_ATTR_PAIR || level == KM_NGRAM_ATTR_OF_PAIR)
         key |= (uint64_t)km_call_number(previous) << 16;
-    if (level == ATTR_OF_CALL || level == ATTR_OF_PAIR)
-        key |= attr & (ATTR_VALUES - 1);
+    if (level == KM_NGRAM_ATTR_OF_CALL || level == KM_NGRAM_ATTR_OF_PAIR)
+        key |= attr & (KM_NGRAM_ATTR_VALUES - 1);
     return key;
 }
 
 static double attr_interpolate(const struct km_ngram *model, uint64_t context, uint64_t gram, double p)
 {
-    const struct entry *c = find(model, context);
+    const struct km_ngram_entry *c = find(model, context);
     if (!c || c->total == 0)
         return p;
-    const struct entry *g = find(model, gram);
+    const struct km_ngram_entry *g = find(model, gram);
     return ((g ? g->count : 0) + c->types * p) / ((double)c->total + c->types);
 }
 
 double km_ngram_attr_bits(const struct km_ngram *model, uint16_t packed, uint16_t previous, unsigned attr)
 {
-    double p = 1.0 / ATTR_VALUES;
-    p = attr_interpolate(model, attr_key(ATTR_CALL, packed, 0, 0), attr_key(ATTR_OF_CALL, packed, 0, attr), p);
-    p = attr_interpolate(model, attr_key(ATTR_PAIR, packed, previous, 0),
-                         attr_key(ATTR_OF_PAIR, packed, previous, attr), p);
+    double p = 1.0 / KM_NGRAM_ATTR_VALUES;
+    p = attr_interpolate(model, attr_key(KM_NGRAM_ATTR_CALL, packed, 0, 0),
+                         attr_key(KM_NGRAM_ATTR_OF_CALL, packed, 0, attr), p);
+    p = attr_interpolate(model, attr_key(KM_NGRAM_ATTR_PAIR, packed, previous, 0),
+                         attr_key(KM_NGRAM_ATTR_OF_PAIR, packed, previous, attr), p);
     return -log2(p);
 }
 
@@ -252,17 +215,18 @@ double km_ngram_attr_bits(const struct km_ngram *model, uint16_t packed, uint16_
 static enum km_code count_gram(struct km_ngram *model, uint64_t context, uint64_t gram, bool add, struct km_err *err)
 {
     /* The context first: obtaining an entry may move the others. */
-    if (add && context != 0 && !obtain(model, context, err))
+    if (add && context != 0 && !km_ngram_obtain(model, context, err))
         return err->code;
-    struct entry *g = add ? obtain(model, gram, err) : (struct entry *)(uintptr_t)find(model, gram);
+    struct km_ngram_entry *g =
+        add ? km_ngram_obtain(model, gram, err) : (struct km_ngram_entry *)(uintptr_t)find(model, gram);
     if (!g)
         return add ? err->code : KM_OK;
-    struct entry *c = context != 0 ? (struct entry *)(uintptr_t)find(model, context) : NULL;
+    struct km_ngram_entry *c = context != 0 ? (struct km_ngram_entry *)(uintptr_t)find(model, context) : NULL;
     if (context != 0 && !c)
         return KM_OK;
     uint32_t total = c ? c->total : model->root_total, types = c ? c->types : model->root_types;
     if (add) {
-        if (g->count == ENTRY_COUNT_MAX || total == UINT32_MAX)
+        if (g->count == KM_NGRAM_COUNT_MAX || total == UINT32_MAX)
             return KM_OK; /* saturated: km_ngram_age is due */
         types += g->count == 0;
         total++;
@@ -286,14 +250,14 @@ static enum km_code count_gram(struct km_ngram *model, uint64_t context, uint64_
 static enum km_code count_window(struct km_ngram *model, const struct km_ngram_walk *walk, bool add, struct km_err *err)
 {
     for (unsigned k = walk->filled; k >= 1; k--) {
-        uint64_t gram = suffix_key(walk->window, walk->space, k);
+        uint64_t gram = km_ngram_suffix_key(walk->window, walk->space, k);
         bool is_new;
         enum km_code code = km_seen_add(&model->seen, gram, &is_new, err);
         if (code != KM_OK || !is_new)
             return code;
-        uint64_t context = k > 1 ? suffix_key(walk->window >> KM_WINDOW_CALL_BITS, walk->space, k - 1) : 0;
+        uint64_t context = k > 1 ? km_ngram_suffix_key(walk->window >> KM_WINDOW_CALL_BITS, walk->space, k - 1) : 0;
         if (k == KM_NGRAM_LENGTH) {
-            const struct entry *e = find(model, gram);
+            const struct km_ngram_entry *e = find(model, gram);
             bool unknown = !e || e->count == 0;
             model->last_windows++;
             model->last_new += unknown;
@@ -310,19 +274,19 @@ static enum km_code count_window(struct km_ngram *model, const struct km_ngram_w
 static enum km_code count_attr(struct km_ngram *model, uint16_t packed, uint16_t previous, unsigned attr, bool add,
                                struct km_err *err)
 {
-    uint64_t gram = attr_key(ATTR_OF_PAIR, packed, previous, attr);
+    uint64_t gram = attr_key(KM_NGRAM_ATTR_OF_PAIR, packed, previous, attr);
     bool is_new;
     enum km_code code = km_seen_add(&model->seen, gram, &is_new, err);
     if (code != KM_OK || !is_new)
         return code;
-    code = count_gram(model, attr_key(ATTR_PAIR, packed, previous, 0), gram, add, err);
+    code = count_gram(model, attr_key(KM_NGRAM_ATTR_PAIR, packed, previous, 0), gram, add, err);
     if (code != KM_OK)
         return code;
-    gram = attr_key(ATTR_OF_CALL, packed, 0, attr);
+    gram = attr_key(KM_NGRAM_ATTR_OF_CALL, packed, 0, attr);
     code = km_seen_add(&model->seen, gram, &is_new, err);
     if (code != KM_OK || !is_new)
         return code;
-    return count_gram(model, attr_key(ATTR_CALL, packed, 0, 0), gram, add, err);
+    return count_gram(model, attr_key(KM_NGRAM_ATTR_CALL, packed, 0, 0), gram, add, err);
 }
 
 struct counted {
@@ -394,118 +358,6 @@ void km_ngram_get_last_novelty(const struct km_ngram *model, size_t *out_new, si
     *out_windows = model->last_windows;
 }
 
-struct gram {
-    uint64_t key;
-    uint32_t count;
-};
-
-/* The context of an n-gram's key; 0 is the root. */
-static uint64_t context_of(uint64_t key)
-{
-    unsigned length = (unsigned)(key >> LENGTH_SHIFT) & 7, space = (unsigned)(key >> KM_WINDOW_BITS) & 3;
-    if (length == ATTR_LENGTH) {
-        bool of_pair = (key >> 25 & 3) == ATTR_OF_PAIR;
-        return (key & ~(3ULL << 25) & ~(uint64_t)(ATTR_VALUES - 1)) | (uint64_t)(of_pair ? ATTR_PAIR : ATTR_CALL) << 25;
-    }
-    return length > 1 ? suffix_key((key & KM_WINDOW_MASK) >> KM_WINDOW_CALL_BITS, space, length - 1) : 0;
-}
-
-/* Whether a key is one that learning counts: not a context alone, and with no bit set that says nothing. */
-static bool is_gram(uint64_t key)
-{
-    unsigned length = (unsigned)(key >> LENGTH_SHIFT);
-    if (length == ATTR_LENGTH) {
-        unsigned level = key >> 25 & 3;
-        bool bits = (key & KM_WINDOW_MASK) >> 27 == 0 && (level != ATTR_OF_CALL || (key >> 16 & 0x1ff) == 0);
-        return bits && (level == ATTR_OF_CALL || level == ATTR_OF_PAIR) && (key & (ATTR_VALUES - 1)) != 0;
-    }
-    if (length < 1 || length > KM_NGRAM_LENGTH)
-        return false;
-    return length == KM_NGRAM_LENGTH || (key & KM_WINDOW_MASK) >> (KM_WINDOW_CALL_BITS * length) == 0;
-}
-
-/* Fills an empty model: contexts are sums over what follows them. */
-static enum km_code fill(struct km_ngram *model, const struct gram *grams, size_t count, struct km_err *err)
-{
-    err->code = KM_OK;
-    for (size_t i = 0; i < count; i++) {
-        struct entry *e = obtain(model, grams[i].key, err);
-        if (!e && err->code != KM_OK)
-            return err->code;
-        if (!e)
-            continue;
-        e->count = grams[i].count & ENTRY_COUNT_MAX;
-        model->windows += grams[i].key >> LENGTH_SHIFT == KM_NGRAM_LENGTH;
-        uint64_t context = context_of(grams[i].key);
-        if (context == 0) {
-            model->root_total += grams[i].count;
-            model->root_types++;
-            continue;
-        }
-        struct entry *c = obtain(model, context, err);
-        if (!c && err->code != KM_OK)
-            return err->code;
-        if (c) {
-            c->total += grams[i].count;
-            c->types = (c->types + 1) & 0x3ff;
-        }
-    }
-    return KM_OK;
-}
-
-static int compare_grams(const void *a, const void *b)
-{
-    const struct gram *x = a, *y = b;
-    return (x->key > y->key) - (x->key < y->key);
-}
-
-/* All n-grams that still count, by key. The caller frees them. NULL: KM_NOMEM. */
-static struct gram *sorted_grams(const struct km_ngram *model, size_t *out_count, struct km_err *err)
-{
-    struct gram *grams = km_calloc(model->used + 1, sizeof *grams, SIZE_MAX, err);
-    if (!grams)
-        return NULL;
-    size_t n = 0;
-    for (size_t i = 0; i < model->slot_count; i++)
-        if (model->slots[i].key != 0 && model->slots[i].count != 0)
-            grams[n++] = (struct gram){model->slots[i].key, model->slots[i].count};
-    qsort(grams, n, sizeof *grams, compare_grams);
-    *out_count = n;
-    return grams;
-}
-
-enum km_code km_ngram_age(struct km_ngram *model, struct km_err *err)
-{
-    size_t count;
-    struct gram *grams KM_CLEANUP(km_cleanup_free) = sorted_grams(model, &count, err);
-    if (!grams)
-        return err->code;
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++)
-        if (grams[i].count > 1)
-            grams[n++] = (struct gram){grams[i].key, grams[i].count / 2};
-    memset(model->slots, 0, model->slot_count * sizeof *model->slots);
-    model->used = model->windows = 0;
-    model->root_total = model->root_types = 0;
-    return fill(model, grams, n, err);
-}
-
-enum km_code km_ngram_visit_windows(const struct km_ngram *model, void *context,
-                                    enum km_code (*visit)(void *context, unsigned long long window, unsigned space,
-                                                          struct km_err *err),
-                                    struct km_err *err)
-{
-    size_t count;
-    struct gram *grams KM_CLEANUP(km_cleanup_free) = sorted_grams(model, &count, err);
-    if (!grams)
-        return err->code;
-    enum km_code code = KM_OK;
-    for (size_t i = 0; i < count && code == KM_OK; i++)
-        if (grams[i].key >> LENGTH_SHIFT == KM_NGRAM_LENGTH)
-            code = visit(context, grams[i].key & KM_WINDOW_MASK, (unsigned)(grams[i].key >> KM_WINDOW_BITS) & 3, err);
-    return code;
-}
-
 size_t km_ngram_successors(const struct km_ngram *model, unsigned long long window, unsigned filled, unsigned space,
                            struct km_ngram_next *out, size_t room)
 {
@@ -513,7 +365,7 @@ size_t km_ngram_successors(const struct km_ngram *model, unsigned long long wind
     km_ngram_walk_to(model, &start, window, filled, space);
     size_t n = 0;
     for (unsigned number = 0; number < KM_CALL_NUMBERS; number++) {
-        if (!find(model, suffix_key(number, space, 1)))
+        if (!find(model, km_ngram_suffix_key(number, space, 1)))
             continue;
         struct km_ngram_walk walk = start;
         unsigned known;
@@ -527,80 +379,6 @@ size_t km_ngram_successors(const struct km_ngram *model, unsigned long long wind
             out[at] = next;
     }
     return n;
-}
-
-static void put_u32(uint8_t *out, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *in, int bytes)
-{
-    uint64_t v = 0;
-    for (int i = bytes - 1; i >= 0; i--)
-        v = v << 8 | in[i];
-    return v;
-}
-
-enum km_code km_ngram_save(const struct km_ngram *model, struct km_buf *out, struct km_err *err)
-{
-    size_t count;
-    struct gram *grams KM_CLEANUP(km_cleanup_free) = sorted_grams(model, &count, err);
-    if (!grams)
-        return err->code;
-    uint8_t record[FILE_GRAM];
-    put_u32(record, (uint32_t)count);
-    put_u32(record + 4, (uint32_t)(model->dropped < UINT32_MAX ? model->dropped : UINT32_MAX));
-    enum km_code code = km_buf_append(out, record, 8, err);
-    for (size_t i = 0; i < count && code == KM_OK; i++) {
-        put_u32(record, (uint32_t)grams[i].key);
-        put_u32(record + 4, (uint32_t)(grams[i].key >> 32));
-        put_u32(record + 8, grams[i].count);
-        code = km_buf_append(out, record, FILE_GRAM, err);
-    }
-    return code;
-}
-
-static enum km_code parse_grams(const uint8_t *bytes, size_t length, struct gram *grams, size_t count,
-                                struct km_err *err)
-{
-    if (length != 8 + count * FILE_GRAM)
-        return km_fail(err, KM_FORMAT, "the sequence model says %zu n-grams and has room for %zu", count,
-                       (length - 8) / FILE_GRAM);
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *at = bytes + 8 + i * FILE_GRAM;
-        grams[i] = (struct gram){get_le(at, 8), (uint32_t)get_le(at + 8, 4)};
-        if (!is_gram(grams[i].key) || (i > 0 && grams[i].key <= grams[i - 1].key) || grams[i].count == 0 ||
-            grams[i].count > ENTRY_COUNT_MAX)
-            return km_fail(err, KM_FORMAT, "n-gram %zu of the sequence model is not one", i);
-    }
-    return KM_OK;
-}
-
-struct km_ngram *km_ngram_load(const void *bytes, size_t length, struct km_err *err)
-{
-    if (length < 8) {
-        km_fail(err, KM_FORMAT, "the sequence model is cut short");
-        return NULL;
-    }
-    size_t count = (size_t)get_le(bytes, 4);
-    if (count > KM_NGRAM_MAX_SLOTS) {
-        km_fail(err, KM_LIMIT, "a sequence model of %zu n-grams is above the limit of %zu", count, KM_NGRAM_MAX_SLOTS);
-        return NULL;
-    }
-    struct gram *grams KM_CLEANUP(km_cleanup_free) = km_calloc(count + 1, sizeof *grams, SIZE_MAX, err);
-    if (!grams || parse_grams(bytes, length, grams, count, err) != KM_OK)
-        return NULL;
-    struct km_ngram *model = km_ngram_new(err);
-    if (!model)
-        return NULL;
-    if (fill(model, grams, count, err) != KM_OK) {
-        km_ngram_free(model);
-        return NULL;
-    }
-    model->dropped += get_le((const uint8_t *)bytes + 4, 4);
-    return model;
 }
 
 void km_ngram_get_stats(const struct km_ngram *model, struct km_ngram_stats *out)
