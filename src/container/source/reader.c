@@ -1,62 +1,14 @@
-#include "container/source/reader.h"
+#include "container/source/reader_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "container/source/entrypath.h"
-#include "container/source/memberstream.h"
-#include "container/source/nameset.h"
-#include "container/source/payload.h"
-#include "container/source/single.h"
-#include "container/source/sniff.h"
 #include "container/source/tarhead.h"
-#include "container/source/tarmembers.h"
-#include "container/source/unpack.h"
-#include "container/source/upx.h"
 
-#define MAX_FRAMES      (KM_SOURCE_MAX_NESTED_DEPTH + 2) /* the deepest one only looks for tails */
 #define MAX_PATH_BYTES  (KM_TAR_MAX_NAME + 16)
-#define MAX_WHERE_BYTES ((MAX_FRAMES + 2) * MAX_PATH_BYTES)
-#define SMALLEST_NESTED 20 /* bytes: no archive or compressed file with content is smaller */
+#define MAX_WHERE_BYTES ((KM_READER_MAX_FRAMES + 2) * MAX_PATH_BYTES)
 #define NESTED_MARK     "!/"
-
-/* One open archive. frames[0] is the tree itself. */
-struct frame {
-    struct km_reader *reader;
-    struct km_members *members;
-    struct km_stream *inflated; /* between the outer member and `members`, or NULL */
-    uint32_t parent;
-    struct km_memberstream stream; /* of the current member */
-    struct km_buf path;            /* of the current member, normalised */
-    bool open;                     /* the current member was begun and not ended */
-    void *state;
-    uint32_t id;
-    uint64_t size, delivered;
-};
-
-struct km_reader {
-    struct km_source_limits limits;
-    size_t decoder_left;
-    struct km_inflate_limits layer_inflate, nested_inflate;
-    struct km_layout *layout;
-    const struct km_entry_sink *sink;
-    const struct km_cancel *cancel;
-    struct km_coverage coverage;
-    uint32_t entries;
-    const struct km_tree *tree;
-    bool damaged; /* the tree had faults */
-    struct km_nameset paths;
-    struct km_buf where;
-    /* After the limit of entries: what the rest of the tree holds. */
-    bool counting;
-    uint64_t uncounted_files, uncounted_bytes;
-    /* The file of the tree that is being delivered, with all that is nested in it. */
-    bool opaque;
-    bool nested_over; /* a limit was met inside: no more nested content of this file */
-    uint64_t nested_bytes;
-    unsigned frame_count;
-    struct frame frames[MAX_FRAMES];
-};
 
 struct km_reader *km_reader_new(const struct km_source_limits *limits, struct km_layout *layout, struct km_err *err)
 {
@@ -76,7 +28,7 @@ struct km_reader *km_reader_new(const struct km_source_limits *limits, struct km
         reader->limits.nested_depth = KM_SOURCE_MAX_NESTED_DEPTH;
     km_nameset_init(&reader->paths);
     km_buf_init(&reader->where, MAX_WHERE_BYTES);
-    for (size_t i = 0; i < MAX_FRAMES; i++) {
+    for (size_t i = 0; i < KM_READER_MAX_FRAMES; i++) {
         km_buf_init(&reader->frames[i].path, MAX_PATH_BYTES);
         reader->frames[i].reader = reader;
     }
@@ -89,7 +41,7 @@ void km_reader_free(struct km_reader *reader)
         return;
     km_nameset_done(&reader->paths);
     km_buf_done(&reader->where);
-    for (size_t i = 0; i < MAX_FRAMES; i++)
+    for (size_t i = 0; i < KM_READER_MAX_FRAMES; i++)
         km_buf_done(&reader->frames[i].path);
     free(reader);
 }
@@ -157,8 +109,7 @@ static enum km_code build_where(struct km_reader *reader, unsigned levels, const
     return code;
 }
 
-/* A fault within the archive of frames[level]. */
-static enum km_code tell(struct km_reader *reader, unsigned level, const struct km_fault *fault, struct km_err *err)
+enum km_code km_reader_tell(struct km_reader *reader, unsigned level, const struct km_fault *fault, struct km_err *err)
 {
     if (level > 0) {
         if (reader->nested_over && fault->reason != KM_GAP_LIMIT)
@@ -178,28 +129,28 @@ static enum km_code tell(struct km_reader *reader, unsigned level, const struct 
     return km_reader_gap(reader, &gap, err);
 }
 
-static enum km_code on_fault(void *context, const struct km_fault *fault, struct km_err *err)
+enum km_code km_reader_on_fault(void *context, const struct km_fault *fault, struct km_err *err)
 {
-    struct frame *frame = context;
-    return tell(frame->reader, (unsigned)(frame - frame->reader->frames), fault, err);
+    struct km_reader_frame *frame = context;
+    return km_reader_tell(frame->reader, (unsigned)(frame - frame->reader->frames), fault, err);
 }
 
-/* Something about the content of the current member of `frame`, as far as it goes beyond its bytes. */
-static enum km_code tell_content(struct km_reader *reader, struct frame *frame, enum km_gap_reason reason,
-                                 const char *detail, struct km_err *err)
+enum km_code km_reader_tell_content(struct km_reader *reader, struct km_reader_frame *frame, enum km_gap_reason reason,
+                                    const char *detail, struct km_err *err)
 {
     const struct km_fault fault = {.reason = reason,
                                    .bytes = frame->size == KM_SIZE_UNKNOWN ? UINT64_MAX : frame->size,
                                    .where = km_buf_text(&frame->path),
                                    .detail = detail};
     reader->opaque = true;
-    return tell(reader, (unsigned)(frame - reader->frames), &fault, err);
+    return km_reader_tell(reader, (unsigned)(frame - reader->frames), &fault, err);
 }
 
 /* ---- Delivering ---- */
 
 /* True when the nested content of the current file has become too much, which is told once. */
-static enum km_code check_nested(struct km_reader *reader, struct frame *frame, bool *out_stop, struct km_err *err)
+static enum km_code check_nested(struct km_reader *reader, struct km_reader_frame *frame, bool *out_stop,
+                                 struct km_err *err)
 {
     uint64_t stored = reader->frames[0].delivered, nested = reader->nested_bytes;
     bool ratio = nested > reader->limits.nested_grace && nested / reader->limits.max_ratio > stored;
@@ -207,13 +158,14 @@ static enum km_code check_nested(struct km_reader *reader, struct frame *frame, 
     if (reader->nested_over || (!ratio && nested <= reader->limits.max_nested_bytes))
         return KM_OK;
     *out_stop = reader->nested_over = true;
-    return tell_content(reader, frame, KM_GAP_LIMIT,
-                        ratio ? "expands more than the allowed ratio" : "more nested content than allowed", err);
+    return km_reader_tell_content(reader, frame, KM_GAP_LIMIT,
+                                  ratio ? "expands more than the allowed ratio" : "more nested content than allowed",
+                                  err);
 }
 
 static enum km_code deliver(void *context, const struct km_piece *piece, bool *out_stop, struct km_err *err)
 {
-    struct frame *frame = context;
+    struct km_reader_frame *frame = context;
     struct km_reader *reader = frame->reader;
     enum km_code code = km_reader_check(reader, err);
     if (code != KM_OK)
@@ -226,14 +178,15 @@ static enum km_code deliver(void *context, const struct km_piece *piece, bool *o
     return check_nested(reader, frame, out_stop, err);
 }
 
-static enum km_code end_member(struct km_reader *reader, struct frame *frame, bool complete, struct km_err *err)
+static enum km_code end_member(struct km_reader *reader, struct km_reader_frame *frame, bool complete,
+                               struct km_err *err)
 {
     frame->open = false;
     return reader->sink->end(reader->sink->context, frame->state, complete, err);
 }
 
 /* The file of the tree is over: its bytes find their place in the accounts. */
-static enum km_code account(struct km_reader *reader, struct frame *frame, bool complete, struct km_err *err)
+static enum km_code account(struct km_reader *reader, struct km_reader_frame *frame, bool complete, struct km_err *err)
 {
     struct km_coverage *coverage = &reader->coverage;
     if (frame->size == KM_SIZE_UNKNOWN || frame->delivered > frame->size) /* a file that grew while it was read */
@@ -252,16 +205,16 @@ static enum km_code account(struct km_reader *reader, struct frame *frame, bool 
                                    .bytes = missing,
                                    .where = km_buf_text(&frame->path),
                                    .detail = "the file ends before its size says so"};
-    return tell(reader, 0, &fault, err);
+    return km_reader_tell(reader, 0, &fault, err);
 }
 
-static bool inflate_failed(const struct frame *frame)
+static bool inflate_failed(const struct km_reader_frame *frame)
 {
     const struct km_fault *fault = frame->inflated ? km_inflate_fault(frame->inflated) : NULL;
     return fault && fault->reason != KM_GAP_TRAILING;
 }
 
-static enum km_code close_member(struct km_reader *reader, struct frame *frame, struct km_err *err)
+static enum km_code close_member(struct km_reader *reader, struct km_reader_frame *frame, struct km_err *err)
 {
     bool nested = frame != reader->frames;
     enum km_code code = KM_OK;
@@ -275,169 +228,23 @@ static enum km_code close_member(struct km_reader *reader, struct frame *frame, 
     if (!nested)
         code = account(reader, frame, complete, err);
     else if (!complete && sized && !frame->stream.told)
-        code = tell_content(reader, frame, KM_GAP_DAMAGED, "the nested file cannot be read to its end", err);
+        code = km_reader_tell_content(reader, frame, KM_GAP_DAMAGED, "the nested file cannot be read to its end", err);
     enum km_code ended = end_member(reader, frame, complete, err);
     return code != KM_OK ? code : ended;
-}
-
-/* ---- Nested archives ---- */
-
-static const char *single_name(const char *outer, struct km_buf *scratch, struct km_err *err)
-{
-    static const char *const endings[] = {".gz", ".xz", ".zst", ".bz2", ".tgz"};
-    const char *slash = strrchr(outer, '/');
-    const char *name = slash ? slash + 1 : outer;
-    size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        size_t ending = strlen(endings[i]);
-        if (length > ending && strcmp(name + length - ending, endings[i]) == 0) {
-            length -= ending;
-            break;
-        }
-    }
-    km_buf_clear(scratch);
-    return km_buf_append(scratch, name, length, err) == KM_OK ? km_buf_text(scratch) : NULL;
-}
-
-/* A compressed member: what is inside decides. *out_members stays NULL when nothing comes out. */
-static enum km_code open_inflated(struct km_reader *reader, struct frame *child, struct frame *outer,
-                                  struct km_members **out_members, struct km_err *err)
-{
-    const uint8_t *bytes = NULL;
-    size_t have = 0;
-    enum km_code code = km_stream_peek(child->inflated, KM_SNIFF_BYTES, &bytes, &have, err);
-    if (code != KM_OK)
-        return code;
-    const struct km_fault *fault = km_inflate_fault(child->inflated);
-    if (have == 0) {
-        bool chance = !fault || fault->reason == KM_GAP_DAMAGED || fault->reason == KM_GAP_TRUNCATED;
-        return chance ? KM_OK : tell_content(reader, outer, fault->reason, fault->detail, err);
-    }
-    if (km_sniff(bytes, have) == KM_CONTENT_TAR) {
-        *out_members = km_tarmembers_new(child->inflated, err);
-    } else {
-        const char *name = single_name(km_buf_text(&outer->path), &child->path, err);
-        *out_members = name ? km_single_new(name, child->inflated, err) : NULL;
-    }
-    return *out_members ? KM_OK : err->code;
-}
-
-static enum km_code push(struct km_reader *reader, struct frame *outer, enum km_content content, struct km_err *err)
-{
-    struct frame *child = &reader->frames[reader->frame_count];
-    struct km_stream *stream = &outer->stream.base;
-    enum km_code code = KM_OK;
-    child->members = NULL;
-    child->inflated = NULL;
-    child->open = false;
-    child->parent = outer->id;
-    if (km_inflate_handles(content)) {
-        child->inflated = km_inflate_new(content, stream, &reader->nested_inflate, err);
-        code = child->inflated ? open_inflated(reader, child, outer, &child->members, err) : err->code;
-    } else {
-        child->members =
-            content == KM_CONTENT_TAR ? km_tarmembers_new(stream, err) : km_unpack_new(content, stream, err);
-        code = child->members ? KM_OK : err->code;
-    }
-    if (code != KM_OK || !child->members) {
-        km_stream_close(child->inflated);
-        child->inflated = NULL;
-        return code;
-    }
-    child->members->faults = (struct km_fault_sink){child, on_fault};
-    reader->frame_count++;
-    return KM_OK;
-}
-
-/* The same for members that are made already, NULL for want of memory. */
-static enum km_code push_members(struct km_reader *reader, const struct frame *outer, struct km_members *members,
-                                 struct km_err *err)
-{
-    struct frame *child = &reader->frames[reader->frame_count];
-    if (!members)
-        return err->code;
-    members->faults = (struct km_fault_sink){child, on_fault};
-    child->members = members;
-    child->inflated = NULL;
-    child->open = false;
-    child->parent = outer->id;
-    reader->frame_count++;
-    return KM_OK;
-}
-
-/* A file that is no archive may hold one all the same: packed by UPX, or behind itself. */
-static enum km_code look_deeper(struct km_reader *reader, struct frame *frame, struct km_err *err)
-{
-    const uint8_t *bytes = NULL;
-    size_t have = 0;
-    struct km_upx_head upx;
-    struct km_stream *stream = &frame->stream.base;
-    bool too_deep = reader->frame_count > reader->limits.nested_depth;
-    enum km_code code = km_stream_peek(stream, KM_PAYLOAD_HEAD_BYTES, &bytes, &have, err);
-    if (code != KM_OK)
-        return code;
-    if (km_upxhead_find(bytes, have, &upx)) {
-        if (too_deep)
-            return tell_content(reader, frame, KM_GAP_NESTED, "a program packed by UPX", err);
-        return push_members(reader, frame, km_upx_new(&upx, stream, &reader->nested_inflate, err), err);
-    }
-    struct km_payload_place place = km_payload_expect(bytes, have, frame->size);
-    if (place.head == KM_PAYLOAD_NONE)
-        return KM_OK;
-    return push_members(reader, frame, km_payload_new(place, stream, &reader->nested_inflate, too_deep, err), err);
-}
-
-static enum km_code pop(struct km_reader *reader, struct km_err *err)
-{
-    struct frame *frame = &reader->frames[reader->frame_count - 1];
-    enum km_code code = KM_OK;
-    if (frame != reader->frames) {
-        const struct km_fault *fault = frame->inflated ? km_inflate_fault(frame->inflated) : NULL;
-        if (fault)
-            code = tell(reader, reader->frame_count - 1, fault, err);
-        frame->members->close(frame->members);
-        km_stream_close(frame->inflated);
-        frame->inflated = NULL;
-    }
-    frame->members = NULL;
-    reader->frame_count--;
-    return code;
-}
-
-/* Looks at the first bytes of the member that was just begun and opens it when it is an archive. */
-static enum km_code look_inside(struct km_reader *reader, struct frame *frame, struct km_err *err)
-{
-    const uint8_t *bytes = NULL;
-    size_t have = 0;
-    if (frame->size < SMALLEST_NESTED)
-        return KM_OK;
-    enum km_code code = km_stream_peek(&frame->stream.base, KM_SNIFF_BYTES, &bytes, &have, err);
-    if (code != KM_OK || have < SMALLEST_NESTED || reader->nested_over)
-        return code;
-    enum km_content content = km_sniff(bytes, have);
-    if (content == KM_CONTENT_PLAIN)
-        return look_deeper(reader, frame, err);
-    if (content == KM_CONTENT_ENCRYPTED)
-        return tell_content(reader, frame, KM_GAP_ENCRYPTED, km_sniff_name(bytes, have), err);
-    if (content == KM_CONTENT_UNSUPPORTED)
-        return tell_content(reader, frame, KM_GAP_UNSUPPORTED, km_sniff_name(bytes, have), err);
-    if (reader->frame_count > reader->limits.nested_depth)
-        return tell_content(reader, frame, KM_GAP_NESTED, km_sniff_name(bytes, have), err);
-    return push(reader, frame, content, err);
 }
 
 /* ---- Entries ---- */
 
 /* Past the limit of entries: the tree's other files are counted, and said at its end. */
-static enum km_code refuse_entry(struct km_reader *reader, struct frame *frame, const struct km_member *member,
-                                 struct km_err *err)
+static enum km_code refuse_entry(struct km_reader *reader, struct km_reader_frame *frame,
+                                 const struct km_member *member, struct km_err *err)
 {
     if (frame != reader->frames) {
         if (reader->nested_over)
             return KM_OK;
         reader->nested_over = true;
         const struct km_fault fault = {.reason = KM_GAP_LIMIT, .offset = member->offset, .detail = "too many entries"};
-        return tell(reader, (unsigned)(frame - reader->frames), &fault, err);
+        return km_reader_tell(reader, (unsigned)(frame - reader->frames), &fault, err);
     }
     reader->counting = true;
     if (member->type != KM_ENTRY_FILE)
@@ -451,7 +258,7 @@ static enum km_code refuse_entry(struct km_reader *reader, struct frame *frame, 
 }
 
 /* Records and begins one entry. *out_refused: a limit was met. */
-static enum km_code begin_entry(struct km_reader *reader, struct frame *frame, struct km_entry *entry,
+static enum km_code begin_entry(struct km_reader *reader, struct km_reader_frame *frame, struct km_entry *entry,
                                 bool *out_refused, struct km_err *err)
 {
     *out_refused = reader->entries >= reader->limits.max_entries;
@@ -480,7 +287,7 @@ static enum km_code begin_entry(struct km_reader *reader, struct frame *frame, s
     return code;
 }
 
-static enum km_code describe(struct km_reader *reader, struct frame *frame, const struct km_member *member,
+static enum km_code describe(struct km_reader *reader, struct km_reader_frame *frame, const struct km_member *member,
                              struct km_entry *out, struct km_err *err)
 {
     unsigned depth = (unsigned)(frame - reader->frames);
@@ -503,8 +310,8 @@ static enum km_code describe(struct km_reader *reader, struct frame *frame, cons
 
 /* Begins the whiteout that a member's name means. A whiteout's own bytes, which nobody else looks at, are a file too.
  */
-static enum km_code take_whiteout(struct km_reader *reader, struct frame *frame, struct km_entry *entry, bool *out_done,
-                                  struct km_err *err)
+static enum km_code take_whiteout(struct km_reader *reader, struct km_reader_frame *frame, struct km_entry *entry,
+                                  bool *out_done, struct km_err *err)
 {
     bool applies = frame == reader->frames && reader->tree->whiteouts && entry->type == KM_ENTRY_FILE;
     uint64_t size = entry->size;
@@ -526,7 +333,7 @@ static enum km_code take_whiteout(struct km_reader *reader, struct frame *frame,
     return code;
 }
 
-static enum km_code begin_file(struct km_reader *reader, struct frame *frame, const struct km_member *member,
+static enum km_code begin_file(struct km_reader *reader, struct km_reader_frame *frame, const struct km_member *member,
                                struct km_err *err)
 {
     if (frame == reader->frames) {
@@ -538,14 +345,14 @@ static enum km_code begin_file(struct km_reader *reader, struct frame *frame, co
     }
     km_memberstream_init(&frame->stream, frame->members, frame, deliver);
     if (!member->encrypted)
-        return look_inside(reader, frame, err);
+        return km_reader_look_inside(reader, frame, err);
     frame->stream.stopped = true;
-    enum km_code code = tell_content(reader, frame, KM_GAP_ENCRYPTED, "an encrypted member", err);
+    enum km_code code = km_reader_tell_content(reader, frame, KM_GAP_ENCRYPTED, "an encrypted member", err);
     enum km_code ended = end_member(reader, frame, false, err);
     return code != KM_OK ? code : ended;
 }
 
-static enum km_code take_member(struct km_reader *reader, struct frame *frame, const struct km_member *member,
+static enum km_code take_member(struct km_reader *reader, struct km_reader_frame *frame, const struct km_member *member,
                                 struct km_err *err)
 {
     struct km_entry entry;
@@ -576,17 +383,17 @@ static enum km_code take_member(struct km_reader *reader, struct frame *frame, c
 
 static enum km_code step(struct km_reader *reader, struct km_err *err)
 {
-    struct frame *frame = &reader->frames[reader->frame_count - 1];
+    struct km_reader_frame *frame = &reader->frames[reader->frame_count - 1];
     bool found = false;
     struct km_member member;
     if (frame->open)
         return close_member(reader, frame, err);
     if (frame != reader->frames && reader->nested_over)
-        return pop(reader, err);
+        return km_reader_pop(reader, err);
     enum km_code code = frame->members->next(frame->members, &member, &found, err);
     if (code != KM_OK)
         return code;
-    return found ? take_member(reader, frame, &member, err) : pop(reader, err);
+    return found ? take_member(reader, frame, &member, err) : km_reader_pop(reader, err);
 }
 
 /* The run has failed: what was begun is ended, and nothing is told any more. */
@@ -594,7 +401,7 @@ static void unwind(struct km_reader *reader)
 {
     struct km_err ignored = KM_ERR_INIT;
     while (reader->frame_count > 0) {
-        struct frame *frame = &reader->frames[--reader->frame_count];
+        struct km_reader_frame *frame = &reader->frames[--reader->frame_count];
         if (frame->open)
             (void)end_member(reader, frame, false, &ignored);
         if (frame != reader->frames) {
@@ -614,13 +421,13 @@ static enum km_code tell_uncounted(struct km_reader *reader, struct km_err *err)
                                    .offset = UINT64_MAX,
                                    .bytes = reader->uncounted_bytes,
                                    .detail = "too many entries: the rest was counted and not examined"};
-    return tell(reader, 0, &fault, err);
+    return km_reader_tell(reader, 0, &fault, err);
 }
 
 enum km_code km_reader_walk(struct km_reader *reader, const struct km_tree *tree, bool *out_complete,
                             struct km_err *err)
 {
-    struct frame *root = &reader->frames[0];
+    struct km_reader_frame *root = &reader->frames[0];
     reader->tree = tree;
     reader->damaged = reader->counting = false;
     reader->uncounted_files = reader->uncounted_bytes = 0;
@@ -628,7 +435,7 @@ enum km_code km_reader_walk(struct km_reader *reader, const struct km_tree *tree
     root->members = tree->members;
     root->inflated = NULL;
     root->open = false;
-    tree->members->faults = (struct km_fault_sink){root, on_fault};
+    tree->members->faults = (struct km_fault_sink){root, km_reader_on_fault};
     reader->frame_count = 1;
     enum km_code code = KM_OK;
     while (code == KM_OK && reader->frame_count > 0)
