@@ -1,4 +1,4 @@
-#include "daemon/profile/store_internal.h"
+#include "daemon/profile/store_files.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "daemon/profile/profile_file.h"
-#include "daemon/profile/store_internal.h"
+#include "daemon/profile/store_files.h"
 
 #define MAX_VERSIONS 100000
 

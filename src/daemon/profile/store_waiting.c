@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "daemon/profile/quarantine.h"
-#include "daemon/profile/store_internal.h"
+#include "daemon/profile/store_files.h"
 
 #define NS_PER_DAY (86400 * KM_NS_PER_S)
 

@@ -2,8 +2,8 @@
  * What the parts of the profile store share: files and folders (store_dir.c), versions (store_versions.c), and alarms
  * that wait or were accepted (store_waiting.c). Paths are relative to the store and hold KM_STORE_PATH_BYTES.
  */
-#ifndef KM_DAEMON_PROFILE_STORE_INTERNAL_H
-#define KM_DAEMON_PROFILE_STORE_INTERNAL_H
+#ifndef KM_DAEMON_PROFILE_STORE_FILES_H
+#define KM_DAEMON_PROFILE_STORE_FILES_H
 
 #include "daemon/profile/store_dir.h"
 
