@@ -32,26 +32,28 @@ void km_calibrator_free(struct km_calibrator *calibrator)
     free(calibrator);
 }
 
+/* Each content once, by its highest score. */
 static enum km_code keep_strongest(struct km_calibrator *calibrator, const struct sample *sample, const char *path,
                                    struct km_err *err)
 {
     struct km_calibrator_file *list = calibrator->strongest;
-    size_t at = calibrator->strongest_count;
-    for (size_t i = 0; i < calibrator->strongest_count; i++)
-        if (memcmp(list[i].md5, sample->md5, sizeof sample->md5) == 0)
-            return KM_OK;
-    while (at > 0 && list[at - 1].log_odds < sample->log_odds)
-        at--;
-    if (at == KM_CALIBRATOR_STRONGEST)
+    size_t count = calibrator->strongest_count, free_place = 0;
+    while (free_place < count && memcmp(list[free_place].md5, sample->md5, sizeof sample->md5) != 0)
+        free_place++;
+    if (free_place == KM_CALIBRATOR_STRONGEST)
+        free_place--; /* the weakest one goes */
+    if (free_place < count && list[free_place].log_odds >= sample->log_odds)
         return KM_OK;
     char *copy = km_strndup(path, strlen(path), err);
     if (!copy)
         return err->code;
-    if (calibrator->strongest_count == KM_CALIBRATOR_STRONGEST)
-        free(list[KM_CALIBRATOR_STRONGEST - 1].path);
+    if (free_place < count)
+        free(list[free_place].path);
     else
         calibrator->strongest_count++;
-    memmove(&list[at + 1], &list[at], (calibrator->strongest_count - 1 - at) * sizeof *list);
+    size_t at = free_place;
+    for (; at > 0 && list[at - 1].log_odds < sample->log_odds; at--)
+        list[at] = list[at - 1];
     list[at] = (struct km_calibrator_file){.path = copy, .log_odds = sample->log_odds};
     memcpy(list[at].md5, sample->md5, sizeof sample->md5);
     return KM_OK;

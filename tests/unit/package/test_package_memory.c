@@ -1,46 +1,8 @@
 #define KM_TEST_NAME "package_memory"
 #include "../cm.h"
 
-#include <stdlib.h>
-
+#include "../failing.h"
 #include "image.h"
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-
-static int allocations_left = -1; /* -1: no limit */
-static int allocations_failed;
-
-static bool fails(void)
-{
-    if (allocations_left < 0)
-        return false;
-    if (allocations_left > 0) {
-        allocations_left--;
-        return false;
-    }
-    allocations_failed++;
-    return true;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-    return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    return fails() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    return fails() ? NULL : __real_realloc(old, bytes);
-}
 
 static void every_failed_allocation_is_reported(void **state)
 {
@@ -55,11 +17,9 @@ static void every_failed_allocation_is_reported(void **state)
     };
     for (int n = 0; n < 1000; n++) {
         struct km_err err = KM_ERR_INIT;
-        allocations_failed = 0;
-        allocations_left = n;
+        fail_allocations_after(n);
         struct km_package_view *view = view_of(texts, 3, true, &err);
-        allocations_left = -1;
-        if (allocations_failed == 0) {
+        if (end_failing() == 0) {
             assert_non_null(view);
             assert_int_equal(state_of(view, "usr/bin/p", md5_a), KM_PACKAGE_INTACT);
             km_package_view_free(view);
@@ -87,11 +47,9 @@ static void a_failed_view_leaves_the_records(void **state)
         km_package_db_select(db, file);
     }
     for (int n = 0; n < 100; n++) {
-        allocations_failed = 0;
-        allocations_left = n;
+        fail_allocations_after(n);
         KM_CLEANUP(km_package_view_cleanup) struct km_package_view *view = km_package_db_view(db, &err);
-        allocations_left = -1;
-        if (allocations_failed == 0) {
+        if (end_failing() == 0) {
             assert_non_null(view);
             assert_int_equal(state_of(view, "usr/bin/p", md5_a), KM_PACKAGE_INTACT);
             assert_in_range(n, 4, 99);
