@@ -286,8 +286,7 @@ static enum km_code load_meta(struct km_profile *p, struct in *in, char *note, s
     (void)snprintf(p->identity.exe, sizeof p->identity.exe, "%s", km_json_string(root, "exe", ""));
     (void)snprintf(p->identity.package, sizeof p->identity.package, "%s", km_json_string(root, "package", ""));
     (void)snprintf(p->identity.build_id, sizeof p->identity.build_id, "%s", km_json_string(root, "build_id", ""));
-    if (note)
-        (void)snprintf(note, KM_EVENT_MAX_NAME_BYTES, "%s", km_json_string(root, "note", ""));
+    (void)snprintf(note, KM_EVENT_MAX_NAME_BYTES, "%s", km_json_string(root, "note", ""));
     p->episodes = natural(root, "episodes");
     p->last_ns = natural(root, "learned_ns");
     p->kept.offered = natural(root, "offered");
@@ -522,6 +521,7 @@ struct km_profile *km_profile_load(const void *bytes, size_t length, char *note,
     struct km_profile *p KM_CLEANUP(km_profile_cleanup) = km_profile_new(&nobody, &life, err);
     if (!p)
         return NULL;
+    char kept[KM_EVENT_MAX_NAME_BYTES] = "";
     struct in in = {(const uint8_t *)bytes + HEAD_BYTES, (const uint8_t *)bytes + length, false};
     for (unsigned id = SECTION_META; id <= SECTION_CALIBRATION; id++) {
         unsigned found = (unsigned)take(&in, 4);
@@ -531,7 +531,7 @@ struct km_profile *km_profile_load(const void *bytes, size_t length, char *note,
             return NULL;
         }
         struct in section = {in.at, in.at + section_bytes, false};
-        if (load_section(p, id, &section, note, err) != KM_OK)
+        if (load_section(p, id, &section, kept, err) != KM_OK)
             return NULL;
         if (section.bad || section.at != section.end) {
             km_fail(err, KM_FORMAT, "section %u of the profile has the wrong length", id);
@@ -543,5 +543,7 @@ struct km_profile *km_profile_load(const void *bytes, size_t length, char *note,
         km_fail(err, KM_FORMAT, "bytes behind the profile's last section");
         return NULL;
     }
+    if (note)
+        memcpy(note, kept, sizeof kept);
     return km_steal(p);
 }

@@ -17,7 +17,7 @@ enum km_code km_profile_save(const struct km_profile *profile, const char *note,
                              struct km_err *err) KM_MUST_USE;
 
 /* Reads a whole file. NULL with *err set: KM_FORMAT, KM_UNSUPPORTED (a newer version), KM_LIMIT, KM_NOMEM. note: holds
- * KM_EVENT_MAX_NAME_BYTES, or NULL. */
+ * KM_EVENT_MAX_NAME_BYTES, or NULL; untouched on failure. */
 struct km_profile *km_profile_load(const void *bytes, size_t length, char *note, struct km_err *err) KM_MUST_USE;
 
 #endif
