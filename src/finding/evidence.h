@@ -58,6 +58,9 @@
 #define KM_EVIDENCE_NEW_ROLE         "role.new"            /* role, program, episodes */
 #define KM_EVIDENCE_PROGRAM_CHANGED  "program.changed"     /* program, learned, running, package */
 #define KM_EVIDENCE_RULE             "rule.matched"        /* rule, title, level, field, pattern, value */
+#define KM_EVIDENCE_COMPARED_ACT     "compared.act"        /* episodes, one_in */
+#define KM_EVIDENCE_COMPARED_SCORE   "compared.score"      /* score, threshold, one_in */
+#define KM_EVIDENCE_ALONE            "confidence.alone"    /* unknown, needed */
 #define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
 #define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
 

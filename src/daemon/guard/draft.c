@@ -85,6 +85,19 @@ struct km_evidence *km_draft_add(struct km_draft *draft, const char *id, double 
 
 /* ---- acts ---- */
 
+/* What the first act is compared with, and how unusual that is; the others weigh what they weigh. */
+static void compare_act(struct km_draft *draft, double weight, uint64_t episodes)
+{
+    if (draft->compared)
+        return;
+    draft->compared = true;
+    struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_COMPARED_ACT, 0);
+    if (!evidence)
+        return;
+    km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
+    km_evidence_add_real(evidence, "one_in", round(exp(weight)));
+}
+
 void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *landmark, double weight,
                        uint64_t episodes)
 {
@@ -107,6 +120,7 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
     length = landmark->path.length < sizeof text ? landmark->path.length : sizeof text - 1;
     km_evidence_add_text(evidence, "path", km_draft_copy(draft, landmark->path.data, length));
     km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
+    compare_act(draft, weight, episodes);
     if (!draft->key[0])
         (void)snprintf(draft->key, sizeof draft->key, "%s", line);
 }
@@ -178,7 +192,10 @@ static void add_terms(struct km_draft *draft, const struct km_watch_result *resu
     struct km_evidence *evidence;
     for (size_t i = 0; i < sizeof sequence / sizeof sequence[0]; i++)
         order += a->term[sequence[i]];
-    if (order >= TERM_SAID && (evidence = km_draft_add(draft, KM_EVIDENCE_SEQUENCE, order)) != NULL) {
+    /* Whatever is told has a reason, also where many small terms add up to it. */
+    double others = set + a->term[KM_CHANNEL_RATE] + a->term[KM_CHANNEL_ERRORS];
+    bool only = draft->finding.evidence_count == 0 && others < TERM_SAID;
+    if ((order >= TERM_SAID || only) && (evidence = km_draft_add(draft, KM_EVIDENCE_SEQUENCE, order)) != NULL) {
         km_evidence_add_integer(evidence, "calls", a->measure.calls);
         km_evidence_add_integer(evidence, "unknown", a->measure.misses);
         km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
@@ -193,6 +210,22 @@ static void add_terms(struct km_draft *draft, const struct km_watch_result *resu
         km_evidence_add_real(evidence, "percent", round(1000 * a->measure.value[KM_CHANNEL_ERRORS]) / 10);
 }
 
+/* How unusual the episode is, and why it is trusted little where nothing but the order of calls speaks. */
+static void compare_score(struct km_draft *draft, const struct km_watch_result *result)
+{
+    struct km_evidence *evidence;
+    if (result->assessment->score > result->threshold && result->rate > 0 &&
+        (evidence = km_draft_add(draft, KM_EVIDENCE_COMPARED_SCORE, 0)) != NULL) {
+        km_evidence_add_real(evidence, "score", round(10 * result->assessment->score) / 10);
+        km_evidence_add_real(evidence, "threshold", round(10 * result->threshold) / 10);
+        km_evidence_add_integer(evidence, "one_in", (int64_t)round(1 / result->rate));
+    }
+    if (result->alone && (evidence = km_draft_add(draft, KM_EVIDENCE_ALONE, 0)) != NULL) {
+        km_evidence_add_integer(evidence, "unknown", result->windows);
+        km_evidence_add_integer(evidence, "needed", km_profile_get_rule(result->profile)->escalate_misses);
+    }
+}
+
 void km_draft_episode(struct km_draft *draft, const struct km_watch_result *result)
 {
     struct km_maturity maturity;
@@ -201,6 +234,7 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
     km_profile_get_maturity(result->profile, &maturity);
     add_acts(draft, result->profile, result->episode);
     add_terms(draft, result, maturity.episodes);
+    compare_score(draft, result);
     km_explain_episode(result->profile, result->episode, result->assessment, &why);
     for (size_t i = 0; i < why.call_count && i < SHOWN_CALL; i++)
         add_call(draft, &why.calls[i]);

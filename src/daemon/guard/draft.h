@@ -20,6 +20,7 @@ struct km_draft {
     char key[KM_DRAFT_KEY_BYTES]; /* the dominant evidence: what incidents are grouped by */
     char role[KM_EVENT_MAX_NAME_BYTES];
     double surprise; /* sum of the weights */
+    bool compared;   /* what the first act is compared with is said */
     size_t used;
     char text[KM_DRAFT_TEXT_BYTES];
 };

@@ -1,5 +1,6 @@
 #include "daemon/profile/watch.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,7 +284,7 @@ static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, s
 /* Whether more than the order of a few calls speaks for the alarm: an act, or so much that the kernel streams the
  * thread. Episodes may be short: what alarms of the role bring within a few seconds is taken together. A handful of
  * unknown windows is what rare normal work looks like, too. */
-static bool is_supported(struct role *role, const struct km_watch_result *result)
+static void seek_support(struct role *role, struct km_watch_result *result)
 {
     const struct km_assessment *a = result->assessment;
     uint64_t now_ns = result->episode->end_ns;
@@ -291,7 +292,8 @@ static bool is_supported(struct role *role, const struct km_watch_result *result
     bool together = now_ns != 0 && now_ns <= role->strange_ns + TOGETHER_NS;
     role->strange_misses = (together ? role->strange_misses : 0) + a->measure.misses;
     role->strange_ns = now_ns > role->strange_ns ? now_ns : role->strange_ns;
-    return a->entities_new > 0 || (escalates > 0 && role->strange_misses >= escalates);
+    result->windows = role->strange_misses < UINT_MAX ? (unsigned)role->strange_misses : UINT_MAX;
+    result->alone = a->entities_new == 0 && (escalates == 0 || role->strange_misses < escalates);
 }
 
 static void assess(struct km_watch *watch, struct role *role, const struct km_episode *whole,
@@ -301,7 +303,8 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     forgive_misses(role, &episode);
     km_profile_score(role->profile, &episode, assessment);
     struct km_spot *spot = role->spot[assessment->view];
-    result->threshold = threshold_of(spot, rate_of(watch, role, assessment->view, episode.end_ns));
+    result->rate = rate_of(watch, role, assessment->view, episode.end_ns);
+    result->threshold = threshold_of(spot, result->rate);
     role->judged[assessment->view]++;
     result->alarm = is_alarm(watch, &episode, result);
     if (!result->alarm && !result->excused)
@@ -311,7 +314,9 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     double seen = (double)role->events + 1, lost = (double)role->lost;
     double trust = seen / (seen + lost);
     result->confidence = maturity.confidence * (trust > LEAST_TRUST ? trust : LEAST_TRUST);
-    if (result->alarm && !is_supported(role, result))
+    if (result->alarm)
+        seek_support(role, result);
+    if (result->alone)
         result->confidence *= UNSUPPORTED;
 }
 

@@ -43,11 +43,13 @@ struct km_watch_result {
     const struct km_episode *episode;
     const struct km_assessment *assessment;
     double threshold;
+    double rate;      /* the share of normal episodes above the threshold */
+    unsigned windows; /* unknown ones that alarms of the role brought within ten seconds */
+    bool alone;       /* an alarm by a sequence alone: no new act, and fewer unknown windows than escalate */
     bool alarm;
     bool excused;      /* its process starts, and no start was learned */
     double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth; and to a hundredth
-                          when a sequence alone is strange: no new act, and within ten seconds fewer unknown
-                          windows than escalate */
+                          when a sequence alone is strange */
     enum km_release release;
 };
 

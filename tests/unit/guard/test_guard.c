@@ -269,12 +269,36 @@ static void a_strange_sequence_is_an_explained_alert(void **state)
     assert_non_null(strstr(seen->text, "what to do"));
     assert_non_null(strstr(seen->json, "\"schema\":\"komainu.alert/1\""));
     assert_non_null(strstr(seen->json, "behaviour.sequence"));
+    assert_non_null(strstr(seen->text, "compared with its ordinary episodes"));
+    assert_null(strstr(seen->text, "nothing but the order"));
     assert_true(seen->confidence > 0.5);
     /* The same again is the same incident. */
     play(guard, 1, &m, 7001, now + S);
     assert_int_equal(seen->alerts, 1);
     assert_int_equal(km_incidents_count(km_guard_incidents(guard)), 1);
     assert_int_equal(km_incidents_get(km_guard_incidents(guard), 0)->count > 1, true);
+    km_guard_free(guard);
+    free(seen);
+}
+
+static void a_few_strange_calls_say_why_they_are_trusted_little(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.incidents.least_strength = 1e-9;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    struct made m;
+    made_normal(&m, 1);
+    for (size_t i = 1; i < 4; i++)
+        m.packed[m.episode.count - i] = km_call_pack(0, 105);
+    play(guard, 1, &m, 7000, now);
+    assert_int_equal(seen->alerts, 1);
+    assert_true(seen->confidence < 0.02);
+    assert_non_null(strstr(seen->text, "system calls came in an order or mix"));
+    assert_non_null(strstr(seen->text, "nothing but the order and mix of calls is strange"));
+    assert_non_null(strstr(seen->text, "what to do: "));
     km_guard_free(guard);
     free(seen);
 }
@@ -296,6 +320,8 @@ static void a_shell_and_what_it_starts_are_one_incident(void **state)
     assert_string_equal(seen->role, "web");
     assert_non_null(strstr(seen->sentence, "started the program /bin/sh"));
     assert_non_null(strstr(seen->sentence, "sh -c id"));
+    assert_non_null(strstr(seen->text, "learned episodes: none of them had it"));
+    assert_non_null(strstr(seen->text, "process 8001 (/bin/sh), thread 8001"));
     announce(guard, 3, "sh+", 9, "dash 0.5", now + 2 * MS);
     begin_thread(guard, 3, 8001, 8000, now + 2 * MS);
     announced_tgid = 8002;
@@ -613,6 +639,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_tells_the_kernel_and_stays_quiet),
         cmocka_unit_test(a_strange_sequence_is_an_explained_alert),
+        cmocka_unit_test(a_few_strange_calls_say_why_they_are_trusted_little),
         cmocka_unit_test(a_shell_and_what_it_starts_are_one_incident),
         cmocka_unit_test(an_act_is_told_though_its_thread_waits),
         cmocka_unit_test(a_stored_profile_is_used_at_once),
