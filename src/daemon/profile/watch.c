@@ -27,10 +27,10 @@ struct role {
     uint16_t index;
     struct km_profile_identity identity;
     struct km_profile *profile;
-    struct km_spot *spot[KM_VIEWS];
-    double learned[KM_VIEWS]; /* episodes of the profile that such a view would have shown */
-    double learned_ns;        /* the time they took */
-    uint64_t judged[KM_VIEWS];
+    struct km_spot *spot[KM_STRATA];
+    double learned[KM_STRATA]; /* episodes of the profile that are of it */
+    double learned_ns;         /* the time they took */
+    uint64_t judged[KM_STRATA];
     uint64_t episodes, first_ns, release_left, events, lost;
     uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
     uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
@@ -96,8 +96,8 @@ static void role_free(struct role *role)
     if (!role)
         return;
     km_profile_free(role->profile);
-    for (int v = 0; v < KM_VIEWS; v++)
-        km_spot_free(role->spot[v]);
+    for (int s = 0; s < KM_STRATA; s++)
+        km_spot_free(role->spot[s]);
     free(role);
 }
 
@@ -109,16 +109,22 @@ static double span_of(const struct role *role, uint64_t now_ns)
     return span > 0 && span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span;
 }
 
-/* The share of this role's episodes that may be alarms now. */
-static double rate_of(const struct km_watch *watch, const struct role *role, enum km_view view, uint64_t now_ns)
+static double episodes_of(const struct role *role, enum km_stratum stratum)
 {
-    double rate = watch->config.rate;
-    if (rate == 0) {
-        double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
-        double span = span_of(role, now_ns);
-        double episodes = role->learned[view] + (double)role->judged[view] + 1;
-        rate = span > 0 ? budget * span / (NS_PER_DAY * episodes) : KM_WATCH_DEFAULT_RATE;
-    }
+    return role->learned[stratum] + (double)role->judged[stratum] + 1;
+}
+
+/* The share of a stratum's episodes that may be alarms now. The full view's two strata have half of it each. */
+static double rate_of(const struct km_watch *watch, const struct role *role, enum km_stratum stratum, uint64_t now_ns)
+{
+    double rate = watch->config.rate > 0 ? watch->config.rate : KM_WATCH_DEFAULT_RATE;
+    double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
+    double span = span_of(role, now_ns), own = episodes_of(role, stratum), all = own;
+    if (stratum != KM_STRATUM_TOLD)
+        all = (episodes_of(role, KM_STRATUM_KNOWN) + episodes_of(role, KM_STRATUM_NOVEL)) / 2;
+    rate *= all / own;
+    if (watch->config.rate == 0 && span > 0)
+        rate = budget * span / (NS_PER_DAY * own) * (stratum == KM_STRATUM_TOLD ? 1 : 0.5);
     if (role->release_left > 0)
         rate *= RELEASE_FACTOR;
     return rate < LEAST_RATE ? LEAST_RATE : rate > LARGEST_RATE ? LARGEST_RATE : rate;
@@ -130,17 +136,16 @@ static enum km_code seed_spots(struct role *role, struct km_err *err)
 {
     size_t count;
     role->learned_ns = (double)km_profile_learned_ns(role->profile);
-    for (int v = 0; v < KM_VIEWS; v++) {
-        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
-        role->learned[v] = km_profile_get_told(role->profile, (enum km_view)v);
-        km_spot_free(role->spot[v]);
-        role->spot[v] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[v] / SPOT_WINDOW), err);
-        if (!role->spot[v])
+    for (int s = 0; s < KM_STRATA; s++) {
+        const double *scores = km_profile_get_history(role->profile, (enum km_stratum)s, &count, &role->learned[s]);
+        km_spot_free(role->spot[s]);
+        role->spot[s] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[s] / SPOT_WINDOW), err);
+        if (!role->spot[s])
             return err->code;
         /* One odd call is odd to every channel: they are taken to say the same thing, not to confirm each other. */
-        km_spot_set_unit(role->spot[v], km_channel_weights());
+        km_spot_set_unit(role->spot[s], km_channel_weights());
         for (size_t i = 0; i < count; i++)
-            km_spot_add(role->spot[v], scores[i]);
+            km_spot_add(role->spot[s], scores[i]);
     }
     return KM_OK;
 }
@@ -302,10 +307,11 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     struct km_episode episode = *whole;
     forgive_misses(role, &episode);
     km_profile_score(role->profile, &episode, assessment);
-    struct km_spot *spot = role->spot[assessment->view];
-    result->rate = rate_of(watch, role, assessment->view, episode.end_ns);
+    enum km_stratum stratum = km_assessment_stratum(assessment);
+    struct km_spot *spot = role->spot[stratum];
+    result->rate = rate_of(watch, role, stratum, episode.end_ns);
     result->threshold = threshold_of(spot, result->rate);
-    role->judged[assessment->view]++;
+    role->judged[stratum]++;
     result->alarm = is_alarm(watch, &episode, result);
     if (!result->alarm && !result->excused)
         km_spot_add(spot, assessment->score);

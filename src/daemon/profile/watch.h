@@ -4,8 +4,9 @@
  * same results, byte for byte.
  *
  * Threshold: a budget of alarms a day and role, divided by the role's episodes a day, is the share of episodes that may
- * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Alarms do not
- * enter that history. During a release window the budget is a tenth. Beyond what the history reaches the tail is taken
+ * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Each stratum
+ * of a view (profile.h) has a history and a threshold of its own, the full view's two half a budget each. Alarms do not
+ * enter the history. During a release window the budget is a tenth. Beyond what the history reaches the tail is taken
  * to be exponential, as scores are sums of -ln p: a fitted power tail put the threshold of a young profile out of
  * reach.
  *
