@@ -32,6 +32,7 @@ struct role {
     double learned_ns;         /* the time they took */
     uint64_t judged[KM_STRATA];
     uint64_t episodes, first_ns, release_left, events, lost;
+    uint64_t counted, counted_ns; /* episodes that ended as the kernel counts them, and since when; 0: it does not */
     uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
     uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
     enum km_release release;
@@ -104,14 +105,22 @@ static void role_free(struct role *role)
 /* For how long this role has been observed, learning included. 0: the events carry no times. */
 static double span_of(const struct role *role, uint64_t now_ns)
 {
-    double live = now_ns > role->first_ns && role->episodes > 0 ? (double)(now_ns - role->first_ns) : 0;
+    uint64_t since_ns = role->counted_ns > 0 ? role->counted_ns : role->first_ns;
+    bool lives = role->episodes > 0 || role->counted_ns > 0;
+    double live = lives && now_ns > since_ns ? (double)(now_ns - since_ns) : 0;
     double span = role->learned_ns + live;
     return span > 0 && span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span;
 }
 
+/* Episodes of a stratum so far. Where the kernel counts them, what it told nothing of had known windows alone: the few
+ * that are seen in full are a sample of those. */
 static double episodes_of(const struct role *role, enum km_stratum stratum)
 {
-    return role->learned[stratum] + (double)role->judged[stratum] + 1;
+    uint64_t judged = role->judged[stratum];
+    uint64_t others = role->judged[KM_STRATUM_NOVEL] + role->judged[KM_STRATUM_TOLD];
+    if (stratum == KM_STRATUM_KNOWN && role->counted > others + judged)
+        judged = role->counted - others;
+    return role->learned[stratum] + (double)judged + 1;
 }
 
 /* The share of a stratum's episodes that may be alarms now. The full view's two strata have half of it each. */
@@ -511,11 +520,21 @@ bool km_watch_is_learning(const struct km_watch *watch)
     return watch->learning;
 }
 
+static void count_episodes(struct role *role, const struct km_event *event)
+{
+    uint64_t interval_ns = event->rate.interval_ns;
+    if (role->counted_ns == 0)
+        role->counted_ns = event->time_ns > interval_ns ? event->time_ns - interval_ns : event->time_ns;
+    role->counted += event->rate.episodes;
+}
+
 static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     struct role *role = role_of(watch, event->role);
     if (role && event->rate.calls == 0 && event->rate.episodes == 0)
         role->known_ns = event->time_ns;
+    else if (role && !role->learning)
+        count_episodes(role, event);
     return km_watch_time(watch, event->time_ns, err);
 }
 

@@ -6,9 +6,10 @@
  * Threshold: a budget of alarms a day and role, divided by the role's episodes a day, is the share of episodes that may
  * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Each stratum
  * of a view (profile.h) has a history and a threshold of its own, the full view's two half a budget each. Alarms do not
- * enter the history. During a release window the budget is a tenth. Beyond what the history reaches the tail is taken
- * to be exponential, as scores are sums of -ln p: a fitted power tail put the threshold of a young profile out of
- * reach.
+ * enter the history. Where the recorder counts episodes that it does not tell (RATE events), these enter the pace: an
+ * episode seen in full stands for as many as were not, and quiet time counts as time. During a release window the
+ * budget is a tenth. Beyond what the history reaches the tail is taken to be exponential, as scores are sums of -ln p:
+ * a fitted power tail put the threshold of a young profile out of reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
  * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs,
