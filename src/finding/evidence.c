@@ -108,6 +108,10 @@ static const struct {
      "nothing but the order and mix of calls is strange, {unknown} unknown runs of six within ten seconds where "
      "{needed} would count, and no act is new: rare ordinary work looks so, too; trust this less",
      NULL},
+    {KM_EVIDENCE_STARTING,
+     "its process was starting or ending, which was never learned, so that much of this may be ordinary: trust this "
+     "less",
+     NULL},
     {KM_EVIDENCE_IMMATURE,
      "its profile is young ({episodes} episodes, {novelty} % of what came was new to the last): "
      "trust this less",

@@ -125,7 +125,9 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
         (void)snprintf(draft->key, sizeof draft->key, "%s", line);
 }
 
-static void add_acts(struct km_draft *draft, const struct km_profile *profile, const struct km_episode *episode)
+/* The gravest first: it is the key, and what finds no room is slight. */
+static void add_acts(struct km_draft *draft, const struct km_profile *profile, const struct km_episode *episode,
+                     enum km_gravity gravity)
 {
     char lines[KM_EPISODE_MAX_LANDMARKS][KM_ENTITY_TEXT_BYTES];
     const struct km_entity_set *known = km_profile_get_entities(profile);
@@ -134,6 +136,8 @@ static void add_acts(struct km_draft *draft, const struct km_profile *profile, c
     size_t n = 0;
     for (size_t i = 0; i < episode->landmark_count && n < KM_EPISODE_MAX_LANDMARKS; i++) {
         const struct km_event_landmark *landmark = &episode->landmarks[i];
+        if (km_entity_gravity(landmark) != gravity)
+            continue;
         km_entity_format(landmark, lines[n]);
         bool told = km_entity_find(known, lines[n]) != NULL;
         for (size_t j = 0; j < n && !told; j++)
@@ -232,7 +236,8 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
     struct km_explanation why;
     char text[LIST_BYTES];
     km_profile_get_maturity(result->profile, &maturity);
-    add_acts(draft, result->profile, result->episode);
+    for (int gravity = KM_GRAVITY_PROGRAM; gravity >= KM_GRAVITY_SLIGHT; gravity--)
+        add_acts(draft, result->profile, result->episode, (enum km_gravity)gravity);
     add_terms(draft, result, maturity.episodes);
     compare_score(draft, result);
     km_explain_episode(result->profile, result->episode, result->assessment, &why);
@@ -264,6 +269,14 @@ void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, u
     }
     if (lost > 0 && (evidence = km_draft_add(draft, KM_EVIDENCE_LOST, 0)) != NULL)
         km_evidence_add_integer(evidence, "events", (int64_t)lost);
+}
+
+void km_draft_hold(struct km_draft *draft)
+{
+    draft->held = true;
+    (void)km_draft_add(draft, KM_EVIDENCE_STARTING, 0);
+    if (!draft->key[0])
+        (void)snprintf(draft->key, sizeof draft->key, "%s", KM_EVIDENCE_STARTING);
 }
 
 void km_draft_end(struct km_draft *draft)

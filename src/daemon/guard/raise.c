@@ -1,9 +1,11 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/guard/guard_internal.h"
 
 #define SUBJECT_BYTES 1024
+#define HELD_SHARE    0.5
 
 /* "DAEMON/ROLE/EVIDENCE": what a decision's path is compared with. */
 static void name_subject(struct km_draft *draft, const char *daemon)
@@ -58,6 +60,9 @@ enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, u
                                         .key = draft->key,
                                         .time_ns = finding->time_wall_ns,
                                         .strength = draft->surprise * finding->confidence};
+    if (draft->held)
+        report.strength = fmin(report.strength, HELD_SHARE * KM_GUARD_LEAST_STRENGTH);
+    daemon->held += draft->held;
     struct km_incident_answer answer = {0};
     enum km_code code = km_incidents_add(guard->incidents, &report, &answer, err);
     bool update = !answer.is_new && !answer.show && answer.incident && answer.incident->shown && answer.grew;

@@ -19,7 +19,7 @@
 #define ENROLLED_NS    UINT64_C(1000000000) /* in which what runs already is introduced */
 #define LEAST_TRUST    0.2                  /* whoever floods the recorder must not silence it */
 #define TOGETHER_NS    UINT64_C(10000000000)
-#define UNSUPPORTED    0.01 /* trust in an order of calls that nothing else speaks for */
+#define UNSUPPORTED    0.01 /* trust in an order of calls that nothing else speaks for, and in a start's oddities */
 #define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
@@ -331,7 +331,7 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     result->confidence = maturity.confidence * (trust > LEAST_TRUST ? trust : LEAST_TRUST);
     if (result->alarm)
         seek_support(role, result);
-    if (result->alone)
+    if (result->alone || result->excused)
         result->confidence *= UNSUPPORTED;
 }
 

@@ -12,8 +12,8 @@
  * a fitted power tail put the threshold of a young profile out of reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
- * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs,
- * opens where credentials, keys or schedules are, and connections to public addresses (km_entity_is_inexcusable); so is
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but what no start
+ * explains (km_entity_is_inexcusable); so is
  * for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was never learned is
  * no alarm by its sequence alone.
  */
@@ -49,9 +49,9 @@ struct km_watch_result {
     unsigned windows; /* unknown ones that alarms of the role brought within ten seconds */
     bool alone;       /* an alarm by a sequence alone: no new act, and fewer unknown windows than escalate */
     bool alarm;
-    bool excused;      /* its process starts, and no start was learned */
+    bool excused;      /* it would be an alarm; its process starts, and no start was learned */
     double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth; and to a hundredth
-                          when a sequence alone is strange */
+                          when a sequence alone is strange, or when it is excused */
     enum km_release release;
 };
 

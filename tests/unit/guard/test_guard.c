@@ -353,6 +353,58 @@ static void an_act_is_told_though_its_thread_waits(void **state)
     free(seen);
 }
 
+/* By its key; without strength and shown when there is none. */
+static struct km_incident incident_of(struct km_guard *guard, const char *key)
+{
+    const struct km_incidents *incidents = km_guard_incidents(guard);
+    for (size_t i = 0; i < km_incidents_count(incidents); i++)
+        if (strcmp(km_incidents_get(incidents, i)->key, key) == 0)
+            return *km_incidents_get(incidents, i);
+    return (struct km_incident){.shown = true};
+}
+
+/* A start that was never learned: what it may bring waits in the digest, and is an alert when it comes again later. */
+static void what_a_start_brings_is_held_and_not_forgotten(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard *guard = new_guard(seen, learning);
+    struct km_guard_status status;
+    struct made m;
+    uint64_t now = learn(guard);
+    begin_thread(guard, 1, 8000, 0, now);
+    act(guard, 1, 8000, KM_LANDMARK_EXEC_MEMORY, "/lib/x86_64-linux-gnu/libc.so.6", now);
+    act(guard, 1, 8000, KM_LANDMARK_LISTEN, "", now + S);
+    made_strange(&m);
+    play(guard, 1, &m, 8000, now + 2 * S);
+    tick(guard, now + 4 * S);
+    assert_int_equal(seen->alerts, 0);
+    assert_true(km_guard_get_status(guard, 0, &status));
+    assert_true(status.held >= 1);
+    assert_int_equal(status.held, status.alarms);
+    const struct km_incident held = incident_of(guard, "listen family 0");
+    assert_false(held.shown);
+    assert_true(held.strongest > 0 && held.strongest < 1);
+    assert_non_null(strstr(seen->said, "the rest waits in the digest"));
+    /* No start explains this. */
+    begin_thread(guard, 1, 8001, 0, now + 5 * S);
+    act(guard, 1, 8001, KM_LANDMARK_EXEC_MEMORY, "/lib/x86_64-linux-gnu/libc.so.6", now + 5 * S);
+    act(guard, 1, 8001, KM_LANDMARK_UNLINK, "/usr/bin/tool", now + 6 * S);
+    tick(guard, now + 7 * S);
+    assert_int_equal(seen->alerts, 1);
+    assert_string_equal(seen->key, "unlink /usr/bin/");
+    /* The window is closed. */
+    begin_thread(guard, 1, 8002, 0, now + 30 * S);
+    act(guard, 1, 8002, KM_LANDMARK_EXEC_MEMORY, "/lib/x86_64-linux-gnu/libc.so.6", now + 30 * S);
+    tick(guard, now + 31 * S);
+    act(guard, 1, 8002, KM_LANDMARK_LISTEN, "", now + 45 * S);
+    tick(guard, now + 46 * S);
+    assert_int_equal(seen->alerts, 2);
+    assert_string_equal(seen->key, "listen family 0");
+    km_guard_free(guard);
+    free(seen);
+}
+
 static void a_stored_profile_is_used_at_once(void **state)
 {
     (void)state;
@@ -642,6 +694,7 @@ int main(void)
         cmocka_unit_test(a_few_strange_calls_say_why_they_are_trusted_little),
         cmocka_unit_test(a_shell_and_what_it_starts_are_one_incident),
         cmocka_unit_test(an_act_is_told_though_its_thread_waits),
+        cmocka_unit_test(what_a_start_brings_is_held_and_not_forgotten),
         cmocka_unit_test(a_stored_profile_is_used_at_once),
         cmocka_unit_test(interrupted_learning_keeps_nothing_and_says_so),
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
