@@ -32,6 +32,7 @@ struct km_guard *km_guard_new(const struct km_guard_config *config, struct km_er
     if (incidents.least_strength == 0)
         incidents.least_strength = KM_GUARD_LEAST_STRENGTH;
     guard->config = *config;
+    guard->least_strength = incidents.least_strength;
     km_episode_rule_default(&guard->rule);
     guard->processes = km_proctable_new(config->proc_root, err);
     guard->users = guard->processes ? km_users_new(err) : NULL;

@@ -47,6 +47,7 @@ struct km_guard {
     struct km_proctable *processes;
     struct km_users *users;
     struct km_incidents *incidents;
+    double least_strength;       /* of what is shown at once */
     struct km_seen told_keys;    /* landmarks that the kernel keeps to itself */
     struct km_episode_rule rule; /* of roles without a profile */
     struct km_draft draft;

@@ -22,7 +22,8 @@ static struct km_err err;
 static char folder[64];
 
 struct seen {
-    size_t alerts, updates;
+    size_t alerts, updates, kept_back, weak;
+    char kept_key[256];
     char key[256], role[256], sentence[4096], text[8192], json[16384];
     double confidence;
     enum km_verdict verdict;
@@ -57,6 +58,17 @@ static enum km_code on_alert(void *context, const struct km_alert *alert, struct
     assert_ok(km_alert_format_json(alert, &buf, e), *e);
     (void)snprintf(seen->json, sizeof seen->json, "%s", km_buf_text(&buf));
     km_buf_done(&buf);
+    return KM_OK;
+}
+
+static enum km_code on_kept_back(void *context, const struct km_alert *alert, struct km_err *e)
+{
+    struct seen *seen = context;
+    (void)e;
+    assert_true(alert->kept_back && !alert->incident->shown);
+    seen->kept_back++;
+    seen->weak += alert->weak;
+    (void)snprintf(seen->kept_key, sizeof seen->kept_key, "%s", alert->incident->key);
     return KM_OK;
 }
 
@@ -104,6 +116,7 @@ static enum km_code learned(void *context, const char *daemon, struct km_err *e)
 static struct km_guard *new_guard(struct seen *seen, struct km_guard_config config)
 {
     config.alerts = (struct km_alert_sink){seen, on_alert};
+    config.kept_back = (struct km_alert_sink){seen, on_kept_back};
     config.say_context = seen;
     config.say = on_say;
     config.kernel = (struct km_guard_kernel){.context = seen,
@@ -382,6 +395,7 @@ static void what_a_start_brings_is_held_and_not_forgotten(void **state)
     assert_true(km_guard_get_status(guard, 0, &status));
     assert_true(status.held >= 1);
     assert_int_equal(status.held, status.alarms);
+    assert_true(seen->kept_back > 0 && seen->kept_back == seen->weak);
     const struct km_incident held = incident_of(guard, "listen family 0");
     assert_false(held.shown);
     assert_true(held.strongest > 0 && held.strongest < 1);
@@ -401,6 +415,31 @@ static void what_a_start_brings_is_held_and_not_forgotten(void **state)
     tick(guard, now + 46 * S);
     assert_int_equal(seen->alerts, 2);
     assert_string_equal(seen->key, "listen family 0");
+    km_guard_free(guard);
+    free(seen);
+}
+
+/* What is over the budget is no alert; each incident of it is handed on once, for the digest. */
+static void what_the_budget_keeps_back_is_handed_on(void **state)
+{
+    (void)state;
+    static const char *const programs[] = {"/bin/a", "/bin/b", "/bin/b", "/bin/c"};
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.incidents.per_daemon = 1;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    begin_thread(guard, 1, 8000, 0, now);
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        now += 2 * S;
+        act(guard, 1, 8000, KM_LANDMARK_EXEC, programs[i], now);
+        tick(guard, now + S);
+    }
+    assert_int_equal(seen->alerts, 1);
+    assert_string_equal(seen->key, "exec /bin/a");
+    assert_int_equal(seen->kept_back, 2);
+    assert_int_equal(seen->weak, 0);
+    assert_string_equal(seen->kept_key, "exec /bin/c");
     km_guard_free(guard);
     free(seen);
 }
@@ -695,6 +734,7 @@ int main(void)
         cmocka_unit_test(a_shell_and_what_it_starts_are_one_incident),
         cmocka_unit_test(an_act_is_told_though_its_thread_waits),
         cmocka_unit_test(what_a_start_brings_is_held_and_not_forgotten),
+        cmocka_unit_test(what_the_budget_keeps_back_is_handed_on),
         cmocka_unit_test(a_stored_profile_is_used_at_once),
         cmocka_unit_test(interrupted_learning_keeps_nothing_and_says_so),
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
