@@ -1,5 +1,6 @@
 #include "cli/guard_desk.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "daemon/profile/entity.h"
 #include "desk/store/audit_chain.h"
 #include "desk/triage/decide.h"
+#include "desk/triage/triage.h"
 
 #define DECIDE_NS   KM_NS_PER_S
 #define REPORT_NS   (60 * KM_NS_PER_S)
@@ -17,6 +19,7 @@
 #define PATIENCE_NS (5 * KM_NS_PER_S)  /* a fresh decision may come before its episode is over */
 #define MAX_PENDING 64                 /* a round; the others wait for the next */
 #define MAX_LEARNED 64                 /* alarms of one decision */
+#define WEAK_SCORE  (KM_TRIAGE_WEAK_SCORE / 2)
 #define TEXT_BYTES  512
 #define LINE_BYTES  1024
 
@@ -78,6 +81,22 @@ struct km_guard_desk *km_guard_desk_open(const struct km_guard_desk_config *conf
 struct km_alert_sink km_guard_desk_alerts(struct km_guard_desk *desk, const struct km_alert_sink *first)
 {
     return km_desk_link_alerts(desk->link, first);
+}
+
+/* The desk has a budget of its own and ranks by score: what too little speaks for must not take an alert's place. */
+static enum km_code take_kept_back(void *context, const struct km_alert *alert, struct km_err *err)
+{
+    struct km_guard_desk *desk = context;
+    const struct km_sink sink = km_recorder_sink(km_desk_link_recorder(desk->link));
+    struct km_finding finding = *alert->finding;
+    if (alert->weak)
+        finding.score = fmin(finding.score * finding.confidence, WEAK_SCORE);
+    return sink.finding(sink.context, &finding, err);
+}
+
+struct km_alert_sink km_guard_desk_kept_back(struct km_guard_desk *desk)
+{
+    return (struct km_alert_sink){desk, take_kept_back};
 }
 
 struct km_decisions km_guard_desk_decisions(struct km_guard_desk *desk, const struct km_decisions *first)

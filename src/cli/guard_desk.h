@@ -30,6 +30,8 @@ struct km_guard_desk *km_guard_desk_open(const struct km_guard_desk_config *conf
 
 /* Between the guard and `first`; both outlive the guard. */
 struct km_alert_sink km_guard_desk_alerts(struct km_guard_desk *desk, const struct km_alert_sink *first);
+/* What the guard's budget keeps back, to the store alone: for the desk's ranked digest. */
+struct km_alert_sink km_guard_desk_kept_back(struct km_guard_desk *desk);
 struct km_decisions km_guard_desk_decisions(struct km_guard_desk *desk, const struct km_decisions *first);
 
 /* In the loop: writes what waits, applies decisions, reports now and then. Trouble with the store is said once and

@@ -244,6 +244,7 @@ static enum km_code open_live(struct run *run, struct km_err *err)
         const struct km_alert_sink shown = config.guard.alerts;
         config.guard.decisions = km_guard_desk_decisions(run->desk, &listed);
         config.guard.alerts = km_guard_desk_alerts(run->desk, &shown);
+        config.guard.kept_back = km_guard_desk_kept_back(run->desk);
     }
     run->live = km_live_open(&config, err);
     if (run->live)

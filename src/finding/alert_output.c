@@ -151,6 +151,22 @@ static enum km_code append_head(const struct km_alert *alert, bool colour, struc
     return code == KM_OK ? km_buf_append_text(out, "\n", err) : code;
 }
 
+static enum km_code append_place(const struct km_alert *alert, struct km_buf *out, struct km_err *err)
+{
+    const struct km_subject *subject = &alert->finding->subject;
+    enum km_code code = km_buf_append_format(out, err, "      process %u", subject->pid);
+    if (code == KM_OK && subject->executable && *subject->executable) {
+        code = km_buf_append_text(out, " (", err);
+        if (code == KM_OK)
+            code = append_escaped(out, subject->executable, err);
+        if (code == KM_OK)
+            code = km_buf_append_text(out, ")", err);
+    }
+    return code == KM_OK ? km_buf_append_format(out, err, ", thread %u; surprise %.1f, confidence %.0f %%\n",
+                                                subject->tid, alert->surprise, 100 * alert->finding->confidence)
+                         : code;
+}
+
 enum km_code km_alert_format_text(const struct km_alert *alert, bool colour, struct km_buf *out, struct km_err *err)
 {
     const struct km_finding *finding = alert->finding;
@@ -169,10 +185,8 @@ enum km_code km_alert_format_text(const struct km_alert *alert, bool colour, str
             code = evidence->weight > 0 ? km_buf_append_format(out, err, " (+%.1f)\n", evidence->weight)
                                         : km_buf_append_text(out, "\n", err);
     }
-    const struct km_subject *subject = &finding->subject;
     if (code == KM_OK)
-        code = km_buf_append_format(out, err, "      process %u, thread %u; surprise %.1f, confidence %.0f %%\n",
-                                    subject->pid, subject->tid, alert->surprise, 100 * finding->confidence);
+        code = append_place(alert, out, err);
     const char *advice = advice_of(finding);
     if (code == KM_OK && advice)
         code = km_buf_append_format(out, err, "      what to do: %s\n", advice);

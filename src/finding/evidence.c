@@ -84,7 +84,8 @@ static const struct {
      "Look at the load at this time; a sudden pace may be a scan, a loop, or an attack by many requests."},
     {KM_EVIDENCE_ERRORS, "{percent} % of its calls failed, more than usual",
      "Many failures can mean that somebody tries what is not allowed; look at the server's log."},
-    {KM_EVIDENCE_NEW_ROLE, "a kind of thread appeared that was never learned: {role}, program {program}",
+    {KM_EVIDENCE_NEW_ROLE,
+     "a kind of thread appeared that none of {episodes} learned episodes had: {role}, program {program}",
      "Ask whether the server was changed to do something new. If so, learn it again (komainu guard --relearn); if not, "
      "look at that program now."},
     {KM_EVIDENCE_PROGRAM_CHANGED,
@@ -95,6 +96,22 @@ static const struct {
     {KM_EVIDENCE_RULE, "rule \"{title}\" ({level}) fired: {field} {pattern}: {value}",
      "The rule describes a known way of attack. Look at the process and who started it; if it is meant, write a "
      "decision for it."},
+    {KM_EVIDENCE_COMPARED_ACT,
+     "compared with {episodes} learned episodes: none of them had it, and at most one in {one_in} brought anything new "
+     "of its kind",
+     NULL},
+    {KM_EVIDENCE_COMPARED_SCORE,
+     "compared with its ordinary episodes: its strangeness is {score}, and about one in {one_in} of them reaches "
+     "{threshold}",
+     NULL},
+    {KM_EVIDENCE_ALONE,
+     "nothing but the order and mix of calls is strange, {unknown} unknown runs of six within ten seconds where "
+     "{needed} would count, and no act is new: rare ordinary work looks so, too; trust this less",
+     NULL},
+    {KM_EVIDENCE_STARTING,
+     "its process was starting or ending, which was never learned, so that much of this may be ordinary: trust this "
+     "less",
+     NULL},
     {KM_EVIDENCE_IMMATURE,
      "its profile is young ({episodes} episodes, {novelty} % of what came was new to the last): "
      "trust this less",
@@ -191,12 +208,13 @@ const char *km_evidence_advice(const char *id)
 int km_evidence_rank(const char *id)
 {
     static const char *const acts[] = {"first.", "rule.", "program."};
-    static const char doubt[] = "confidence.";
+    static const char *const details[] = {"confidence.", "compared."};
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
         if (strncmp(id, acts[i], strlen(acts[i])) == 0)
             return 2;
-    if (strncmp(id, doubt, strlen(doubt)) == 0)
-        return 0;
+    for (size_t i = 0; i < sizeof details / sizeof details[0]; i++)
+        if (strncmp(id, details[i], strlen(details[i])) == 0)
+            return 0;
     return strcmp(id, KM_EVIDENCE_CALL) != 0 && strcmp(id, KM_EVIDENCE_NEAREST) != 0;
 }
 

@@ -49,15 +49,19 @@
 #define KM_EVIDENCE_FIRST_RENAME     "first.rename"
 #define KM_EVIDENCE_FIRST_MOUNT      "first.mount"
 #define KM_EVIDENCE_FIRST_KILL       "first.kill"
-#define KM_EVIDENCE_SEQUENCE         "behaviour.sequence"  /* calls, episodes: order and mix of the calls */
-#define KM_EVIDENCE_CALL             "behaviour.call"      /* call, after, expected, bits: a part of the sequence */
-#define KM_EVIDENCE_CALL_SET         "behaviour.call-set"  /* calls, episodes */
-#define KM_EVIDENCE_NEAREST          "behaviour.nearest"   /* episodes, extra, missing */
-#define KM_EVIDENCE_RATE             "behaviour.rate"      /* per_second */
-#define KM_EVIDENCE_ERRORS           "behaviour.errors"    /* percent */
-#define KM_EVIDENCE_NEW_ROLE         "role.new"            /* role, program, episodes */
-#define KM_EVIDENCE_PROGRAM_CHANGED  "program.changed"     /* program, learned, running, package */
-#define KM_EVIDENCE_RULE             "rule.matched"        /* rule, title, level, field, pattern, value */
+#define KM_EVIDENCE_SEQUENCE         "behaviour.sequence" /* calls, episodes: order and mix of the calls */
+#define KM_EVIDENCE_CALL             "behaviour.call"     /* call, after, expected, bits: a part of the sequence */
+#define KM_EVIDENCE_CALL_SET         "behaviour.call-set" /* calls, episodes */
+#define KM_EVIDENCE_NEAREST          "behaviour.nearest"  /* episodes, extra, missing */
+#define KM_EVIDENCE_RATE             "behaviour.rate"     /* per_second */
+#define KM_EVIDENCE_ERRORS           "behaviour.errors"   /* percent */
+#define KM_EVIDENCE_NEW_ROLE         "role.new"           /* role, program, episodes */
+#define KM_EVIDENCE_PROGRAM_CHANGED  "program.changed"    /* program, learned, running, package */
+#define KM_EVIDENCE_RULE             "rule.matched"       /* rule, title, level, field, pattern, value */
+#define KM_EVIDENCE_COMPARED_ACT     "compared.act"       /* episodes, one_in */
+#define KM_EVIDENCE_COMPARED_SCORE   "compared.score"     /* score, threshold, one_in */
+#define KM_EVIDENCE_ALONE            "confidence.alone"   /* unknown, needed */
+#define KM_EVIDENCE_STARTING         "confidence.starting"
 #define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
 #define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
 

@@ -189,9 +189,9 @@ def stored_profile(folder, server):
     check('learned from' not in guard.log(), 'it learned again')
 
 
-def desk(folder, *arguments):
+def desk(folder, *arguments, store='desk.db'):
     done = subprocess.run([KOMAINU, *arguments], capture_output=True, text=True, check=False,
-                          env={**os.environ, 'KOMAINU_STORE': os.path.join(folder, 'desk.db')})
+                          env={**os.environ, 'KOMAINU_STORE': os.path.join(folder, store)})
     check(done.returncode == 0, f'{arguments}: {done.stderr}')
     return done.stdout
 
@@ -233,6 +233,25 @@ def decided(folder, server):
         guard.wait_for(lambda: told() == 2, f'alert about {key} after the undoing')
     check(guard.stop() == 0, 'exit status')
     check('cannot record' not in guard.log(), guard.log())
+
+
+def kept_back(folder, server):
+    """What is over the guard's budget is no alert, and reaches the desk all the same."""
+    guard = Guard(folder, 'keptback', '--desk', os.path.join(folder, 'kept.db'), '--budget', '1', '--host-budget', '1',
+                  pid=server.process.pid)
+    guard.wait_said('guarded')
+    def known():
+        listed = json.loads(desk(folder, 'alerts', 'list', '--all', '-f', 'json', store='kept.db'))['incidents']
+        return {key for i in listed for key in ('exec /bin/sh', 'exec /bin/true')
+                if '/' + key in desk(folder, 'alerts', 'show', str(i['id']), '-f', 'json', store='kept.db')}
+    server.ask('shell')
+    guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert about the shell')
+    for _ in range(3):
+        server.ask('name')
+        server.ask('etc')
+    guard.wait_for(lambda: len(known()) == 2, 'incident over the budget at the desk')
+    check(len(guard.alerts()) <= 2, f'the budget is not kept: {guard.alerts()}')
+    check(guard.stop() == 0, 'exit status')
 
 
 def remembered(folder, server):
@@ -402,6 +421,7 @@ def main():
         stored_profile(folder, server)
         remembered(folder, server)
         decided(folder, server)
+        kept_back(folder, server)
         changed(folder)
         many_children(folder, server)
         full_disk(folder, server)

@@ -187,8 +187,8 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
         daemon->excused_ns = result->episode->end_ns;
         km_guard_say(
             guard,
-            "%s: it starts or ends, which was never learned: only foreign programs, secrets and public addresses are "
-            "alerts meanwhile",
+            "%s: it starts or ends, which was never learned: only what no start explains (foreign programs, secrets, "
+            "system places, public addresses) is an alert meanwhile, the rest waits in the digest",
             daemon->name);
     }
     if (!result->alarm && !result->excused)
@@ -203,8 +203,6 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
                          failed.text);
         }
     }
-    if (!result->alarm)
-        return KM_OK;
     struct km_draft *draft = &guard->draft;
     km_draft_begin(draft, daemon->name, result->identity->role,
                    km_proctable_find(guard->processes, result->episode->tgid));
@@ -213,6 +211,8 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     km_draft_episode(draft, result);
     km_guarded_name_alarm(daemon);
     km_draft_doubts(draft, result->profile, daemon->lost);
+    if (result->excused)
+        km_draft_hold(draft);
     return km_guard_raise(guard, daemon, result->episode->end_ns, err);
 }
 

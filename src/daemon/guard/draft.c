@@ -85,6 +85,19 @@ struct km_evidence *km_draft_add(struct km_draft *draft, const char *id, double 
 
 /* ---- acts ---- */
 
+/* What the first act is compared with, and how unusual that is; the others weigh what they weigh. */
+static void compare_act(struct km_draft *draft, double weight, uint64_t episodes)
+{
+    if (draft->compared)
+        return;
+    draft->compared = true;
+    struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_COMPARED_ACT, 0);
+    if (!evidence)
+        return;
+    km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
+    km_evidence_add_real(evidence, "one_in", round(exp(weight)));
+}
+
 void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *landmark, double weight,
                        uint64_t episodes)
 {
@@ -107,11 +120,14 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
     length = landmark->path.length < sizeof text ? landmark->path.length : sizeof text - 1;
     km_evidence_add_text(evidence, "path", km_draft_copy(draft, landmark->path.data, length));
     km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
+    compare_act(draft, weight, episodes);
     if (!draft->key[0])
         (void)snprintf(draft->key, sizeof draft->key, "%s", line);
 }
 
-static void add_acts(struct km_draft *draft, const struct km_profile *profile, const struct km_episode *episode)
+/* The gravest first: it is the key, and what finds no room is slight. */
+static void add_acts(struct km_draft *draft, const struct km_profile *profile, const struct km_episode *episode,
+                     enum km_gravity gravity)
 {
     char lines[KM_EPISODE_MAX_LANDMARKS][KM_ENTITY_TEXT_BYTES];
     const struct km_entity_set *known = km_profile_get_entities(profile);
@@ -120,6 +136,8 @@ static void add_acts(struct km_draft *draft, const struct km_profile *profile, c
     size_t n = 0;
     for (size_t i = 0; i < episode->landmark_count && n < KM_EPISODE_MAX_LANDMARKS; i++) {
         const struct km_event_landmark *landmark = &episode->landmarks[i];
+        if (km_entity_gravity(landmark) != gravity)
+            continue;
         km_entity_format(landmark, lines[n]);
         bool told = km_entity_find(known, lines[n]) != NULL;
         for (size_t j = 0; j < n && !told; j++)
@@ -178,7 +196,10 @@ static void add_terms(struct km_draft *draft, const struct km_watch_result *resu
     struct km_evidence *evidence;
     for (size_t i = 0; i < sizeof sequence / sizeof sequence[0]; i++)
         order += a->term[sequence[i]];
-    if (order >= TERM_SAID && (evidence = km_draft_add(draft, KM_EVIDENCE_SEQUENCE, order)) != NULL) {
+    /* Whatever is told has a reason, also where many small terms add up to it. */
+    double others = set + a->term[KM_CHANNEL_RATE] + a->term[KM_CHANNEL_ERRORS];
+    bool only = draft->finding.evidence_count == 0 && others < TERM_SAID;
+    if ((order >= TERM_SAID || only) && (evidence = km_draft_add(draft, KM_EVIDENCE_SEQUENCE, order)) != NULL) {
         km_evidence_add_integer(evidence, "calls", a->measure.calls);
         km_evidence_add_integer(evidence, "unknown", a->measure.misses);
         km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
@@ -193,14 +214,32 @@ static void add_terms(struct km_draft *draft, const struct km_watch_result *resu
         km_evidence_add_real(evidence, "percent", round(1000 * a->measure.value[KM_CHANNEL_ERRORS]) / 10);
 }
 
+/* How unusual the episode is, and why it is trusted little where nothing but the order of calls speaks. */
+static void compare_score(struct km_draft *draft, const struct km_watch_result *result)
+{
+    struct km_evidence *evidence;
+    if (result->assessment->score > result->threshold && result->rate > 0 &&
+        (evidence = km_draft_add(draft, KM_EVIDENCE_COMPARED_SCORE, 0)) != NULL) {
+        km_evidence_add_real(evidence, "score", round(10 * result->assessment->score) / 10);
+        km_evidence_add_real(evidence, "threshold", round(10 * result->threshold) / 10);
+        km_evidence_add_integer(evidence, "one_in", (int64_t)round(1 / result->rate));
+    }
+    if (result->alone && (evidence = km_draft_add(draft, KM_EVIDENCE_ALONE, 0)) != NULL) {
+        km_evidence_add_integer(evidence, "unknown", result->windows);
+        km_evidence_add_integer(evidence, "needed", km_profile_get_rule(result->profile)->escalate_misses);
+    }
+}
+
 void km_draft_episode(struct km_draft *draft, const struct km_watch_result *result)
 {
     struct km_maturity maturity;
     struct km_explanation why;
     char text[LIST_BYTES];
     km_profile_get_maturity(result->profile, &maturity);
-    add_acts(draft, result->profile, result->episode);
+    for (int gravity = KM_GRAVITY_PROGRAM; gravity >= KM_GRAVITY_SLIGHT; gravity--)
+        add_acts(draft, result->profile, result->episode, (enum km_gravity)gravity);
     add_terms(draft, result, maturity.episodes);
+    compare_score(draft, result);
     km_explain_episode(result->profile, result->episode, result->assessment, &why);
     for (size_t i = 0; i < why.call_count && i < SHOWN_CALL; i++)
         add_call(draft, &why.calls[i]);
@@ -230,6 +269,14 @@ void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, u
     }
     if (lost > 0 && (evidence = km_draft_add(draft, KM_EVIDENCE_LOST, 0)) != NULL)
         km_evidence_add_integer(evidence, "events", (int64_t)lost);
+}
+
+void km_draft_hold(struct km_draft *draft)
+{
+    draft->held = true;
+    (void)km_draft_add(draft, KM_EVIDENCE_STARTING, 0);
+    if (!draft->key[0])
+        (void)snprintf(draft->key, sizeof draft->key, "%s", KM_EVIDENCE_STARTING);
 }
 
 void km_draft_end(struct km_draft *draft)

@@ -20,6 +20,8 @@ struct km_draft {
     char key[KM_DRAFT_KEY_BYTES]; /* the dominant evidence: what incidents are grouped by */
     char role[KM_EVENT_MAX_NAME_BYTES];
     double surprise; /* sum of the weights */
+    bool compared;   /* what the first act is compared with is said */
+    bool held;       /* it waits in the digest, however strong it is */
     size_t used;
     char text[KM_DRAFT_TEXT_BYTES];
 };
@@ -42,6 +44,9 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
 
 /* Young profiles and lost events, which lower the confidence; nothing when neither is so. */
 void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost);
+
+/* Held back: its process starts or ends, which was never learned. An act keeps its key; sequences share one. */
+void km_draft_hold(struct km_draft *draft);
 
 /* The sum, and, when no key was set, the strongest evidence as the key. Call it last. */
 void km_draft_end(struct km_draft *draft);

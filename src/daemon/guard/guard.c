@@ -8,8 +8,7 @@
 #include "base/text.h"
 #include "daemon/guard/guard_internal.h"
 
-#define LINE_BYTES     1024
-#define LEAST_STRENGTH 1.0 /* nats: what a profile that knows next to nothing finds strange waits in the digest */
+#define LINE_BYTES 1024
 
 void km_guard_say(struct km_guard *guard, const char *format, ...)
 {
@@ -31,8 +30,9 @@ struct km_guard *km_guard_new(const struct km_guard_config *config, struct km_er
         return NULL;
     struct km_incident_config incidents = config->incidents;
     if (incidents.least_strength == 0)
-        incidents.least_strength = LEAST_STRENGTH;
+        incidents.least_strength = KM_GUARD_LEAST_STRENGTH;
     guard->config = *config;
+    guard->least_strength = incidents.least_strength;
     km_episode_rule_default(&guard->rule);
     guard->processes = km_proctable_new(config->proc_root, err);
     guard->users = guard->processes ? km_users_new(err) : NULL;
@@ -190,6 +190,7 @@ bool km_guard_get_status(const struct km_guard *guard, size_t i, struct km_guard
                                     .alarms = daemon->alarms,
                                     .alerts = daemon->alerts,
                                     .suppressed = daemon->suppressed,
+                                    .held = daemon->held,
                                     .lost = daemon->lost,
                                     .rules_fired = daemon->rules_fired,
                                     .rules_learned = daemon->rules_learned};

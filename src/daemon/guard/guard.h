@@ -45,6 +45,7 @@ struct km_guard_kernel {
 struct km_guard_config {
     struct km_guard_kernel kernel;
     struct km_alert_sink alerts;
+    struct km_alert_sink kept_back; /* incidents for the digest, as each begins or grows; alert NULL: nobody listens */
     void *say_context;
     void (*say)(void *context, const char *line); /* one line for people, escaped; NULL: nobody listens */
     struct km_store *store;                       /* borrowed; NULL: profiles are neither read nor written */
@@ -73,7 +74,7 @@ enum km_code km_guard_add(struct km_guard *guard, const char *name, bool *out_le
 /* The wall clock at a moment of the events' clock. */
 void km_guard_set_clock(struct km_guard *guard, int64_t wall_ns, uint64_t monotonic_ns);
 
-/* Takes an event; the context is the guard. KM_NOMEM, or what the alert sink returns. */
+/* Takes an event; the context is the guard. KM_NOMEM, or what the alert sinks return. */
 enum km_code km_guard_event(void *context, const struct km_event *event, struct km_err *err) KM_MUST_USE;
 
 /* Takes the profile of a daemon's role from the store again, where it was changed; the kernel is told. What was told of
@@ -90,6 +91,7 @@ struct km_guard_status {
     double confidence;    /* of its best profile */
     double learned_share; /* of the time to learn, while learning */
     uint64_t events, episodes, alarms, alerts, suppressed, lost;
+    uint64_t held; /* of the alarms: in the digest at once, since a process was starting or ending unlearned */
     uint64_t rules_fired, rules_learned; /* of these: on learned acts, which is not told */
 };
 

@@ -13,6 +13,8 @@
 #include "daemon/profile/watch.h"
 
 #define KM_GUARD_PENDING 32
+#define KM_GUARD_LEAST_STRENGTH                                                                                        \
+    1.0 /* nats: what a profile that knows next to nothing finds strange is for the digest */
 
 /* A kind of thread that was never learned, and whose process may be about to start a program: the better news. */
 struct km_pending_role {
@@ -33,7 +35,7 @@ struct km_guarded {
     double confidence;   /* of its best profile */
     uint64_t excused_ns; /* said last */
     struct km_pending_role pending[KM_GUARD_PENDING];
-    uint64_t events, alarms, alerts, suppressed, lost, rules_fired, rules_learned;
+    uint64_t events, alarms, alerts, suppressed, held, lost, rules_fired, rules_learned;
 };
 
 struct km_guard {
@@ -45,6 +47,7 @@ struct km_guard {
     struct km_proctable *processes;
     struct km_users *users;
     struct km_incidents *incidents;
+    double least_strength;       /* of what is shown at once */
     struct km_seen told_keys;    /* landmarks that the kernel keeps to itself */
     struct km_episode_rule rule; /* of roles without a profile */
     struct km_draft draft;

@@ -11,6 +11,7 @@
 
 #define ANCESTORS  16
 #define PENDING_NS UINT64_C(300000000) /* a forked child starts its program within it */
+#define HELD_TRUST 0.01
 
 bool km_guarded_origin(struct km_guarded *daemon, uint32_t tgid, struct km_watch_role *out)
 {
@@ -61,7 +62,7 @@ static void begin(struct km_guarded *daemon, const struct km_watch_role *role, u
         (void)snprintf(guard->draft.key, sizeof guard->draft.key, "%s", process->cause);
 }
 
-static enum km_code finish(struct km_guarded *daemon, uint64_t time_ns, struct km_err *err)
+static enum km_code finish(struct km_guarded *daemon, uint64_t time_ns, bool held, struct km_err *err)
 {
     struct km_draft *draft = &daemon->guard->draft;
     double weight = 0;
@@ -69,21 +70,25 @@ static enum km_code finish(struct km_guarded *daemon, uint64_t time_ns, struct k
         weight += draft->evidence[i].weight;
     draft->finding.score = 1 - exp(-weight);
     km_draft_doubts(draft, NULL, daemon->lost);
+    if (held) {
+        draft->finding.confidence *= HELD_TRUST;
+        km_draft_hold(draft);
+    }
     return km_guard_raise(daemon->guard, daemon, time_ns, err);
 }
 
-static enum km_code raise_role(struct km_guarded *daemon, uint16_t index, uint32_t tgid, uint64_t time_ns,
+static enum km_code raise_role(struct km_guarded *daemon, const struct km_pending_role *new_role, bool held,
                                struct km_err *err)
 {
     struct km_watch_role role;
-    if (!km_watch_find_role(daemon->watch, index, &role))
+    if (!km_watch_find_role(daemon->watch, new_role->role, &role))
         return KM_OK;
-    begin(daemon, &role, tgid);
+    begin(daemon, &role, new_role->tgid);
     add_role(daemon, &role);
     char *key = daemon->guard->draft.key;
     if (!key[0])
         (void)snprintf(key, KM_DRAFT_KEY_BYTES, "%s %s", KM_EVIDENCE_NEW_ROLE, role.identity->role);
-    return finish(daemon, time_ns, err);
+    return finish(daemon, new_role->time_ns, held, err);
 }
 
 /* A program whose start the profile of its origin knows: it was accepted, or learned and not seen at work. */
@@ -114,14 +119,15 @@ enum km_code km_guarded_new_role(struct km_guarded *daemon, uint16_t role, uint3
                          daemon->name, silent.identity->role);
         return KM_OK;
     }
+    const struct km_pending_role pending = {tgid, role, now_ns};
     if (process && process->cause[0])
-        return raise_role(daemon, role, tgid, now_ns, err);
+        return raise_role(daemon, &pending, false, err);
     for (size_t i = 0; i < KM_GUARD_PENDING && tgid != 0; i++)
         if (daemon->pending[i].tgid == 0) {
-            daemon->pending[i] = (struct km_pending_role){tgid, role, now_ns};
+            daemon->pending[i] = pending;
             return KM_OK;
         }
-    return raise_role(daemon, role, tgid, now_ns, err);
+    return raise_role(daemon, &pending, false, err);
 }
 
 static enum km_code raise_pending(struct km_guarded *daemon, uint64_t now_ns, struct km_err *err)
@@ -132,10 +138,9 @@ static enum km_code raise_pending(struct km_guarded *daemon, uint64_t now_ns, st
         if (pending.tgid == 0 || now_ns < pending.time_ns + PENDING_NS)
             continue;
         daemon->pending[i].tgid = 0;
-        if (km_watch_excuses(daemon->watch, pending.tgid, pending.time_ns) &&
-            !km_proctable_find(daemon->guard->processes, pending.tgid)->cause[0])
-            continue;
-        code = raise_role(daemon, pending.role, pending.tgid, pending.time_ns, err);
+        bool held = km_watch_excuses(daemon->watch, pending.tgid, pending.time_ns) &&
+                    !km_proctable_find(daemon->guard->processes, pending.tgid)->cause[0];
+        code = raise_role(daemon, &pending, held, err);
     }
     return code;
 }
@@ -167,9 +172,8 @@ static enum km_code take_act(struct km_guarded *daemon, const struct km_watch_ro
         return KM_OK;
     }
     const struct km_process *process = km_proctable_find(guard->processes, event->tgid);
-    if (!process->cause[0] && !km_entity_is_inexcusable(&event->landmark) &&
-        km_watch_excuses(daemon->watch, event->tgid, event->time_ns))
-        return KM_OK;
+    bool held = !process->cause[0] && !km_entity_is_inexcusable(&event->landmark) &&
+                km_watch_excuses(daemon->watch, event->tgid, event->time_ns);
     if (!process->cause[0] && gravity == KM_GRAVITY_PROGRAM)
         km_proctable_set_cause(guard->processes, event->tgid, line, origin.index);
     bool was_forked = take_pending(daemon, event->tgid, &forked);
@@ -182,7 +186,7 @@ static enum km_code take_act(struct km_guarded *daemon, const struct km_watch_ro
     if (was_forked)
         add_role(daemon, &forked);
     km_guarded_keep_act(daemon, origin.profile, event);
-    return finish(daemon, event->time_ns, err);
+    return finish(daemon, event->time_ns, held, err);
 }
 
 enum km_code km_guarded_lineage(struct km_guarded *daemon, const struct km_event *event, struct km_err *err)

@@ -1,9 +1,11 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/guard/guard_internal.h"
 
 #define SUBJECT_BYTES 1024
+#define HELD_SHARE    0.5
 
 /* "DAEMON/ROLE/EVIDENCE": what a decision's path is compared with. */
 static void name_subject(struct km_draft *draft, const char *daemon)
@@ -58,17 +60,26 @@ enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, u
                                         .key = draft->key,
                                         .time_ns = finding->time_wall_ns,
                                         .strength = draft->surprise * finding->confidence};
+    if (draft->held)
+        report.strength = fmin(report.strength, HELD_SHARE * guard->least_strength);
+    daemon->held += draft->held;
     struct km_incident_answer answer = {0};
     enum km_code code = km_incidents_add(guard->incidents, &report, &answer, err);
-    bool update = !answer.is_new && !answer.show && answer.incident && answer.incident->shown && answer.grew;
-    if (code != KM_OK || (!answer.show && !update) || !guard->config.alerts.alert)
+    if (code != KM_OK)
         return code;
+    bool kept_back = !answer.incident->shown;
+    bool update = !answer.is_new && !answer.show && answer.grew;
+    const struct km_alert_sink *sink = kept_back ? &guard->config.kept_back : &guard->config.alerts;
+    if (!sink->alert || (!answer.show && !update && !(kept_back && answer.is_new)))
+        return KM_OK;
     daemon->alerts += answer.show;
     struct km_alert alert = {.finding = finding,
                              .incident = answer.incident,
                              .update = update,
+                             .kept_back = kept_back,
+                             .weak = kept_back && report.strength < guard->least_strength,
                              .surprise = draft->surprise,
                              .host = guard->config.host,
                              .versions = guard->config.versions};
-    return guard->config.alerts.alert(guard->config.alerts.context, &alert, err);
+    return sink->alert(sink->context, &alert, err);
 }

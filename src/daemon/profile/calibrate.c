@@ -27,8 +27,8 @@ double km_calibration_terms(const struct km_calibration *calibration, const doub
     return score;
 }
 
-enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t fair,
-                                size_t count, struct km_err *err)
+enum km_code km_calibration_fit(struct km_calibration *calibration, struct km_calibration_row *rows, size_t fair,
+                                size_t scored, size_t count, struct km_err *err)
 {
     struct km_calibration fresh = {0};
     double *values KM_CLEANUP(km_cleanup_free) = km_calloc(count + 1, sizeof *values, SIZE_MAX, err);
@@ -46,9 +46,11 @@ enum km_code km_calibration_fit(struct km_calibration *calibration, const struct
         code = km_tail_init(&fresh.channel[c], values, n, err);
     }
     double term[KM_CHANNELS];
-    for (size_t i = 0; i < count && code == KM_OK; i++)
-        if (rows[i].told)
-            fresh.scores[fresh.score_count++] = km_calibration_terms(&fresh, rows[i].value, rows[i].present, term);
+    for (size_t i = 0; i < count && code == KM_OK; i++) {
+        rows[i].score = km_calibration_terms(&fresh, rows[i].value, rows[i].present, term);
+        if (rows[i].told && i < scored)
+            fresh.scores[fresh.score_count++] = rows[i].score;
+    }
     if (code == KM_OK)
         code = km_tail_init(&fresh.score, fresh.scores, fresh.score_count, err);
     if (code != KM_OK) {
@@ -141,30 +143,55 @@ static enum km_code measure_left_out(struct km_profile *profile, const struct km
         code = code == KM_OK ? back : code;
         memcpy(rows[i].value, measure->value, sizeof rows[i].value);
         memcpy(rows[i].present, measure->present, sizeof rows[i].present);
-        rows[i].told = view == KM_VIEW_FULL || measure->misses > 0;
+        rows[i].novel = measure->misses > 0;
+        rows[i].told = view == KM_VIEW_FULL || rows[i].novel;
         if (filling)
             add_to_filling(filling, measure);
     }
     return code;
 }
 
-static double count_told(const struct km_calibration_row *rows, size_t count)
+/* Of the rows [begin, end) those with or without unknown windows; their scores are appended. */
+static size_t take_stratum(struct km_history *history, const struct km_calibration_row *rows, size_t begin, size_t end,
+                           bool novel)
 {
-    double told = 0;
-    for (size_t i = 0; i < count; i++)
-        told += rows[i].told;
-    return told;
+    size_t before = history->count;
+    for (size_t i = begin; i < end; i++)
+        if (rows[i].novel == novel)
+            history->scores[history->count++] = rows[i].score;
+    return history->count - before;
 }
 
-/* Every episode that would be told brought windows when it was learned: it is in the fair sample or was offered to the
- * novel. */
-static double estimate_told(const struct km_profile *profile, const struct km_calibration_row *rows)
+/* Every episode that has unknown windows when it is left out brought some when it was learned: it is in the fair sample
+ * or was offered to the novel, of which each stands for offered / kept. */
+static enum km_code remember_novel(struct km_profile *profile, enum km_stratum stratum,
+                                   const struct km_calibration_row *rows, struct km_err *err)
 {
     const struct km_kept_list *novel = &profile->novel;
-    double told = count_told(rows, profile->kept.count);
+    size_t fair = profile->kept.count, all = fair + novel->count;
+    struct km_history fresh = {.scores = km_calloc(all + 1, sizeof *fresh.scores, SIZE_MAX, err)};
+    if (!fresh.scores)
+        return err->code;
+    fresh.episodes = (double)take_stratum(&fresh, rows, 0, fair, true);
+    size_t besides = take_stratum(&fresh, rows, fair, all, true);
     if (novel->count > 0)
-        told += count_told(rows + profile->kept.count, novel->count) * (double)novel->offered / (double)novel->count;
-    return told;
+        fresh.episodes += (double)besides * (double)novel->offered / (double)novel->count;
+    free(profile->history[stratum].scores);
+    profile->history[stratum] = fresh;
+    return KM_OK;
+}
+
+static enum km_code remember_known(struct km_profile *profile, const struct km_calibration_row *rows,
+                                   struct km_err *err)
+{
+    struct km_history fresh = {.scores = km_calloc(profile->kept.count + 1, sizeof *fresh.scores, SIZE_MAX, err)};
+    if (!fresh.scores)
+        return err->code;
+    (void)take_stratum(&fresh, rows, 0, profile->kept.count, false);
+    fresh.episodes = fmax((double)profile->episodes - profile->history[KM_STRATUM_NOVEL].episodes, 0);
+    free(profile->history[KM_STRATUM_KNOWN].scores);
+    profile->history[KM_STRATUM_KNOWN] = fresh;
+    return KM_OK;
 }
 
 enum km_code km_profile_calibrate(struct km_profile *profile, struct km_err *err)
@@ -179,12 +206,14 @@ enum km_code km_profile_calibrate(struct km_profile *profile, struct km_err *err
         bool full = v == KM_VIEW_FULL;
         memset(rows, 0, all * sizeof *rows);
         code = measure_left_out(profile, &profile->kept, (enum km_view)v, rows, &filling, err);
-        if (code == KM_OK && !full)
+        if (code == KM_OK)
             code = measure_left_out(profile, &profile->novel, (enum km_view)v, rows + fair, NULL, err);
         if (code == KM_OK)
-            code = km_calibration_fit(&profile->calibration[v], rows, fair, full ? fair : all, err);
+            code = km_calibration_fit(&profile->calibration[v], rows, fair, full ? fair : all, all, err);
         if (code == KM_OK)
-            profile->calibration[v].told = full ? (double)profile->episodes : estimate_told(profile, rows);
+            code = remember_novel(profile, full ? KM_STRATUM_NOVEL : KM_STRATUM_TOLD, rows, err);
+        if (code == KM_OK && full)
+            code = remember_known(profile, rows, err);
         if (code == KM_OK && full)
             use_filling(profile, &filling);
     }

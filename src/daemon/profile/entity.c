@@ -446,8 +446,12 @@ bool km_entity_is_inexcusable(const struct km_event_landmark *l)
         return true;
     if (l->kind == KM_LANDMARK_CONNECT)
         return km_entity_is_public(&l->address);
-    return l->kind == KM_LANDMARK_OPEN && l->zone == KM_ZONE_SENSITIVE && l->outcome != KM_OUTCOME_DENIED &&
-           l->outcome != KM_OUTCOME_ERROR;
+    if (l->outcome == KM_OUTCOME_DENIED || l->outcome == KM_OUTCOME_ERROR)
+        return false;
+    if (l->kind == KM_LANDMARK_UNLINK || l->kind == KM_LANDMARK_RENAME)
+        return true;
+    bool writes = (l->flags & OPEN_FOR_WRITE) != 0;
+    return l->kind == KM_LANDMARK_OPEN && (l->zone == KM_ZONE_SENSITIVE || (writes && l->zone == KM_ZONE_SYSTEM));
 }
 
 bool km_entity_is_start(const struct km_event_landmark *l)

@@ -62,7 +62,8 @@ enum km_gravity {
 enum km_gravity km_entity_gravity(const struct km_event_landmark *landmark);
 
 /* Whether a process that starts, while no start was learned, may not do it either without being told: foreign code, an
- * open where credentials, keys or schedules are, a connection to a public address. */
+ * open where credentials, keys or schedules are, a write to, removal from or renaming in a system place, a connection
+ * to a public address. */
 bool km_entity_is_inexcusable(const struct km_event_landmark *landmark);
 
 /* Whether the address is reachable over the Internet: of IPv4 or IPv6, and not of this host, a private network, a link,

@@ -7,14 +7,17 @@
 #define NS_PER_S       1e9
 
 /* The weights and the quiet part were chosen on the development half of ADFA-LD (attack runs 1 to 3, every second
- * normal trace) and nowhere else. Outcomes, errors and rate do not occur there: theirs are cautious guesses. The short
+ * normal trace) and nowhere else. Outcomes, errors and rate do not occur there: theirs are cautious guesses,
+ * and bounded: by themselves they are to raise no alarm, however far beyond a thousand kept values one lies. The short
  * scale speaks only when rarer than one in 150, where it finds what a long episode dilutes; below that it is noise.
  */
 #define RARER_THAN_ONE_IN_150 5.0
+#define ONE_IN_A_MILLION      13.8
 static const struct {
     const char *name;
     double weight;
     double quiet; /* of -ln p, before it counts */
+    double most;  /* of -ln p; 0: no bound */
 } channels[KM_CHANNELS] = {
     [KM_CHANNEL_MEAN] = {"bits", 0.5, 0},
     [KM_CHANNEL_UPPER] = {"bits.upper", 0.375, 0},
@@ -23,9 +26,9 @@ static const struct {
     [KM_CHANNEL_SET] = {"set", 0.25, 0},
     [KM_CHANNEL_MISSING] = {"missing", 1.0, 0},
     [KM_CHANNEL_VARIETY] = {"variety", 1.25, 0},
-    [KM_CHANNEL_ATTR] = {"outcomes", 0.5, RARER_THAN_ONE_IN_150},
-    [KM_CHANNEL_ERRORS] = {"errors", 0.5, RARER_THAN_ONE_IN_150},
-    [KM_CHANNEL_RATE] = {"rate", 0.25, RARER_THAN_ONE_IN_150},
+    [KM_CHANNEL_ATTR] = {"outcomes", 0.5, RARER_THAN_ONE_IN_150, ONE_IN_A_MILLION},
+    [KM_CHANNEL_ERRORS] = {"errors", 0.5, RARER_THAN_ONE_IN_150, ONE_IN_A_MILLION},
+    [KM_CHANNEL_RATE] = {"rate", 0.25, RARER_THAN_ONE_IN_150, ONE_IN_A_MILLION},
 };
 
 const char *km_channel_to_string(enum km_channel channel)
@@ -35,7 +38,8 @@ const char *km_channel_to_string(enum km_channel channel)
 
 double km_channel_term(enum km_channel channel, double p)
 {
-    double surprise = -log(p) - channels[channel].quiet;
+    double surprise = -log(p), most = channels[channel].most;
+    surprise = (most > 0 && surprise > most ? most : surprise) - channels[channel].quiet;
     return surprise > 0 ? channels[channel].weight * surprise : 0;
 }
 

@@ -57,6 +57,8 @@ void km_profile_free(struct km_profile *profile)
     list_done(&profile->novel);
     for (int v = 0; v < KM_VIEWS; v++)
         km_calibration_done(&profile->calibration[v]);
+    for (int s = 0; s < KM_STRATA; s++)
+        free(profile->history[s].scores);
     free(profile);
 }
 
@@ -353,6 +355,8 @@ size_t km_profile_memory(const struct km_profile *profile)
         bytes += strlen(profile->entities.items[i].text) + 1;
     for (int v = 0; v < KM_VIEWS; v++)
         bytes += profile->calibration[v].score_count * sizeof(double) * (KM_CHANNELS + 2);
+    for (int s = 0; s < KM_STRATA; s++)
+        bytes += profile->history[s].count * sizeof(double);
     return bytes;
 }
 
@@ -420,8 +424,19 @@ const double *km_profile_get_scores(const struct km_profile *profile, enum km_vi
     return profile->calibration[view].scores;
 }
 
-double km_profile_get_told(const struct km_profile *profile, enum km_view view)
+const double *km_profile_get_history(const struct km_profile *profile, enum km_stratum stratum, size_t *out_count,
+                                     double *out_episodes)
 {
-    return view == KM_VIEW_FULL || profile->kept.count == 0 ? (double)profile->episodes
-                                                            : profile->calibration[view].told;
+    const struct km_history *history = &profile->history[stratum];
+    *out_count = history->count;
+    /* Learned from what a filter told: all of it was told, and nothing was kept to calibrate with. */
+    *out_episodes = profile->kept.count > 0 ? history->episodes : (double)profile->episodes;
+    return history->scores;
+}
+
+enum km_stratum km_assessment_stratum(const struct km_assessment *assessment)
+{
+    if (assessment->view == KM_VIEW_DEPLOYED)
+        return KM_STRATUM_TOLD;
+    return assessment->measure.misses > 0 ? KM_STRATUM_NOVEL : KM_STRATUM_KNOWN;
 }

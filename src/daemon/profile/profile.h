@@ -37,6 +37,15 @@ enum km_view {
 };
 #define KM_VIEWS 2
 
+/* What thresholds are of: episodes that are alike in how much is known of them. Those that bring unknown windows are
+ * few and score far above the others, so that a tail of both together foretells neither. */
+enum km_stratum {
+    KM_STRATUM_KNOWN = 0, /* full view, nothing but known windows */
+    KM_STRATUM_NOVEL = 1, /* full view, with unknown windows */
+    KM_STRATUM_TOLD = 2,  /* deployed view */
+};
+#define KM_STRATA 3
+
 /* Whose profile it is, and for which program. Strings are escaped text. */
 struct km_profile_identity {
     char unit[KM_EVENT_MAX_NAME_BYTES];
@@ -82,13 +91,17 @@ struct km_assessment {
 
 void km_profile_score(const struct km_profile *profile, const struct km_episode *episode, struct km_assessment *out);
 
-/* Scores of the kept episodes, each taken out of the model: what a threshold starts from. Deployed: of those that would
- * have left the kernel, also of the kept novel ones: only an episode that brought windows when it was learned can be
- * among them, so that the rare normals are all here, not a twentieth of them. Borrowed until the next calibration. */
+/* Scores of the kept episodes, each taken out of the model. Deployed: of those that would have left the kernel, also of
+ * the kept novel ones. Borrowed until the next calibration. */
 const double *km_profile_get_scores(const struct km_profile *profile, enum km_view view, size_t *out_count);
 
-/* Of all learned episodes, how many such a view would have shown. */
-double km_profile_get_told(const struct km_profile *profile, enum km_view view);
+/* The same by strata: what a threshold starts from. Novel, told: also of the kept novel ones; only an episode that
+ * brought windows when it was learned can be among them, so that the rare normals are all here, not a twentieth of
+ * them. *out_episodes: of all learned episodes, how many are of the stratum, by the samples' shares. */
+const double *km_profile_get_history(const struct km_profile *profile, enum km_stratum stratum, size_t *out_count,
+                                     double *out_episodes);
+
+enum km_stratum km_assessment_stratum(const struct km_assessment *assessment);
 
 struct km_maturity {
     uint64_t episodes;

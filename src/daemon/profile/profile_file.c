@@ -148,8 +148,11 @@ static enum km_code save_calibration(const struct km_profile *p, struct km_buf *
             code = save_values(p->calibration[v].channel[c].sorted, p->calibration[v].channel[c].count, out, err);
         if (code == KM_OK)
             code = save_values(p->calibration[v].scores, p->calibration[v].score_count, out, err);
+    }
+    for (int s = 0; s < KM_STRATA && code == KM_OK; s++) {
+        code = save_values(p->history[s].scores, p->history[s].count, out, err);
         if (code == KM_OK)
-            code = add_double(out, p->calibration[v].told, err);
+            code = add_double(out, p->history[s].episodes, err);
     }
     return code;
 }
@@ -436,10 +439,16 @@ static enum km_code load_view(struct km_calibration *calibration, struct in *in,
     if (!calibration->scores)
         return err->code;
     calibration->score_count = count;
-    calibration->told = take_double(in);
-    if (!(calibration->told >= 0))
-        return broken("calibration", err);
     return in->bad ? broken("calibration", err) : km_tail_init(&calibration->score, calibration->scores, count, err);
+}
+
+static enum km_code load_history(struct km_history *history, struct in *in, struct km_err *err)
+{
+    history->scores = load_values(in, &history->count, err);
+    if (!history->scores)
+        return err->code;
+    history->episodes = take_double(in);
+    return history->episodes >= 0 && !in->bad ? KM_OK : broken("calibration", err);
 }
 
 static bool load_averages(struct km_profile *p, struct in *in)
@@ -479,6 +488,8 @@ static enum km_code load_section(struct km_profile *p, unsigned id, struct in *i
     case SECTION_CALIBRATION:
         for (int v = 0; v < KM_VIEWS && code == KM_OK; v++)
             code = load_view(&p->calibration[v], in, err);
+        for (int s = 0; s < KM_STRATA && code == KM_OK; s++)
+            code = load_history(&p->history[s], in, err);
         return code;
     }
     return km_fail(err, KM_FORMAT, "the profile has an unknown section");
@@ -493,8 +504,9 @@ static enum km_code check_head(const uint8_t *bytes, size_t length, struct km_er
     struct in in = {bytes + 8, bytes + HEAD_BYTES, false};
     unsigned version = (unsigned)take(&in, 2);
     if (version != KM_PROFILE_VERSION)
-        return km_fail(err, KM_UNSUPPORTED, "the profile is of version %u; this program reads version %d", version,
-                       KM_PROFILE_VERSION);
+        return km_fail(err, KM_UNSUPPORTED,
+                       "the profile is of version %u and this program reads version %d: learn the daemon again",
+                       version, KM_PROFILE_VERSION);
     (void)take(&in, 2);
     uint64_t sections = take(&in, 4), said = take(&in, 8);
     if (said != length)

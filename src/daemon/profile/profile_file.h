@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "daemon/profile/profile.h"
 
-#define KM_PROFILE_VERSION        3
+#define KM_PROFILE_VERSION        4
 #define KM_PROFILE_MAX_FILE_BYTES ((size_t)32 << 20)
 
 /* Appends the file's bytes to *out. note: one line about why this version exists ("learned", "accepted 1f3a…"); kept in

@@ -26,7 +26,12 @@ struct km_calibration {
     struct km_tail score;
     double *scores; /* in the order of the kept episodes that would have left the kernel */
     size_t score_count;
-    double told; /* of all learned episodes: as many would have left it */
+};
+
+struct km_history {
+    double *scores; /* in the order of the kept episodes */
+    size_t count;
+    double episodes; /* of all learned ones, as many are of the stratum */
 };
 
 struct km_profile {
@@ -44,6 +49,7 @@ struct km_profile {
     uint64_t first_ns, last_ns; /* of the complete episodes learned before review; 0: none carried times */
     double novelty;
     struct km_calibration calibration[KM_VIEWS];
+    struct km_history history[KM_STRATA];
 };
 
 void km_kept_done(struct km_kept *kept);
@@ -55,12 +61,15 @@ void km_kept_to_episode(const struct km_kept *kept, struct km_episode *out);
 struct km_calibration_row {
     double value[KM_CHANNELS];
     bool present[KM_CHANNELS];
-    bool told; /* it would have left the kernel */
+    bool told;  /* it would have left the kernel */
+    bool novel; /* it has unknown windows */
+    double score;
 };
 
-/* Fits the tails of a view: channels over the first `fair` rows, scores over all that would be told. */
-enum km_code km_calibration_fit(struct km_calibration *calibration, const struct km_calibration_row *rows, size_t fair,
-                                size_t count, struct km_err *err) KM_MUST_USE;
+/* Fits the tails of a view: channels over the first `fair` rows; then all rows are scored, and the tail of the scores
+ * is that of the first `scored` rows that would be told. */
+enum km_code km_calibration_fit(struct km_calibration *calibration, struct km_calibration_row *rows, size_t fair,
+                                size_t scored, size_t count, struct km_err *err) KM_MUST_USE;
 void km_calibration_done(struct km_calibration *calibration);
 
 /* The terms and their sum, without entities. */

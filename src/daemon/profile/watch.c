@@ -1,5 +1,6 @@
 #include "daemon/profile/watch.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #define ENROLLED_NS    UINT64_C(1000000000) /* in which what runs already is introduced */
 #define LEAST_TRUST    0.2                  /* whoever floods the recorder must not silence it */
 #define TOGETHER_NS    UINT64_C(10000000000)
-#define UNSUPPORTED    0.01 /* trust in an order of calls that nothing else speaks for */
+#define UNSUPPORTED    0.01 /* trust in an order of calls that nothing else speaks for, and in a start's oddities */
 #define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
 
@@ -26,11 +27,12 @@ struct role {
     uint16_t index;
     struct km_profile_identity identity;
     struct km_profile *profile;
-    struct km_spot *spot[KM_VIEWS];
-    double learned[KM_VIEWS]; /* episodes of the profile that such a view would have shown */
-    double learned_ns;        /* the time they took */
-    uint64_t judged[KM_VIEWS];
+    struct km_spot *spot[KM_STRATA];
+    double learned[KM_STRATA]; /* episodes of the profile that are of it */
+    double learned_ns;         /* the time they took */
+    uint64_t judged[KM_STRATA];
     uint64_t episodes, first_ns, release_left, events, lost;
+    uint64_t counted, counted_ns; /* episodes that ended as the kernel counts them, and since when; 0: it does not */
     uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
     uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
     enum km_release release;
@@ -95,29 +97,43 @@ static void role_free(struct role *role)
     if (!role)
         return;
     km_profile_free(role->profile);
-    for (int v = 0; v < KM_VIEWS; v++)
-        km_spot_free(role->spot[v]);
+    for (int s = 0; s < KM_STRATA; s++)
+        km_spot_free(role->spot[s]);
     free(role);
 }
 
 /* For how long this role has been observed, learning included. 0: the events carry no times. */
 static double span_of(const struct role *role, uint64_t now_ns)
 {
-    double live = now_ns > role->first_ns && role->episodes > 0 ? (double)(now_ns - role->first_ns) : 0;
+    uint64_t since_ns = role->counted_ns > 0 ? role->counted_ns : role->first_ns;
+    bool lives = role->episodes > 0 || role->counted_ns > 0;
+    double live = lives && now_ns > since_ns ? (double)(now_ns - since_ns) : 0;
     double span = role->learned_ns + live;
     return span > 0 && span < LEAST_SPAN_NS ? LEAST_SPAN_NS : span;
 }
 
-/* The share of this role's episodes that may be alarms now. */
-static double rate_of(const struct km_watch *watch, const struct role *role, enum km_view view, uint64_t now_ns)
+/* Episodes of a stratum so far. Where the kernel counts them, what it told nothing of had known windows alone: the few
+ * that are seen in full are a sample of those. */
+static double episodes_of(const struct role *role, enum km_stratum stratum)
 {
-    double rate = watch->config.rate;
-    if (rate == 0) {
-        double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
-        double span = span_of(role, now_ns);
-        double episodes = role->learned[view] + (double)role->judged[view] + 1;
-        rate = span > 0 ? budget * span / (NS_PER_DAY * episodes) : KM_WATCH_DEFAULT_RATE;
-    }
+    uint64_t judged = role->judged[stratum];
+    uint64_t others = role->judged[KM_STRATUM_NOVEL] + role->judged[KM_STRATUM_TOLD];
+    if (stratum == KM_STRATUM_KNOWN && role->counted > others + judged)
+        judged = role->counted - others;
+    return role->learned[stratum] + (double)judged + 1;
+}
+
+/* The share of a stratum's episodes that may be alarms now. The full view's two strata have half of it each. */
+static double rate_of(const struct km_watch *watch, const struct role *role, enum km_stratum stratum, uint64_t now_ns)
+{
+    double rate = watch->config.rate > 0 ? watch->config.rate : KM_WATCH_DEFAULT_RATE;
+    double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
+    double span = span_of(role, now_ns), own = episodes_of(role, stratum), all = own;
+    if (stratum != KM_STRATUM_TOLD)
+        all = (episodes_of(role, KM_STRATUM_KNOWN) + episodes_of(role, KM_STRATUM_NOVEL)) / 2;
+    rate *= all / own;
+    if (watch->config.rate == 0 && span > 0)
+        rate = budget * span / (NS_PER_DAY * own) * (stratum == KM_STRATUM_TOLD ? 1 : 0.5);
     if (role->release_left > 0)
         rate *= RELEASE_FACTOR;
     return rate < LEAST_RATE ? LEAST_RATE : rate > LARGEST_RATE ? LARGEST_RATE : rate;
@@ -129,17 +145,16 @@ static enum km_code seed_spots(struct role *role, struct km_err *err)
 {
     size_t count;
     role->learned_ns = (double)km_profile_learned_ns(role->profile);
-    for (int v = 0; v < KM_VIEWS; v++) {
-        const double *scores = km_profile_get_scores(role->profile, (enum km_view)v, &count);
-        role->learned[v] = km_profile_get_told(role->profile, (enum km_view)v);
-        km_spot_free(role->spot[v]);
-        role->spot[v] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[v] / SPOT_WINDOW), err);
-        if (!role->spot[v])
+    for (int s = 0; s < KM_STRATA; s++) {
+        const double *scores = km_profile_get_history(role->profile, (enum km_stratum)s, &count, &role->learned[s]);
+        km_spot_free(role->spot[s]);
+        role->spot[s] = km_spot_new(SPOT_WINDOW, 1 + (size_t)(role->learned[s] / SPOT_WINDOW), err);
+        if (!role->spot[s])
             return err->code;
         /* One odd call is odd to every channel: they are taken to say the same thing, not to confirm each other. */
-        km_spot_set_unit(role->spot[v], km_channel_weights());
+        km_spot_set_unit(role->spot[s], km_channel_weights());
         for (size_t i = 0; i < count; i++)
-            km_spot_add(role->spot[v], scores[i]);
+            km_spot_add(role->spot[s], scores[i]);
     }
     return KM_OK;
 }
@@ -283,7 +298,7 @@ static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, s
 /* Whether more than the order of a few calls speaks for the alarm: an act, or so much that the kernel streams the
  * thread. Episodes may be short: what alarms of the role bring within a few seconds is taken together. A handful of
  * unknown windows is what rare normal work looks like, too. */
-static bool is_supported(struct role *role, const struct km_watch_result *result)
+static void seek_support(struct role *role, struct km_watch_result *result)
 {
     const struct km_assessment *a = result->assessment;
     uint64_t now_ns = result->episode->end_ns;
@@ -291,7 +306,8 @@ static bool is_supported(struct role *role, const struct km_watch_result *result
     bool together = now_ns != 0 && now_ns <= role->strange_ns + TOGETHER_NS;
     role->strange_misses = (together ? role->strange_misses : 0) + a->measure.misses;
     role->strange_ns = now_ns > role->strange_ns ? now_ns : role->strange_ns;
-    return a->entities_new > 0 || (escalates > 0 && role->strange_misses >= escalates);
+    result->windows = role->strange_misses < UINT_MAX ? (unsigned)role->strange_misses : UINT_MAX;
+    result->alone = a->entities_new == 0 && (escalates == 0 || role->strange_misses < escalates);
 }
 
 static void assess(struct km_watch *watch, struct role *role, const struct km_episode *whole,
@@ -300,9 +316,11 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     struct km_episode episode = *whole;
     forgive_misses(role, &episode);
     km_profile_score(role->profile, &episode, assessment);
-    struct km_spot *spot = role->spot[assessment->view];
-    result->threshold = threshold_of(spot, rate_of(watch, role, assessment->view, episode.end_ns));
-    role->judged[assessment->view]++;
+    enum km_stratum stratum = km_assessment_stratum(assessment);
+    struct km_spot *spot = role->spot[stratum];
+    result->rate = rate_of(watch, role, stratum, episode.end_ns);
+    result->threshold = threshold_of(spot, result->rate);
+    role->judged[stratum]++;
     result->alarm = is_alarm(watch, &episode, result);
     if (!result->alarm && !result->excused)
         km_spot_add(spot, assessment->score);
@@ -311,7 +329,9 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
     double seen = (double)role->events + 1, lost = (double)role->lost;
     double trust = seen / (seen + lost);
     result->confidence = maturity.confidence * (trust > LEAST_TRUST ? trust : LEAST_TRUST);
-    if (result->alarm && !is_supported(role, result))
+    if (result->alarm)
+        seek_support(role, result);
+    if (result->alone || result->excused)
         result->confidence *= UNSUPPORTED;
 }
 
@@ -500,11 +520,21 @@ bool km_watch_is_learning(const struct km_watch *watch)
     return watch->learning;
 }
 
+static void count_episodes(struct role *role, const struct km_event *event)
+{
+    uint64_t interval_ns = event->rate.interval_ns;
+    if (role->counted_ns == 0)
+        role->counted_ns = event->time_ns > interval_ns ? event->time_ns - interval_ns : event->time_ns;
+    role->counted += event->rate.episodes;
+}
+
 static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     struct role *role = role_of(watch, event->role);
     if (role && event->rate.calls == 0 && event->rate.episodes == 0)
         role->known_ns = event->time_ns;
+    else if (role && !role->learning)
+        count_episodes(role, event);
     return km_watch_time(watch, event->time_ns, err);
 }
 

@@ -4,14 +4,16 @@
  * same results, byte for byte.
  *
  * Threshold: a budget of alarms a day and role, divided by the role's episodes a day, is the share of episodes that may
- * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Alarms do not
- * enter that history. During a release window the budget is a tenth. Beyond what the history reaches the tail is taken
- * to be exponential, as scores are sums of -ln p: a fitted power tail put the threshold of a young profile out of
- * reach.
+ * be alarms; the score that so many of the recent normal episodes exceed is the threshold (stats/tail.h). Each stratum
+ * of a view (profile.h) has a history and a threshold of its own, the full view's two half a budget each. Alarms do not
+ * enter the history. Where the recorder counts episodes that it does not tell (RATE events), these enter the pace: an
+ * episode seen in full stands for as many as were not, and quiet time counts as time. During a release window the
+ * budget is a tenth. Beyond what the history reaches the tail is taken to be exponential, as scores are sums of -ln p:
+ * a fitted power tail put the threshold of a young profile out of reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
- * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but programs,
- * opens where credentials, keys or schedules are, and connections to public addresses (km_entity_is_inexcusable); so is
+ * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but what no start
+ * explains (km_entity_is_inexcusable); so is
  * for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was never learned is
  * no alarm by its sequence alone.
  */
@@ -43,11 +45,13 @@ struct km_watch_result {
     const struct km_episode *episode;
     const struct km_assessment *assessment;
     double threshold;
+    double rate;      /* the share of normal episodes above the threshold */
+    unsigned windows; /* unknown ones that alarms of the role brought within ten seconds */
+    bool alone;       /* an alarm by a sequence alone: no new act, and fewer unknown windows than escalate */
     bool alarm;
-    bool excused;      /* its process starts, and no start was learned */
+    bool excused;      /* it would be an alarm; its process starts, and no start was learned */
     double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth; and to a hundredth
-                          when a sequence alone is strange: no new act, and within ten seconds fewer unknown
-                          windows than escalate */
+                          when a sequence alone is strange, or when it is excused */
     enum km_release release;
 };
 

@@ -99,7 +99,7 @@ static enum km_triage_shown place_of(const struct km_stage_answer *stage, double
     case KM_STAGE_TOP:
         return score >= stage->top_band ? KM_TRIAGE_ALERT : KM_TRIAGE_DIGEST;
     case KM_STAGE_ALL:
-        return KM_TRIAGE_ALERT;
+        return score < KM_TRIAGE_WEAK_SCORE ? KM_TRIAGE_DIGEST : KM_TRIAGE_ALERT;
     }
     return KM_TRIAGE_ALERT;
 }

@@ -222,7 +222,8 @@ static enum km_code attach(struct km_desk *desk, const struct found *found, int6
         km_query_open(desk,
                       "UPDATE incident SET count=count+1, first_ns=min(first_ns, ?2), last_ns=max(last_ns, ?2),"
                       " verdict=max(verdict, ?3), finding_id=iif(?4>score OR count=0, ?6, finding_id),"
-                      " confidence=iif(?4>score, ?5, confidence), score=max(score, ?4) WHERE id=?1",
+                      " confidence=iif(?4>score, ?5, confidence), shown=iif(shown=2 AND score<?7 AND ?4>=?7, 0, shown),"
+                      " score=max(score, ?4) WHERE id=?1",
                       err);
     struct km_query *mark KM_CLEANUP(km_query_cleanup) =
         grow ? km_query_open(desk, "UPDATE finding SET incident_id=?2, grouped=1 WHERE id=?1", err) : NULL;
@@ -234,6 +235,7 @@ static enum km_code attach(struct km_desk *desk, const struct found *found, int6
     km_query_bind_real(grow, 4, found->score);
     km_query_bind_real(grow, 5, found->confidence);
     km_query_bind_integer(grow, 6, found->id);
+    km_query_bind_real(grow, 7, KM_TRIAGE_WEAK_SCORE); /* a weak one that became strong is ranked again */
     km_query_bind_integer(mark, 1, found->id);
     km_query_bind_integer(mark, 2, incident);
     enum km_code code = km_query_run(grow, err);

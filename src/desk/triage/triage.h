@@ -37,6 +37,7 @@
 #define KM_TRIAGE_BUDGET_HOST     10
 #define KM_TRIAGE_UNCERTAIN_SHARE 10 /* percent of the host's budget */
 #define KM_TRIAGE_SAMPLE_SHARE    10
+#define KM_TRIAGE_WEAK_SCORE      0.1 /* below it an incident is never an alert, whatever the budget */
 #define KM_TRIAGE_UNCERTAIN_SCORE 0.3 /* findings from here up to the threshold are the uncertain band */
 
 /* Values are stored. */

@@ -126,6 +126,25 @@ static void the_budget_shows_the_strongest_and_digests_the_rest(void **state)
     km_recorder_free(recorder);
 }
 
+static void what_is_weak_waits_in_the_digest_until_it_is_strong(void **state)
+{
+    struct km_desk *desk = *state;
+    struct km_recorder *recorder = recorder_of(desk, "guard");
+    record(recorder, daemon_finding("nginx.service", "/bin/sh", NOON, KM_TRIAGE_WEAK_SCORE / 2));
+    flush_recorder(recorder);
+    struct km_triage_report report = triage(desk, NOON);
+    assert_int_equal(report.alerts, 0);
+    assert_int_equal(report.digested, 1);
+    record(recorder, daemon_finding("nginx.service", "/bin/sh", NOON + SECOND, KM_TRIAGE_WEAK_SCORE / 2));
+    flush_recorder(recorder);
+    assert_int_equal(triage(desk, NOON).alerts, 0);
+    record(recorder, daemon_finding("nginx.service", "/bin/sh", NOON + MINUTE, 0.8));
+    flush_recorder(recorder);
+    assert_int_equal(triage(desk, NOON).alerts, 1);
+    assert_int_equal(desk_number(desk, "SELECT count(*) FROM incident WHERE shown=1 AND count=3"), 1);
+    km_recorder_free(recorder);
+}
+
 static void the_hosts_budget_holds_over_all_daemons(void **state)
 {
     struct km_desk *desk = *state;
@@ -554,6 +573,7 @@ int main(void)
         WITH_DESK(the_same_content_in_two_images_is_one_incident_of_more_reach),
         WITH_DESK(the_budget_shows_the_strongest_and_digests_the_rest),
         WITH_DESK(the_hosts_budget_holds_over_all_daemons),
+        WITH_DESK(what_is_weak_waits_in_the_digest_until_it_is_strong),
         WITH_DESK(a_share_is_spent_on_what_nobody_alarmed_about),
         WITH_DESK(lists_are_filtered_and_paged),
         WITH_DESK(a_change_out_of_range_is_refused),

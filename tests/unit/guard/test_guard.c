@@ -22,7 +22,8 @@ static struct km_err err;
 static char folder[64];
 
 struct seen {
-    size_t alerts, updates;
+    size_t alerts, updates, kept_back, weak;
+    char kept_key[256];
     char key[256], role[256], sentence[4096], text[8192], json[16384];
     double confidence;
     enum km_verdict verdict;
@@ -57,6 +58,17 @@ static enum km_code on_alert(void *context, const struct km_alert *alert, struct
     assert_ok(km_alert_format_json(alert, &buf, e), *e);
     (void)snprintf(seen->json, sizeof seen->json, "%s", km_buf_text(&buf));
     km_buf_done(&buf);
+    return KM_OK;
+}
+
+static enum km_code on_kept_back(void *context, const struct km_alert *alert, struct km_err *e)
+{
+    struct seen *seen = context;
+    (void)e;
+    assert_true(alert->kept_back && !alert->incident->shown);
+    seen->kept_back++;
+    seen->weak += alert->weak;
+    (void)snprintf(seen->kept_key, sizeof seen->kept_key, "%s", alert->incident->key);
     return KM_OK;
 }
 
@@ -104,6 +116,7 @@ static enum km_code learned(void *context, const char *daemon, struct km_err *e)
 static struct km_guard *new_guard(struct seen *seen, struct km_guard_config config)
 {
     config.alerts = (struct km_alert_sink){seen, on_alert};
+    config.kept_back = (struct km_alert_sink){seen, on_kept_back};
     config.say_context = seen;
     config.say = on_say;
     config.kernel = (struct km_guard_kernel){.context = seen,
@@ -269,12 +282,36 @@ static void a_strange_sequence_is_an_explained_alert(void **state)
     assert_non_null(strstr(seen->text, "what to do"));
     assert_non_null(strstr(seen->json, "\"schema\":\"komainu.alert/1\""));
     assert_non_null(strstr(seen->json, "behaviour.sequence"));
+    assert_non_null(strstr(seen->text, "compared with its ordinary episodes"));
+    assert_null(strstr(seen->text, "nothing but the order"));
     assert_true(seen->confidence > 0.5);
     /* The same again is the same incident. */
     play(guard, 1, &m, 7001, now + S);
     assert_int_equal(seen->alerts, 1);
     assert_int_equal(km_incidents_count(km_guard_incidents(guard)), 1);
     assert_int_equal(km_incidents_get(km_guard_incidents(guard), 0)->count > 1, true);
+    km_guard_free(guard);
+    free(seen);
+}
+
+static void a_few_strange_calls_say_why_they_are_trusted_little(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.incidents.least_strength = 1e-9;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    struct made m;
+    made_normal(&m, 1);
+    for (size_t i = 1; i < 4; i++)
+        m.packed[m.episode.count - i] = km_call_pack(0, 105);
+    play(guard, 1, &m, 7000, now);
+    assert_int_equal(seen->alerts, 1);
+    assert_true(seen->confidence < 0.02);
+    assert_non_null(strstr(seen->text, "system calls came in an order or mix"));
+    assert_non_null(strstr(seen->text, "nothing but the order and mix of calls is strange"));
+    assert_non_null(strstr(seen->text, "what to do: "));
     km_guard_free(guard);
     free(seen);
 }
@@ -296,6 +333,8 @@ static void a_shell_and_what_it_starts_are_one_incident(void **state)
     assert_string_equal(seen->role, "web");
     assert_non_null(strstr(seen->sentence, "started the program /bin/sh"));
     assert_non_null(strstr(seen->sentence, "sh -c id"));
+    assert_non_null(strstr(seen->text, "learned episodes: none of them had it"));
+    assert_non_null(strstr(seen->text, "process 8001 (/bin/sh), thread 8001"));
     announce(guard, 3, "sh+", 9, "dash 0.5", now + 2 * MS);
     begin_thread(guard, 3, 8001, 8000, now + 2 * MS);
     announced_tgid = 8002;
@@ -323,6 +362,84 @@ static void an_act_is_told_though_its_thread_waits(void **state)
     tick(guard, now + 600 * MS);
     assert_int_equal(seen->alerts, 1);
     assert_string_equal(seen->key, "open read /etc/");
+    km_guard_free(guard);
+    free(seen);
+}
+
+/* By its key; without strength and shown when there is none. */
+static struct km_incident incident_of(struct km_guard *guard, const char *key)
+{
+    const struct km_incidents *incidents = km_guard_incidents(guard);
+    for (size_t i = 0; i < km_incidents_count(incidents); i++)
+        if (strcmp(km_incidents_get(incidents, i)->key, key) == 0)
+            return *km_incidents_get(incidents, i);
+    return (struct km_incident){.shown = true};
+}
+
+/* A start that was never learned: what it may bring waits in the digest, and is an alert when it comes again later. */
+static void what_a_start_brings_is_held_and_not_forgotten(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard *guard = new_guard(seen, learning);
+    struct km_guard_status status;
+    struct made m;
+    uint64_t now = learn(guard);
+    begin_thread(guard, 1, 8000, 0, now);
+    act(guard, 1, 8000, KM_LANDMARK_EXEC_MEMORY, "/lib/x86_64-linux-gnu/libc.so.6", now);
+    act(guard, 1, 8000, KM_LANDMARK_LISTEN, "", now + S);
+    made_strange(&m);
+    play(guard, 1, &m, 8000, now + 2 * S);
+    tick(guard, now + 4 * S);
+    assert_int_equal(seen->alerts, 0);
+    assert_true(km_guard_get_status(guard, 0, &status));
+    assert_true(status.held >= 1);
+    assert_int_equal(status.held, status.alarms);
+    assert_true(seen->kept_back > 0 && seen->kept_back == seen->weak);
+    const struct km_incident held = incident_of(guard, "listen family 0");
+    assert_false(held.shown);
+    assert_true(held.strongest > 0 && held.strongest < 1);
+    assert_non_null(strstr(seen->said, "the rest waits in the digest"));
+    /* No start explains this. */
+    begin_thread(guard, 1, 8001, 0, now + 5 * S);
+    act(guard, 1, 8001, KM_LANDMARK_EXEC_MEMORY, "/lib/x86_64-linux-gnu/libc.so.6", now + 5 * S);
+    act(guard, 1, 8001, KM_LANDMARK_UNLINK, "/usr/bin/tool", now + 6 * S);
+    tick(guard, now + 7 * S);
+    assert_int_equal(seen->alerts, 1);
+    assert_string_equal(seen->key, "unlink /usr/bin/");
+    /* The window is closed. */
+    begin_thread(guard, 1, 8002, 0, now + 30 * S);
+    act(guard, 1, 8002, KM_LANDMARK_EXEC_MEMORY, "/lib/x86_64-linux-gnu/libc.so.6", now + 30 * S);
+    tick(guard, now + 31 * S);
+    act(guard, 1, 8002, KM_LANDMARK_LISTEN, "", now + 45 * S);
+    tick(guard, now + 46 * S);
+    assert_int_equal(seen->alerts, 2);
+    assert_string_equal(seen->key, "listen family 0");
+    km_guard_free(guard);
+    free(seen);
+}
+
+/* What is over the budget is no alert; each incident of it is handed on once, for the digest. */
+static void what_the_budget_keeps_back_is_handed_on(void **state)
+{
+    (void)state;
+    static const char *const programs[] = {"/bin/a", "/bin/b", "/bin/b", "/bin/c"};
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.incidents.per_daemon = 1;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    begin_thread(guard, 1, 8000, 0, now);
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        now += 2 * S;
+        act(guard, 1, 8000, KM_LANDMARK_EXEC, programs[i], now);
+        tick(guard, now + S);
+    }
+    assert_int_equal(seen->alerts, 1);
+    assert_string_equal(seen->key, "exec /bin/a");
+    assert_int_equal(seen->kept_back, 2);
+    assert_int_equal(seen->weak, 0);
+    assert_string_equal(seen->kept_key, "exec /bin/c");
     km_guard_free(guard);
     free(seen);
 }
@@ -613,8 +730,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_tells_the_kernel_and_stays_quiet),
         cmocka_unit_test(a_strange_sequence_is_an_explained_alert),
+        cmocka_unit_test(a_few_strange_calls_say_why_they_are_trusted_little),
         cmocka_unit_test(a_shell_and_what_it_starts_are_one_incident),
         cmocka_unit_test(an_act_is_told_though_its_thread_waits),
+        cmocka_unit_test(what_a_start_brings_is_held_and_not_forgotten),
+        cmocka_unit_test(what_the_budget_keeps_back_is_handed_on),
         cmocka_unit_test(a_stored_profile_is_used_at_once),
         cmocka_unit_test(interrupted_learning_keeps_nothing_and_says_so),
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),

@@ -108,6 +108,26 @@ static void what_no_start_excuses(void **state)
     assert_true(km_entity_is_inexcusable(&l));
     l = act(KM_LANDMARK_OPEN, KM_ZONE_SENSITIVE, KM_OUTCOME_DENIED);
     assert_false(km_entity_is_inexcusable(&l));
+    static const struct {
+        enum km_landmark_kind kind;
+        unsigned zone, outcome, flags;
+        bool inexcusable;
+    } acts[] = {
+        {KM_LANDMARK_OPEN, KM_ZONE_SYSTEM, KM_OUTCOME_OK, 1, true},
+        {KM_LANDMARK_OPEN, KM_ZONE_SYSTEM, KM_OUTCOME_OK, 0, false},
+        {KM_LANDMARK_OPEN, KM_ZONE_LOG, KM_OUTCOME_OK, 1, false},
+        {KM_LANDMARK_OPEN, KM_ZONE_SYSTEM, KM_OUTCOME_ERROR, 1, false},
+        {KM_LANDMARK_UNLINK, KM_ZONE_SYSTEM, KM_OUTCOME_OK, 0, true},
+        {KM_LANDMARK_UNLINK, KM_ZONE_SYSTEM, KM_OUTCOME_DENIED, 0, false},
+        {KM_LANDMARK_RENAME, KM_ZONE_SYSTEM, KM_OUTCOME_OK, 0, true},
+        {KM_LANDMARK_LISTEN, 0, KM_OUTCOME_OK, 0, false},
+    };
+    for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++) {
+        l = act(acts[i].kind, acts[i].zone, acts[i].outcome);
+        l.flags = acts[i].flags;
+        if (km_entity_is_inexcusable(&l) != acts[i].inexcusable)
+            fail_msg("act %zu", i);
+    }
     l = act(KM_LANDMARK_OPEN, KM_ZONE_CONFIG, KM_OUTCOME_OK);
     assert_false(km_entity_is_inexcusable(&l));
     l = act(KM_LANDMARK_EXEC, KM_ZONE_SYSTEM, KM_OUTCOME_OK);

@@ -221,16 +221,27 @@ static struct km_profile *learned_with_rare(unsigned episodes, unsigned every)
 static void rare_normals_are_all_remembered(void **state)
 {
     (void)state;
-    size_t full, told;
+    static const struct {
+        enum km_stratum stratum;
+        double episodes;
+    } rows[] = {{KM_STRATUM_KNOWN, 5940}, {KM_STRATUM_NOVEL, 60}, {KM_STRATUM_TOLD, 60}};
+    size_t full, told, count;
+    double episodes;
     struct km_profile *profile = learned_with_rare(6000, 100);
     (void)km_profile_get_scores(profile, KM_VIEW_FULL, &full);
     const double *scores = km_profile_get_scores(profile, KM_VIEW_DEPLOYED, &told);
     assert_int_equal(full, KM_PROFILE_KEPT_EPISODES);
     assert_int_equal(told, 60); /* the fair sample alone held ten */
-    assert_true(fabs(km_profile_get_told(profile, KM_VIEW_DEPLOYED) - 60) < 1e-9);
-    assert_true(fabs(km_profile_get_told(profile, KM_VIEW_FULL) - 6000) < 1e-9);
     for (size_t i = 0; i < told; i++)
         assert_true(scores[i] > 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        scores = km_profile_get_history(profile, rows[i].stratum, &count, &episodes);
+        if (fabs(episodes - rows[i].episodes) > 1e-9)
+            fail_msg("row %zu: %g episodes", i, episodes);
+        assert_true(rows[i].stratum == KM_STRATUM_KNOWN ? count < full && count > full - 60 : count == 60);
+        for (size_t j = 0; j < count && rows[i].stratum != KM_STRATUM_KNOWN; j++)
+            assert_true(scores[j] > 0);
+    }
     km_profile_free(profile);
 }
 
@@ -241,8 +252,13 @@ static void more_rare_normals_than_are_kept_are_estimated(void **state)
     struct km_profile *profile = learned_with_rare(6000, 2);
     (void)km_profile_get_scores(profile, KM_VIEW_DEPLOYED, &told);
     assert_true(told > KM_PROFILE_NOVEL_EPISODES && told <= KM_PROFILE_NOVEL_EPISODES + KM_PROFILE_KEPT_EPISODES);
-    double all = km_profile_get_told(profile, KM_VIEW_DEPLOYED);
-    assert_true(all > 2850 && all < 3150);
+    for (int s = KM_STRATUM_NOVEL; s <= KM_STRATUM_TOLD; s++) {
+        size_t count;
+        double all;
+        (void)km_profile_get_history(profile, (enum km_stratum)s, &count, &all);
+        assert_int_equal(count, told);
+        assert_true(all > 2850 && all < 3150);
+    }
     assert_true(km_profile_memory(profile) < (size_t)6 << 20);
     km_profile_free(profile);
 }

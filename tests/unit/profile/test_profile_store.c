@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,6 +150,30 @@ static void a_damaged_version_is_passed_over(void **state)
     assert_int_equal(truncate(newest, 100), 0);
     assert_int_equal(version_in_force(store, &damage), 1);
     assert_int_equal(damage.code, KM_FORMAT);
+    km_profile_free(profile);
+    km_store_close(store);
+    remove_store(path);
+}
+
+/* The version is read before the checksum: an earlier program's file is whole, and of another version. */
+static void an_earlier_file_version_is_named(void **state)
+{
+    (void)state;
+    char path[64], newest[160];
+    struct km_store *store = new_store(path);
+    struct km_profile *profile = learned(2);
+    struct km_err err = KM_ERR_INIT, damage;
+    uint8_t earlier = KM_PROFILE_VERSION - 1;
+    assert_ok(km_store_save(store, profile, "learned", &err), err);
+    (void)snprintf(newest, sizeof newest, "%s/%%2E.%%2Fmade.service/made+/v000001.kmp", path);
+    assert_int_equal(chmod(newest, 0600), 0);
+    int fd = open(newest, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && pwrite(fd, &earlier, 1, 8) == 1);
+    (void)close(fd);
+    assert_int_equal(version_in_force(store, &damage), 0);
+    assert_int_equal(damage.code, KM_UNSUPPORTED);
+    assert_non_null(strstr(damage.text, "version 3 and this program reads version 4: learn the daemon again"));
+    assert_non_null(strstr(damage.text, "v000001.kmp"));
     km_profile_free(profile);
     km_store_close(store);
     remove_store(path);
@@ -320,6 +345,7 @@ int main(void)
         cmocka_unit_test(every_changed_byte_and_every_cut_is_refused),
         cmocka_unit_test(names_do_not_leave_the_store),
         cmocka_unit_test(a_damaged_version_is_passed_over),
+        cmocka_unit_test(an_earlier_file_version_is_named),
         cmocka_unit_test(accept_rollback_and_expiry),
         cmocka_unit_test(a_decision_is_withdrawn_though_others_came_later),
         cmocka_unit_test(what_waits_too_long_is_forgotten),

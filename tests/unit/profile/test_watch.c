@@ -9,7 +9,7 @@
 
 struct seen {
     size_t judged, alarms;
-    double last_score, last_confidence;
+    double last_score, last_confidence, last_rate, last_threshold;
     enum km_release release;
     struct km_profile *give; /* handed out once */
 };
@@ -22,6 +22,8 @@ static enum km_code judged(void *context, const struct km_watch_result *r, struc
     seen->alarms += r->alarm;
     seen->last_score = r->assessment->score;
     seen->last_confidence = r->confidence;
+    seen->last_rate = r->rate;
+    seen->last_threshold = r->threshold;
     seen->release = r->release;
     return KM_OK;
 }
@@ -47,6 +49,14 @@ static void announce(struct km_watch *watch, uint8_t build, const char *package)
                                              .package = {package, strlen(package)},
                                              .build_id_length = 20};
     memset(event.role_info.build_id, build, 20);
+    give(watch, &event);
+}
+
+/* What stayed in the kernel in the second before. */
+static void count(struct km_watch *watch, uint64_t episodes, uint64_t second)
+{
+    struct km_event event = {.kind = KM_EVENT_RATE, .role = 1, .time_ns = second * UINT64_C(1000000000)};
+    event.rate = (struct km_event_rate){.interval_ns = 1000000000, .calls = 30 * episodes, .episodes = episodes};
     give(watch, &event);
 }
 
@@ -190,6 +200,38 @@ static void losses_lower_the_confidence(void **state)
     km_watch_free(watch);
 }
 
+/* The rate that a known episode is judged by, a day after so many seconds with so many episodes each. */
+static double rate_after(uint64_t seconds, uint64_t episodes, double *out_threshold)
+{
+    struct seen seen = {.give = learned()};
+    struct km_watch *watch = new_watch(&seen, (struct km_watch_config){0});
+    struct made m;
+    announce(watch, 1, "made 1.0");
+    made_normal(&m, 1);
+    live(watch, &m, 1);
+    for (uint64_t s = 2; s < seconds + 2; s++)
+        count(watch, episodes, s);
+    live(watch, &m, 86400);
+    km_watch_free(watch);
+    *out_threshold = seen.last_threshold;
+    return seen.last_rate;
+}
+
+static void what_the_kernel_counts_enters_the_threshold(void **state)
+{
+    (void)state;
+    double quiet, busy, uncounted;
+    double rate = rate_after(0, 0, &uncounted);
+    assert_true(rate > 0);
+    /* Three alarms a day, half of them of known windows: of ten million episodes one in seven million. */
+    double of_many = rate_after(10000, 1000, &busy);
+    assert_true(fabs(of_many * 1e7 - 1.5) < 0.01);
+    assert_true(busy > uncounted);
+    /* Few episodes in a day may be alarms more easily than many. */
+    double of_few = rate_after(10000, 1, &quiet);
+    assert_true(of_few > 900 * of_many && quiet < busy);
+}
+
 static void a_few_strange_calls_alone_carry_little_confidence(void **state)
 {
     (void)state;
@@ -241,6 +283,7 @@ int main(void)
         cmocka_unit_test(both_views_alarm_and_repeat_exactly),
         cmocka_unit_test(releases_are_told_apart),
         cmocka_unit_test(losses_lower_the_confidence),
+        cmocka_unit_test(what_the_kernel_counts_enters_the_threshold),
         cmocka_unit_test(a_few_strange_calls_alone_carry_little_confidence),
         cmocka_unit_test(a_role_without_profile_is_judged_as_such),
     };
