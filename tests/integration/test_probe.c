@@ -704,7 +704,7 @@ static void mounts_and_roots_are_walked(void **state)
     struct km_probe *probe = open_or_skip(NULL);
     struct subject subject;
     char path[128];
-    memcpy(place + sizeof place - 7, "XXXXXX", 6);
+    (void)snprintf(place, sizeof place, "/tmp/komainu-probe-XXXXXX");
     assert_non_null(mkdtemp(place));
     subject_start(&subject);
     (void)guard_pid(probe, subject.pid, KM_PROBE_GUARD);
@@ -813,6 +813,77 @@ static void keys_of_landmarks_are_the_kernels(void **state)
     assert_in_range(keyed_count, 0, 1);
     assert_int_equal(keyed_told_always, 2 * always);
     (void)before;
+    subject_stop(&subject);
+    km_probe_close(keyed_probe);
+}
+
+static void open_to_read(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void do_known_files(void)
+{
+    open_to_read("/etc/hostname");
+    open_to_read("/usr/share/doc/komainu-one");
+    open_to_read("/home/komainu-user/.ssh/one");
+    (void)open("/etc/cron.d/komainu/../one", O_WRONLY | O_CLOEXEC);
+    (void)open("/var/lib/komainu-one", O_WRONLY | O_CLOEXEC);
+    (void)unlink("/etc/cron.d/komainu-one");
+}
+
+static void do_read_passwd(void)
+{
+    open_to_read("/etc/passwd");
+}
+
+static void do_read_key(void)
+{
+    open_to_read("/home/komainu-user/.ssh/two");
+}
+
+static void do_write_schedule(void)
+{
+    (void)open("/etc/cron.d/two", O_WRONLY | O_CLOEXEC);
+}
+
+static void do_unlink_schedule(void)
+{
+    (void)unlink("/etc/cron.d/komainu-two");
+}
+
+static void do_hidden_files(void)
+{
+    open_to_read("/usr/share/doc/komainu-two");
+    (void)open("/var/lib/komainu-two", O_WRONLY | O_CLOEXEC);
+}
+
+static size_t keyed_landmarks(const struct subject *subject, action *todo)
+{
+    const struct km_event_sink learner = {NULL, learn_key};
+    keyed_count = 0;
+    subject_do(subject, todo);
+    assert_ok(km_probe_poll(keyed_probe, 0, &learner, &err), err);
+    return keyed_count;
+}
+
+static void a_known_directory_does_not_hide_what_counts(void **state)
+{
+    (void)state;
+    keyed_probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    (void)guard_pid(keyed_probe, subject.pid, KM_PROBE_GUARD);
+    assert_in_range(keyed_landmarks(&subject, do_known_files), 6, 7); /* a link may lie on the way */
+    assert_int_equal(keyed_landmarks(&subject, do_known_files), 0);
+    assert_int_equal(keyed_landmarks(&subject, do_read_passwd), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_read_passwd), 0);
+    assert_int_equal(keyed_landmarks(&subject, do_read_key), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_write_schedule), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_unlink_schedule), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_hidden_files), 0);
     subject_stop(&subject);
     km_probe_close(keyed_probe);
 }
@@ -1161,6 +1232,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(mounts_and_roots_are_walked),
         cmocka_unit_test(a_dead_child_is_not_foreign),
         cmocka_unit_test(keys_of_landmarks_are_the_kernels),
+        cmocka_unit_test(a_known_directory_does_not_hide_what_counts),
         cmocka_unit_test(compat_calls_have_their_own_numbers),
         cmocka_unit_test(children_and_threads_are_followed),
         cmocka_unit_test(a_full_ring_is_counted_to_the_event),

@@ -22,7 +22,7 @@ static __u64 path_key(unsigned role, const struct km_event_landmark *landmark)
     }
     unsigned places = km_places_of(landmark->path.data, landmark->path.length);
     unsigned writes = landmark->kind != KM_LANDMARK_OPEN || (landmark->flags & O_WRITES);
-    unsigned told = (places & KM_PROBE_PLACE_SENSITIVE) || (writes && (places & KM_PROBE_PLACE_SYSTEM)) ||
+    unsigned told = km_probe_place_told(places, writes != 0) ||
                     (landmark->kind == KM_LANDMARK_OPEN && landmark->flags == KM_PROBE_CHDIR_FLAGS);
     return km_probe_entity(role, landmark->kind, km_probe_path_detail(&path, told != 0, writes != 0));
 }

@@ -75,6 +75,8 @@ enum km_probe_class {
 enum km_probe_place {
     KM_PROBE_PLACE_SENSITIVE = 1, /* told whenever it is opened */
     KM_PROBE_PLACE_SYSTEM = 2,    /* told when something there is written, created, removed or renamed */
+    KM_PROBE_PLACE_NAMED = 4,     /* of a zone: each file in it counts on its own, though the zone be known */
+    KM_PROBE_PLACE_FOLDER = 8, /* the name of a directory, wherever it is: the other flags hold for the files in it */
 };
 
 enum km_probe_mode {

@@ -152,8 +152,7 @@ static __noinline int judge_path(struct km_probe_landmark_record *record, struct
         return 0;
     record->places = places_of(path);
     writes = record->kind != KM_LANDMARK_OPEN || (record->flags & O_WRITES);
-    told = (record->places & KM_PROBE_PLACE_SENSITIVE) || (writes && (record->places & KM_PROBE_PLACE_SYSTEM)) ||
-           record->flags == KM_PROBE_CHDIR_FLAGS;
+    told = km_probe_place_told(record->places, writes) || record->flags == KM_PROBE_CHDIR_FLAGS;
     if (record->kind != KM_LANDMARK_OPEN && !told)
         return 0;
     record->entity = km_probe_entity(role, record->kind, km_probe_path_detail(path, told, writes));
@@ -176,7 +175,7 @@ static __noinline int judge_rename(struct km_probe_landmark_record *record, stru
         return 0;
     record->places = found | places_of(path);
     record->entity = km_probe_entity(role, record->kind, detail + 3 * path->whole);
-    return record->places != 0;
+    return (record->places & (KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM)) != 0;
 }
 
 static __noinline int judge_address(struct km_probe_landmark_record *record, __u32 role, int with_port)

@@ -124,6 +124,21 @@ static inline __u64 km_probe_path_detail(const struct km_probe_path *path, int t
     return (whole ? path->whole : path->zone) + (__u64)(writes ? 1 : 0) + (whole ? 2 : 0);
 }
 
+/* What is told of a path, from the flags of its parts. */
+static inline __u32 km_probe_place_flags(__u32 first, __u32 zone, __u32 whole, __u32 name, __u32 directory)
+{
+    __u32 flags = (first | whole | name) & ~(__u32)KM_PROBE_PLACE_NAMED;
+
+    return (flags | zone | (directory & KM_PROBE_PLACE_FOLDER ? directory : 0)) & ~(__u32)KM_PROBE_PLACE_FOLDER;
+}
+
+/* Whether a path with these flags counts by its whole text. */
+static inline int km_probe_place_told(__u32 flags, int writes)
+{
+    return (flags & (KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_NAMED)) != 0 ||
+           (writes && (flags & KM_PROBE_PLACE_SYSTEM));
+}
+
 /* The name of the directory in which a path of `bytes` says that its file is; one that was cut does not say it. */
 static inline __u64 km_probe_path_directory(const struct km_probe_path *path, __u32 bytes)
 {

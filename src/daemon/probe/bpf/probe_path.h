@@ -88,8 +88,8 @@ static __always_inline __u32 place_of_hash(__u64 hash)
 
 static __always_inline __u32 places_of(const struct km_probe_path *path)
 {
-    return place_of_hash(path->first) | place_of_hash(path->zone) | place_of_hash(path->whole) |
-           place_of_hash(path->name);
+    return km_probe_place_flags(place_of_hash(path->first), place_of_hash(path->zone), place_of_hash(path->whole),
+                                place_of_hash(path->name), place_of_hash(path->directory));
 }
 
 /* Reads a user string to text[at]; sets its length in *out. Returns 0, or -1 when it could not be read. */
