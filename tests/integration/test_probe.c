@@ -947,6 +947,97 @@ static void compat_calls_have_their_own_numbers(void **state)
     km_probe_close(probe);
 }
 
+static void do_compat_program(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        (void)execl(COMPAT_CALLS, "compat_calls", (char *)NULL);
+        _exit(1);
+    }
+    int status = 1;
+    (void)waitpid(child, &status, 0);
+    if (status != 0)
+        (void)syscall(600); /* it does not run */
+}
+
+static void a_32_bit_program_keeps_its_own_numbers(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    unsigned daemon = guard_pid(probe, subject.pid, KM_PROBE_LEARN);
+    subject_do(&subject, do_compat_program);
+    subject_do(&subject, do_compat_calls);
+    poll_once(probe);
+    if (!COMPAT_CALLS[0] || heard.landmarks[KM_LANDMARK_EXEC] == 0 || heard.spaces[KM_SPACE_COMPAT] == 0) {
+        subject_stop(&subject);
+        km_probe_close(probe);
+        print_message("skipped: no 32-bit program can be built or run here\n");
+        skip();
+    }
+    /* Its end is one of its calls, so that all of them were delivered; the native calls of that number are none. */
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][20], 7);
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][5], 2);
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][12], 1);
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][1], 1);
+    assert_int_equal(heard.calls[KM_SPACE_NATIVE][20], 0);
+    assert_int_equal(heard.calls[KM_SPACE_NATIVE][SYS_chdir], 0);
+    /* While learning, outcomes come from every exit: that of a 32-bit call, too. */
+    assert_int_equal(heard.outcomes[20][KM_OUTCOME_OK], 7);
+    /* Its paths are read by 32-bit pointers, and its directory is walked. */
+    check_landmark(KM_LANDMARK_OPEN, "/etc/komainu-nonexistent", KM_OUTCOME_ERROR);
+    assert_int_equal(heard.last[KM_LANDMARK_OPEN].space, KM_SPACE_COMPAT);
+    assert_int_equal(heard.last[KM_LANDMARK_OPEN].number, 5);
+
+    /* As a guarded role, its windows are of its space, and known ones of the other space do not cover them. */
+    assert_ok(km_probe_set_mode(probe, daemon, KM_PROBE_GUARD, &err), err);
+    forget();
+    subject_do(&subject, do_compat_program);
+    poll_once(probe);
+    size_t compat = 0;
+    for (size_t i = 0; i < heard.window_count; i++)
+        compat += (heard.windows[i] >> KM_WINDOW_BITS & 3) == KM_SPACE_COMPAT;
+    assert_true(compat >= 4);
+    subject_stop(&subject);
+    km_probe_close(probe);
+}
+
+static void do_x32_calls(void)
+{
+    for (int i = 0; i < 7; i++)
+        (void)syscall((long)KM_X32_BIT | SYS_getpid);
+    (void)syscall((long)KM_X32_BIT | 520, "/nonexistent", NULL, NULL); /* execve's own number there */
+}
+
+/* A kernel without x32 refuses the calls; that somebody tries them is seen all the same. */
+static void x32_calls_have_their_own_numbers(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    (void)guard_pid(probe, subject.pid, KM_PROBE_LEARN);
+    subject_do(&subject, do_x32_calls);
+    subject_stop(&subject);
+    poll_once(probe);
+    assert_int_equal(heard.calls[KM_SPACE_NATIVE][SYS_getpid], 0);
+    if (heard.spaces[KM_SPACE_X32] == 0) {
+        km_probe_close(probe);
+        print_message("skipped: this kernel does not show x32 calls\n");
+        skip();
+    }
+    assert_int_equal(heard.calls[KM_SPACE_X32][SYS_getpid], 7);
+    assert_int_equal(heard.calls[KM_SPACE_X32][520 - KM_X32_FIRST + KM_X32_FOLDED], 1);
+    check_landmark(KM_LANDMARK_EXEC, "/nonexistent", KM_OUTCOME_ERROR);
+    assert_int_equal(heard.last[KM_LANDMARK_EXEC].space, KM_SPACE_X32);
+    if (heard.outcomes[SYS_getpid][KM_OUTCOME_ERROR] == 7)
+        print_message("this kernel refuses x32 calls\n");
+    else
+        assert_int_equal(heard.outcomes[SYS_getpid][KM_OUTCOME_OK], 7);
+    km_probe_close(probe);
+}
+
 static void *thread_main(void *argument)
 {
     (void)argument;
@@ -1234,6 +1325,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(keys_of_landmarks_are_the_kernels),
         cmocka_unit_test(a_known_directory_does_not_hide_what_counts),
         cmocka_unit_test(compat_calls_have_their_own_numbers),
+        cmocka_unit_test(a_32_bit_program_keeps_its_own_numbers),
+        cmocka_unit_test(x32_calls_have_their_own_numbers),
         cmocka_unit_test(children_and_threads_are_followed),
         cmocka_unit_test(a_full_ring_is_counted_to_the_event),
         cmocka_unit_test(a_unit_is_followed_over_restarts),

@@ -404,7 +404,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long value)
         thread->open_call = 0;
     }
     if (thread->pending || (!thread->stale && value >= 0))
-        call_exit(task, thread, thread->state.space & 3 ? KM_SPACE_COMPAT : KM_SPACE_NATIVE, regs->orig_ax, value);
+        call_exit(task, thread, thread->state.space < KM_PROBE_SPACES ? thread->state.space : KM_SPACE_NATIVE,
+                  regs->orig_ax, value);
     return 0;
 }
 
