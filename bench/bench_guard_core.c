@@ -4,8 +4,9 @@
  *     bench_guard_core MODE PID [RING_BYTES]
  *     bench_guard_core ns                      prints the nanoseconds of one call in each state
  *
- * MODE: filter (windows and landmarks become known as they come), learn, flood (reads a child that makes calls at a
- * steady rate and prints what was delivered and lost; PID is the rate per second).
+ *     bench_guard_core flood RATE              prints what is delivered of so many events a second
+ *
+ * MODE: filter (windows and landmarks become known as they come), learn.
  * Prints "ready" when attached; ends at the end of its standard input with one line of counts.
  */
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 
 #include "base/clock.h"
 #include "daemon/probe/probe.h"
+#include "guard_flood.h"
 
 struct holder {
     struct km_probe *probe;
@@ -60,27 +62,6 @@ static bool input_ended(void)
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
     char byte;
     return poll(&in, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
-}
-
-/* A child that makes `rate` calls a second in bursts of a millisecond, for three seconds. */
-static pid_t start_flood(long rate)
-{
-    pid_t child = fork();
-    if (child != 0)
-        return child;
-    struct timespec next;
-    clock_gettime(CLOCK_MONOTONIC, &next);
-    for (int ms = 0; ms < 3000; ms++) {
-        for (long i = 0; i < rate / 1000; i++)
-            (void)syscall(SYS_getppid);
-        next.tv_nsec += 1000000;
-        if (next.tv_nsec >= 1000000000) {
-            next.tv_nsec -= 1000000000;
-            next.tv_sec++;
-        }
-        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
-    }
-    _exit(0);
 }
 
 /* ---- nanoseconds of one call, which a busy machine disturbs least: the best of many short runs of CPU time ---- */
@@ -179,15 +160,16 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "ns") == 0)
         return print_ns();
+    if (argc == 3 && strcmp(argv[1], "flood") == 0)
+        return flood_print(strtol(argv[2], NULL, 10));
     struct km_err err = KM_ERR_INIT;
     struct holder holder = {0};
     const struct km_event_sink sink = {&holder, take};
     struct km_probe_options options = {0};
     unsigned daemon = 0;
-    bool flood = argc > 1 && strcmp(argv[1], "flood") == 0;
 
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_guard_core filter|learn PID [RING_BYTES] | flood RATE [RING_BYTES]\n");
+        fprintf(stderr, "usage: bench_guard_core filter|learn PID [RING_BYTES] | flood RATE | ns\n");
         return 1;
     }
     if (argc > 3)
@@ -195,20 +177,13 @@ int main(int argc, char **argv)
     holder.probe = km_probe_open(&options, &err);
     if (!holder.probe)
         return fail(&err);
-    char pid[24];
-    pid_t child = 0;
-    (void)snprintf(pid, sizeof pid, "%s", argv[2]);
-    if (flood) {
-        child = start_flood(strtol(argv[2], NULL, 10));
-        (void)snprintf(pid, sizeof pid, "%d", (int)child);
-    }
     enum km_probe_mode mode = strcmp(argv[1], "filter") == 0 ? KM_PROBE_GUARD : KM_PROBE_LEARN;
-    if (km_probe_guard(holder.probe, KM_PROBE_SCOPE_PID, pid, mode, &daemon, &err) != KM_OK)
+    if (km_probe_guard(holder.probe, KM_PROBE_SCOPE_PID, argv[2], mode, &daemon, &err) != KM_OK)
         return fail(&err);
     printf("ready\n");
     (void)fflush(stdout);
     int64_t begin_ns = km_clock_monotonic_ns();
-    while (flood ? waitpid(child, NULL, WNOHANG) == 0 : !input_ended())
+    while (!input_ended())
         if (km_probe_poll(holder.probe, 10, &sink, &err) != KM_OK)
             return fail(&err);
     double seconds = (double)(km_clock_monotonic_ns() - begin_ns) / 1e9;

@@ -166,7 +166,7 @@ def quiet_then_misuse(folder, server):
     check(any(e['id'] == 'first.exec' for e in alert['evidence']), f'evidence: {alert}')
     check(alert['subject']['daemon'] == name, f'subject: {alert}')
     server.ask('etc')
-    guard.wait_for(lambda: any(has(a, 'open read /etc/') for a in guard.alerts()), 'alert about /etc')
+    guard.wait_for(lambda: any(has(a, 'open read /etc/hostname') for a in guard.alerts()), 'alert about /etc')
     server.ask('shell')
     server.ask('name')
     guard.wait_for(lambda: any('/bin/true' in a['incident']['key'] for a in guard.alerts()), 'alert with a bad name')
@@ -207,7 +207,7 @@ def decided(folder, server):
     guard = Guard(folder, 'decided', '--desk', os.path.join(folder, 'desk.db'), '--budget', '1000', '--host-budget',
                   '1000', pid=server.process.pid)
     guard.wait_said('guarded')
-    for word, key in (('etc', 'open read /etc/'), ('shell', 'exec /bin/sh')):
+    for word, key in (('etc', 'open read /etc/hostname'), ('shell', 'exec /bin/sh')):
         def told():
             return sum(has(a, key) for a in guard.alerts())
         server.ask(word)

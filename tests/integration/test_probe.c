@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -176,7 +177,9 @@ static struct km_probe *open_or_skip(const struct km_probe_options *options)
 {
     memset(&heard, 0, sizeof heard);
     struct km_probe *probe = km_probe_open(options, &err);
-    if (!probe && (err.code == KM_DENIED || err.code == KM_UNSUPPORTED)) {
+    /* A kernel that has all it takes and refuses is a fault of the programs. */
+    bool able = geteuid() == 0 && access("/sys/kernel/btf/vmlinux", R_OK) == 0 && err.code != KM_DENIED;
+    if (!probe && !able && (err.code == KM_DENIED || err.code == KM_UNSUPPORTED)) {
         print_message("skipped: %s\n", err.text);
         skip();
     }
@@ -524,7 +527,7 @@ static void links_and_directories_are_told(void **state)
     subject_do(&subject, do_links);
     poll_once(probe);
     assert_int_equal(heard.landmarks[KM_LANDMARK_OPEN], 2); /* the folder is new, and the link leads elsewhere */
-    assert_string_equal(heard.path2[KM_LANDMARK_OPEN], "etc/passwd");
+    assert_string_equal(heard.path2[KM_LANDMARK_OPEN], "/etc/passwd");
     assert_memory_equal(heard.last[KM_LANDMARK_OPEN].path.data, outside, strlen(outside));
     subject_do(&subject, do_directory);
     poll_once(probe);
@@ -533,6 +536,199 @@ static void links_and_directories_are_told(void **state)
     subject_stop(&subject);
     km_probe_close(probe);
     (void)rmdir(outside);
+}
+
+/* ---- where a relative path is ---- */
+
+static char place[] = "/tmp/komainu-probe-XXXXXX";
+
+static void do_relative_open(void)
+{
+    if (chdir("/etc") == 0)
+        (void)open("komainu-nonexistent", O_WRONLY | O_CLOEXEC);
+}
+
+static void do_open_at(void)
+{
+    int at = open("/usr/share", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(at, "./doc/../../..//etc/shadow", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    close(at);
+}
+
+static void do_climb(void)
+{
+    if (chdir("/usr/share/doc") == 0)
+        (void)open("../../lib/komainu-nonexistent", O_WRONLY | O_CLOEXEC);
+}
+
+static void do_climb_absolutely(void)
+{
+    (void)open("/tmp/../boot/./komainu-nonexistent", O_WRONLY | O_CLOEXEC);
+}
+
+static void do_open_in_root(void)
+{
+    uint64_t how[3] = {O_RDONLY | O_CLOEXEC, 0, 0x10}; /* RESOLVE_IN_ROOT */
+    int at = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = (int)syscall(SYS_openat2, at, "/shadow", how, sizeof how);
+    if (fd >= 0)
+        close(fd);
+    close(at);
+}
+
+static void do_relative_unlink(void)
+{
+    int at = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    (void)unlinkat(at, "komainu-unlinked", 0);
+    (void)renameat(at, "komainu-from", at, "cron.d/../komainu-to");
+    close(at);
+}
+
+/* A file system of its own, mounted in the place; where that is not allowed, nothing happens. */
+static void do_mount(void)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/mounted", place);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mkdir(path, 0700) != 0 ||
+        mount("none", path, "tmpfs", 0, NULL) != 0 || chdir(path) != 0 || mkdir("inner", 0700) != 0 ||
+        chdir("inner") != 0)
+        return;
+    int fd = open("new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    close(fd);
+}
+
+/* By its own path, which is no link though the directory is the root of a mount. */
+static void do_open_mounted(void)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/mounted/file", place);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    close(fd);
+}
+
+static void do_link_to_mounted(void)
+{
+    char path[96];
+    char link[96];
+    (void)snprintf(path, sizeof path, "%s/mounted", place);
+    (void)snprintf(link, sizeof link, "%s/link", place);
+    if (symlink(path, link) != 0)
+        return;
+    (void)snprintf(path, sizeof path, "%s/link/file", place);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    close(fd);
+    (void)unlink(link);
+}
+
+static void do_relative_exec(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        if (chdir("/usr/bin") == 0)
+            (void)execl("./true", "true", (char *)NULL);
+        _exit(1);
+    }
+    (void)waitpid(child, NULL, 0);
+}
+
+static void do_chroot(void)
+{
+    if (chroot(place) != 0 || chdir("/mounted/inner") != 0)
+        return;
+    int fd = open("other/../inside", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    close(fd);
+}
+
+static void do_deep(void)
+{
+    if (chdir("/tmp") != 0)
+        return;
+    for (int i = 0; i < 70; i++)
+        if (mkdir("komainu-deep", 0700) != 0 || chdir("komainu-deep") != 0)
+            return;
+    (void)open("unresolved", O_RDONLY | O_CLOEXEC);
+    for (int i = 0; i < 70; i++)
+        if (chdir("..") != 0 || rmdir("komainu-deep") != 0)
+            return;
+}
+
+static void expect_open(struct km_probe *probe, const struct subject *subject, action *todo, const char *path,
+                        enum km_zone zone)
+{
+    forget();
+    assert_ok(km_probe_replace_known(probe, NULL, 0, &err), err); /* what was told is told again */
+    subject_do(subject, todo);
+    poll_once(probe);
+    if (heard.landmarks[KM_LANDMARK_OPEN] == 0)
+        fail_msg("no landmark for %s", path);
+    assert_string_equal(heard.path[KM_LANDMARK_OPEN], path);
+    assert_string_equal(heard.path2[KM_LANDMARK_OPEN], "");
+    assert_int_equal(heard.last[KM_LANDMARK_OPEN].zone, zone);
+}
+
+static void a_relative_path_is_told_where_it_is(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    char path[128];
+    assert_non_null(mkdtemp(place));
+    subject_start(&subject);
+    (void)guard_pid(probe, subject.pid, KM_PROBE_GUARD);
+    expect_open(probe, &subject, do_relative_open, "/etc/komainu-nonexistent", KM_ZONE_CONFIG);
+    expect_open(probe, &subject, do_open_at, "/etc/shadow", KM_ZONE_SENSITIVE);
+    expect_open(probe, &subject, do_climb, "/usr/lib/komainu-nonexistent", KM_ZONE_SYSTEM);
+    expect_open(probe, &subject, do_climb_absolutely, "/boot/komainu-nonexistent", KM_ZONE_SYSTEM);
+    expect_open(probe, &subject, do_open_in_root, "/etc/shadow", KM_ZONE_SENSITIVE);
+    subject_do(&subject, do_relative_unlink);
+    poll_once(probe);
+    check_landmark(KM_LANDMARK_UNLINK, "/etc/komainu-unlinked", KM_OUTCOME_ERROR);
+    check_landmark(KM_LANDMARK_RENAME, "/etc/komainu-from", KM_OUTCOME_ERROR);
+    assert_string_equal(heard.path2[KM_LANDMARK_RENAME], "/etc/komainu-to");
+    subject_do(&subject, do_relative_exec);
+    poll_once(probe);
+    check_landmark(KM_LANDMARK_EXEC, "/usr/bin/true", KM_OUTCOME_OK);
+    /* A directory that cannot be walked leaves the path as it was. */
+    expect_open(probe, &subject, do_deep, "..", KM_ZONE_RELATIVE);
+    subject_stop(&subject);
+    km_probe_close(probe);
+    (void)snprintf(path, sizeof path, "%s", place);
+    (void)rmdir(path);
+}
+
+static void mounts_and_roots_are_walked(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    char path[128];
+    (void)snprintf(place, sizeof place, "/tmp/komainu-probe-XXXXXX");
+    assert_non_null(mkdtemp(place));
+    subject_start(&subject);
+    (void)guard_pid(probe, subject.pid, KM_PROBE_GUARD);
+    subject_do(&subject, do_mount);
+    poll_once(probe);
+    if (heard.landmarks[KM_LANDMARK_MOUNT] == 0 || heard.last[KM_LANDMARK_MOUNT].outcome != KM_OUTCOME_OK) {
+        subject_stop(&subject);
+        km_probe_close(probe);
+        print_message("skipped: mounting is not allowed here\n");
+        skip();
+    }
+    (void)snprintf(path, sizeof path, "%s/mounted/inner/new", place);
+    check_landmark(KM_LANDMARK_OPEN, path, KM_OUTCOME_OK);
+    (void)snprintf(path, sizeof path, "%s/mounted/file", place);
+    expect_open(probe, &subject, do_open_mounted, path, KM_ZONE_TEMP);
+    subject_do(&subject, do_link_to_mounted);
+    poll_once(probe);
+    assert_string_equal(heard.path2[KM_LANDMARK_OPEN], path);
+    expect_open(probe, &subject, do_chroot, "/mounted/inner/inside", KM_ZONE_OTHER);
+    subject_stop(&subject);
+    km_probe_close(probe);
+    (void)snprintf(path, sizeof path, "%s/mounted", place);
+    (void)rmdir(path);
+    (void)rmdir(place);
 }
 
 /* Signals a child that ended and waits for it afterwards. */
@@ -570,6 +766,7 @@ static void do_entities(void)
     (void)open("/etc/komainu-nonexistent/passwd", O_WRONLY | O_CLOEXEC);
     (void)open("/usr/share/doc/komainu/nonexistent", O_RDONLY | O_CLOEXEC);
     (void)open("relative/../path", O_RDONLY | O_CLOEXEC);
+    (void)open("../komainu-nonexistent", O_WRONLY | O_CLOEXEC);
     (void)unlink("/etc/komainu-nonexistent");
     (void)rename("/etc/komainu-nonexistent", "/etc/komainu-nothing");
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -616,6 +813,77 @@ static void keys_of_landmarks_are_the_kernels(void **state)
     assert_in_range(keyed_count, 0, 1);
     assert_int_equal(keyed_told_always, 2 * always);
     (void)before;
+    subject_stop(&subject);
+    km_probe_close(keyed_probe);
+}
+
+static void open_to_read(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void do_known_files(void)
+{
+    open_to_read("/etc/hostname");
+    open_to_read("/usr/share/doc/komainu-one");
+    open_to_read("/home/komainu-user/.ssh/one");
+    (void)open("/etc/cron.d/komainu/../one", O_WRONLY | O_CLOEXEC);
+    (void)open("/var/lib/komainu-one", O_WRONLY | O_CLOEXEC);
+    (void)unlink("/etc/cron.d/komainu-one");
+}
+
+static void do_read_passwd(void)
+{
+    open_to_read("/etc/passwd");
+}
+
+static void do_read_key(void)
+{
+    open_to_read("/home/komainu-user/.ssh/two");
+}
+
+static void do_write_schedule(void)
+{
+    (void)open("/etc/cron.d/two", O_WRONLY | O_CLOEXEC);
+}
+
+static void do_unlink_schedule(void)
+{
+    (void)unlink("/etc/cron.d/komainu-two");
+}
+
+static void do_hidden_files(void)
+{
+    open_to_read("/usr/share/doc/komainu-two");
+    (void)open("/var/lib/komainu-two", O_WRONLY | O_CLOEXEC);
+}
+
+static size_t keyed_landmarks(const struct subject *subject, action *todo)
+{
+    const struct km_event_sink learner = {NULL, learn_key};
+    keyed_count = 0;
+    subject_do(subject, todo);
+    assert_ok(km_probe_poll(keyed_probe, 0, &learner, &err), err);
+    return keyed_count;
+}
+
+static void a_known_directory_does_not_hide_what_counts(void **state)
+{
+    (void)state;
+    keyed_probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    (void)guard_pid(keyed_probe, subject.pid, KM_PROBE_GUARD);
+    assert_in_range(keyed_landmarks(&subject, do_known_files), 6, 7); /* a link may lie on the way */
+    assert_int_equal(keyed_landmarks(&subject, do_known_files), 0);
+    assert_int_equal(keyed_landmarks(&subject, do_read_passwd), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_read_passwd), 0);
+    assert_int_equal(keyed_landmarks(&subject, do_read_key), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_write_schedule), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_unlink_schedule), 1);
+    assert_int_equal(keyed_landmarks(&subject, do_hidden_files), 0);
     subject_stop(&subject);
     km_probe_close(keyed_probe);
 }
@@ -676,6 +944,97 @@ static void compat_calls_have_their_own_numbers(void **state)
         found |= (heard.windows[i] >> KM_WINDOW_BITS & 3) == KM_SPACE_COMPAT;
     assert_true(found);
     subject_stop(&subject);
+    km_probe_close(probe);
+}
+
+static void do_compat_program(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        (void)execl(COMPAT_CALLS, "compat_calls", (char *)NULL);
+        _exit(1);
+    }
+    int status = 1;
+    (void)waitpid(child, &status, 0);
+    if (status != 0)
+        (void)syscall(600); /* it does not run */
+}
+
+static void a_32_bit_program_keeps_its_own_numbers(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    unsigned daemon = guard_pid(probe, subject.pid, KM_PROBE_LEARN);
+    subject_do(&subject, do_compat_program);
+    subject_do(&subject, do_compat_calls);
+    poll_once(probe);
+    if (!COMPAT_CALLS[0] || heard.landmarks[KM_LANDMARK_EXEC] == 0 || heard.spaces[KM_SPACE_COMPAT] == 0) {
+        subject_stop(&subject);
+        km_probe_close(probe);
+        print_message("skipped: no 32-bit program can be built or run here\n");
+        skip();
+    }
+    /* Its end is one of its calls, so that all of them were delivered; the native calls of that number are none. */
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][20], 7);
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][5], 2);
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][12], 1);
+    assert_int_equal(heard.calls[KM_SPACE_COMPAT][1], 1);
+    assert_int_equal(heard.calls[KM_SPACE_NATIVE][20], 0);
+    assert_int_equal(heard.calls[KM_SPACE_NATIVE][SYS_chdir], 0);
+    /* While learning, outcomes come from every exit: that of a 32-bit call, too. */
+    assert_int_equal(heard.outcomes[20][KM_OUTCOME_OK], 7);
+    /* Its paths are read by 32-bit pointers, and its directory is walked. */
+    check_landmark(KM_LANDMARK_OPEN, "/etc/komainu-nonexistent", KM_OUTCOME_ERROR);
+    assert_int_equal(heard.last[KM_LANDMARK_OPEN].space, KM_SPACE_COMPAT);
+    assert_int_equal(heard.last[KM_LANDMARK_OPEN].number, 5);
+
+    /* As a guarded role, its windows are of its space, and known ones of the other space do not cover them. */
+    assert_ok(km_probe_set_mode(probe, daemon, KM_PROBE_GUARD, &err), err);
+    forget();
+    subject_do(&subject, do_compat_program);
+    poll_once(probe);
+    size_t compat = 0;
+    for (size_t i = 0; i < heard.window_count; i++)
+        compat += (heard.windows[i] >> KM_WINDOW_BITS & 3) == KM_SPACE_COMPAT;
+    assert_true(compat >= 4);
+    subject_stop(&subject);
+    km_probe_close(probe);
+}
+
+static void do_x32_calls(void)
+{
+    for (int i = 0; i < 7; i++)
+        (void)syscall((long)KM_X32_BIT | SYS_getpid);
+    (void)syscall((long)KM_X32_BIT | 520, "/nonexistent", NULL, NULL); /* execve's own number there */
+}
+
+/* A kernel without x32 refuses the calls; that somebody tries them is seen all the same. */
+static void x32_calls_have_their_own_numbers(void **state)
+{
+    (void)state;
+    struct km_probe *probe = open_or_skip(NULL);
+    struct subject subject;
+    subject_start(&subject);
+    (void)guard_pid(probe, subject.pid, KM_PROBE_LEARN);
+    subject_do(&subject, do_x32_calls);
+    subject_stop(&subject);
+    poll_once(probe);
+    assert_int_equal(heard.calls[KM_SPACE_NATIVE][SYS_getpid], 0);
+    if (heard.spaces[KM_SPACE_X32] == 0) {
+        km_probe_close(probe);
+        print_message("skipped: this kernel does not show x32 calls\n");
+        skip();
+    }
+    assert_int_equal(heard.calls[KM_SPACE_X32][SYS_getpid], 7);
+    assert_int_equal(heard.calls[KM_SPACE_X32][520 - KM_X32_FIRST + KM_X32_FOLDED], 1);
+    check_landmark(KM_LANDMARK_EXEC, "/nonexistent", KM_OUTCOME_ERROR);
+    assert_int_equal(heard.last[KM_LANDMARK_EXEC].space, KM_SPACE_X32);
+    if (heard.outcomes[SYS_getpid][KM_OUTCOME_ERROR] == 7)
+        print_message("this kernel refuses x32 calls\n");
+    else
+        assert_int_equal(heard.outcomes[SYS_getpid][KM_OUTCOME_OK], 7);
     km_probe_close(probe);
 }
 
@@ -950,7 +1309,7 @@ static void without_rights_it_says_so(void **state)
     assert_int_equal(status, 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
@@ -960,9 +1319,14 @@ int main(void)
         cmocka_unit_test(misses_escalate_to_a_full_stream),
         cmocka_unit_test(landmarks_carry_what_happened),
         cmocka_unit_test(links_and_directories_are_told),
+        cmocka_unit_test(a_relative_path_is_told_where_it_is),
+        cmocka_unit_test(mounts_and_roots_are_walked),
         cmocka_unit_test(a_dead_child_is_not_foreign),
         cmocka_unit_test(keys_of_landmarks_are_the_kernels),
+        cmocka_unit_test(a_known_directory_does_not_hide_what_counts),
         cmocka_unit_test(compat_calls_have_their_own_numbers),
+        cmocka_unit_test(a_32_bit_program_keeps_its_own_numbers),
+        cmocka_unit_test(x32_calls_have_their_own_numbers),
         cmocka_unit_test(children_and_threads_are_followed),
         cmocka_unit_test(a_full_ring_is_counted_to_the_event),
         cmocka_unit_test(a_unit_is_followed_over_restarts),
@@ -971,5 +1335,7 @@ int main(void)
         cmocka_unit_test(nothing_guarded_is_detached),
         cmocka_unit_test(tap_takes_whole_episodes),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return KM_RUN_TESTS(tests);
 }

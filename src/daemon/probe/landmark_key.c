@@ -16,14 +16,15 @@ static __u64 path_key(unsigned role, const struct km_event_landmark *landmark)
     km_places_scan(landmark->path.data, landmark->path.length, &path);
     if (landmark->kind == KM_LANDMARK_OPEN && landmark->path2.length > 0) {
         struct km_probe_path real;
+        __u64 named = km_probe_path_directory(&path, (__u32)landmark->path.length);
         km_places_scan(landmark->path2.data, landmark->path2.length, &real);
-        return km_probe_entity(role, landmark->kind, km_probe_link_detail(path.directory, real.directory));
+        return km_probe_entity(role, landmark->kind, km_probe_link_detail(named, real.directory));
     }
     unsigned places = km_places_of(landmark->path.data, landmark->path.length);
     unsigned writes = landmark->kind != KM_LANDMARK_OPEN || (landmark->flags & O_WRITES);
-    unsigned told = (places & KM_PROBE_PLACE_SENSITIVE) || (writes && (places & KM_PROBE_PLACE_SYSTEM)) ||
+    unsigned told = km_probe_place_told(places, writes != 0) ||
                     (landmark->kind == KM_LANDMARK_OPEN && landmark->flags == KM_PROBE_CHDIR_FLAGS);
-    return km_probe_entity(role, landmark->kind, (told || path.climbs ? path.whole : path.zone) + writes);
+    return km_probe_entity(role, landmark->kind, km_probe_path_detail(&path, told != 0, writes != 0));
 }
 
 static __u64 rename_key(unsigned role, const struct km_event_landmark *landmark)

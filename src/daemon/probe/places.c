@@ -3,10 +3,11 @@
 #include "daemon/probe/places.h"
 
 enum kind {
-    FIRST = 0, /* a directory below the root and all in it */
-    ZONE = 1,  /* a directory of two or three parts: the files in it, and all below one of three */
-    WHOLE = 2, /* one file */
-    NAME = 3,  /* the last part, anywhere */
+    FIRST = 0,  /* a directory below the root and all in it */
+    ZONE = 1,   /* a directory of two or three parts: the files in it, and all below one of three */
+    WHOLE = 2,  /* one file */
+    NAME = 3,   /* the last part, anywhere */
+    FOLDER = 4, /* the last directory, anywhere */
 };
 
 static const struct {
@@ -23,8 +24,20 @@ static const struct {
     {"/boot", FIRST, KM_PROBE_PLACE_SYSTEM},
     {"/root", FIRST, KM_PROBE_PLACE_SYSTEM},
     {"/opt", FIRST, KM_PROBE_PLACE_SYSTEM},
+    {"/etc", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/root", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/etc/cron.d", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/etc/cron.daily", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/etc/cron.hourly", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/etc/ssh", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/etc/pam.d", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/etc/systemd/system", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/lib/systemd/system", ZONE, KM_PROBE_PLACE_NAMED},
+    {"/run/systemd/system", ZONE, KM_PROBE_PLACE_NAMED | KM_PROBE_PLACE_SYSTEM},
+    {".ssh", FOLDER, KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM},
+    {".gnupg", FOLDER, KM_PROBE_PLACE_SENSITIVE},
+    {".aws", FOLDER, KM_PROBE_PLACE_SENSITIVE},
     {"/var/spool/cron", ZONE, KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM},
-    {"/etc/cron.d", ZONE, KM_PROBE_PLACE_SYSTEM},
     {"/etc/sudoers.d", ZONE, KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM},
     {"/etc/ssl/private", ZONE, KM_PROBE_PLACE_SENSITIVE},
     {"/root/.ssh", ZONE, KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM},
@@ -88,8 +101,8 @@ int km_places_get(size_t i, struct km_place *out)
     if (i >= sizeof table / sizeof table[0])
         return 0;
     km_places_scan(table[i].path, strlen(table[i].path), &path);
-    out->hash = table[i].kind == NAME ? path.name : path.whole;
-    out->flags = table[i].flags;
+    out->hash = table[i].kind == NAME || table[i].kind == FOLDER ? path.name : path.whole;
+    out->flags = table[i].flags | (table[i].kind == FOLDER ? KM_PROBE_PLACE_FOLDER : 0);
     return 1;
 }
 
@@ -97,13 +110,21 @@ unsigned km_places_of(const char *text, size_t length)
 {
     struct km_probe_path path;
     struct km_place place;
-    unsigned flags = 0;
+    unsigned first = 0;
+    unsigned zone = 0;
+    unsigned whole = 0;
+    unsigned name = 0;
+    unsigned directory = 0;
 
     km_places_scan(text, length, &path);
-    for (size_t i = 0; km_places_get(i, &place); i++)
-        if (place.hash == path.first || place.hash == path.zone || place.hash == path.whole || place.hash == path.name)
-            flags |= place.flags;
-    return flags;
+    for (size_t i = 0; km_places_get(i, &place); i++) {
+        first |= place.hash == path.first ? place.flags : 0;
+        zone |= place.hash == path.zone ? place.flags : 0;
+        whole |= place.hash == path.whole ? place.flags : 0;
+        name |= place.hash == path.name ? place.flags : 0;
+        directory |= place.hash == path.directory ? place.flags : 0;
+    }
+    return km_probe_place_flags(first, zone, whole, name, directory);
 }
 
 enum km_zone km_places_zone(const char *text, size_t length)

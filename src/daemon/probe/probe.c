@@ -60,7 +60,7 @@ static void set_default_rule(struct km_episode_rule *out)
 static enum km_code load_failed(int error, struct km_err *err)
 {
     const char *why = last_warning[0] ? last_warning : "no reason given";
-    if (error == EPERM || error == EACCES)
+    if (error == EPERM)
         return km_fail(err, KM_DENIED, "the kernel refuses BPF: it takes root, or CAP_BPF with CAP_PERFMON (%s)", why);
     if (error == ENOMEM)
         return km_fail(err, KM_NOMEM, "no memory for the probe's maps");

@@ -126,6 +126,10 @@ static int read_landmark(struct km_probe *probe, const struct km_probe_landmark_
         landmark->path2 = (struct km_bytes){record->text + KM_PROBE_PATH_BYTES, record->path2_bytes};
     if (landmark->path.length > 0)
         landmark->zone = (uint8_t)km_places_zone(landmark->path.data, landmark->path.length);
+    /* A link counts for where it leads. */
+    if (landmark->kind == KM_LANDMARK_OPEN && landmark->path2.length > 0 &&
+        km_places_zone(landmark->path2.data, landmark->path2.length) == KM_ZONE_SENSITIVE)
+        landmark->zone = KM_ZONE_SENSITIVE;
     take_address(record, &landmark->address);
     return deliver(probe, event);
 }

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "daemon/trace/zone.h"
 
 #define FIRST_SLOTS     64
 #define RANDOM_NAME_MIN 6 /* mkstemp's XXXXXX */
@@ -165,9 +166,10 @@ static void format_address(const struct km_address *a, bool with_port, char *out
 static void format_open(const struct km_event_landmark *l, char *out, size_t room)
 {
     char first[KM_ENTITY_TEXT_BYTES / 2 - 24], second[KM_ENTITY_TEXT_BYTES / 2 - 24];
-    /* A sensitive file is named; of others the directory counts. */
+    /* A sensitive file is named, and one written in a place of the system; of others the directory counts. */
     bool directory = (l->flags & OPEN_DIRECTORY) == OPEN_DIRECTORY;
-    bool whole = l->zone == KM_ZONE_SENSITIVE || directory;
+    bool whole =
+        l->zone == KM_ZONE_SENSITIVE || directory || km_zone_names_file(l->path, (l->flags & OPEN_FOR_WRITE) != 0);
     km_entity_template(whole ? l->path : directory_of(l->path), first, sizeof first);
     if (l->path2.length > 0) {
         km_entity_template(directory_of(l->path2), second, sizeof second);
@@ -179,6 +181,12 @@ static void format_open(const struct km_event_landmark *l, char *out, size_t roo
                    : (l->flags & OPEN_FOR_WRITE) != 0 ? "write"
                                                       : "read",
                    first);
+}
+
+/* What was removed or renamed, as a file that was written. */
+static struct km_bytes changed(struct km_bytes path)
+{
+    return km_zone_names_file(path, true) ? path : directory_of(path);
 }
 
 /* What follows the kind. */
@@ -221,11 +229,11 @@ static void format_detail(const struct km_event_landmark *l, char *out, size_t r
         return;
     case KM_LANDMARK_SETUID_BIT:
     case KM_LANDMARK_UNLINK:
-        km_entity_template(l->kind == KM_LANDMARK_UNLINK ? directory_of(l->path) : l->path, out, room);
+        km_entity_template(l->kind == KM_LANDMARK_UNLINK ? changed(l->path) : l->path, out, room);
         return;
     case KM_LANDMARK_RENAME:
-        km_entity_template(directory_of(l->path), first, sizeof first);
-        km_entity_template(directory_of(l->path2), second, sizeof second);
+        km_entity_template(changed(l->path), first, sizeof first);
+        km_entity_template(changed(l->path2), second, sizeof second);
         (void)snprintf(out, room, "%s to %s", first, second);
         return;
     }

@@ -94,8 +94,8 @@ enum km_zone {
 enum km_landmark_kind {
     KM_LANDMARK_EXEC = 1,     /* path = program, digest = arguments, zone */
     KM_LANDMARK_OPEN = 2,     /* path, flags = open flags, zone: unknown to the role, sensitive, or written in a system
-                                 place. By chdir:     flags = O_PATH | O_DIRECTORY | O_CLOEXEC. With path2: a link led to
-                                 another directory than path names,     to "directory/name" path2 */
+                                 place. By chdir: flags = O_PATH | O_DIRECTORY | O_CLOEXEC. With path2: a link led to
+                                 another directory than path names, to path2 */
     KM_LANDMARK_CONNECT = 3,  /* address */
     KM_LANDMARK_BIND = 4,     /* address */
     KM_LANDMARK_LISTEN = 5,   /* address when known */

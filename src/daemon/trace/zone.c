@@ -1,6 +1,5 @@
 #include "daemon/trace/zone.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* The first row that fits decides. A name without a slash at its end is a whole path or a directory. */
@@ -99,6 +98,22 @@ enum km_zone km_zone_of_path(struct km_bytes path)
         if (lies_in(path, places[i].prefix))
             return places[i].zone;
     return KM_ZONE_OTHER;
+}
+
+bool km_zone_names_file(struct km_bytes path, bool writes)
+{
+    static const char *const directories[] = {"/etc", "/root"};
+    enum km_zone zone = km_zone_of_path(path);
+    size_t length = path.length;
+
+    if (zone == KM_ZONE_SENSITIVE || (writes && (zone == KM_ZONE_CONFIG || zone == KM_ZONE_SYSTEM)))
+        return true;
+    while (length > 0 && path.data[length - 1] != '/')
+        length--;
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++)
+        if (length == strlen(directories[i]) + 1 && memcmp(path.data, directories[i], length - 1) == 0)
+            return true;
+    return false;
 }
 
 const char *km_zone_to_string(enum km_zone zone)

@@ -167,7 +167,7 @@ def restore(unit):
 
 
 MISUSES = [
-    Misuse('outside-link', stage.Nginx, nothing, outside_link, 'link /var/www/html/ to etc/'),
+    Misuse('outside-link', stage.Nginx, nothing, outside_link, 'link /var/www/html/ to /etc/'),
     Misuse('outside-alias', stage.Nginx, other_config, outside_alias, 'read /etc/redis/'),
     Misuse('outbound', stage.Nginx, listen, web_outbound, 'inet loopback 9999'),
     Misuse('shell', stage.Nginx, build_hook, web_shell, '/bin/sh'),

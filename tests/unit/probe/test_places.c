@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/probe/bpf/probe_logic.h"
 #include "daemon/probe/places.h"
+#include "daemon/trace/zone.h"
 
 static void zones_table(void **state)
 {
@@ -42,10 +44,57 @@ static void zones_table(void **state)
 static void system_places_are_for_writers(void **state)
 {
     (void)state;
-    assert_int_equal(km_places_of("/etc/passwd", 11), KM_PROBE_PLACE_SYSTEM);
-    assert_int_equal(km_places_of("/etc/shadow", 11), KM_PROBE_PLACE_SYSTEM | KM_PROBE_PLACE_SENSITIVE);
+    assert_int_equal(km_places_of("/etc/nginx/x", 12), KM_PROBE_PLACE_SYSTEM);
+    assert_int_equal(km_places_of("/etc/shadow", 11),
+                     KM_PROBE_PLACE_SYSTEM | KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_NAMED);
     assert_int_equal(km_places_of("/tmp/x", 6), 0);
     assert_int_equal(km_places_of("/etc", 4), KM_PROBE_PLACE_SYSTEM);
+}
+
+static void places_and_zones_agree_on_what_counts_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        bool read;
+        bool written;
+    } rows[] = {
+        {"/etc/passwd", true, true},
+        {"/root/notes", true, false},
+        {"/etc/nginx/nginx.conf", false, true},
+        {"/etc/nginx/sites-enabled/a", false, true},
+        {"/etc/cron.d/x", true, true},
+        {"/etc/ssh/sshd_config", true, true},
+        {"/etc/pam.d/login", true, true},
+        {"/etc/systemd/system/a.service", true, true},
+        {"/lib/systemd/system/a.service", true, true},
+        {"/run/systemd/system/a.service", true, true},
+        {"/home/me/.ssh/known_hosts", true, true},
+        {"/home/me/.gnupg/x", true, true},
+        {"/home/me/notes", false, false},
+        {"/usr/share/doc/x", false, true},
+        {"/var/lib/x/y", false, false},
+        {"/tmp/x", false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t length = strlen(rows[i].path);
+        unsigned flags = km_places_of(rows[i].path, length);
+        struct km_bytes path = {rows[i].path, length};
+        bool root = strncmp(rows[i].path, "/root", 5) == 0; /* the kernel tells more there */
+        if (km_probe_place_told(flags, 0) != rows[i].read || km_zone_names_file(path, false) != rows[i].read)
+            fail_msg("%s read", rows[i].path);
+        if (!root &&
+            (km_probe_place_told(flags, 1) != rows[i].written || km_zone_names_file(path, true) != rows[i].written))
+            fail_msg("%s written", rows[i].path);
+    }
+}
+
+static void a_directorys_name_is_not_a_files(void **state)
+{
+    (void)state;
+    assert_int_equal(km_places_of("/srv/shadow/x", 13), 0);
+    assert_int_equal(km_places_of("/srv/.ssh/x/y", 13), 0);
+    assert_true(km_places_of("/srv/.ssh/x", 11) & KM_PROBE_PLACE_SENSITIVE);
 }
 
 static void text_ends_at_length_nul_or_the_kernels_room(void **state)
@@ -80,6 +129,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zones_table),
         cmocka_unit_test(system_places_are_for_writers),
+        cmocka_unit_test(places_and_zones_agree_on_what_counts_alone),
+        cmocka_unit_test(a_directorys_name_is_not_a_files),
         cmocka_unit_test(text_ends_at_length_nul_or_the_kernels_room),
         cmocka_unit_test(table_ends),
     };

@@ -2,6 +2,7 @@
 #include "../cm.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,93 @@ static void paths_show_their_parts(void **state)
     assert_false(scan("/tmp/.../etc").climbs);
     assert_false(scan("/a/./b").climbs);
     assert_true(scan("").whole != scan("/").whole);
+}
+
+static void loose_paths_have_no_directory_of_their_own(void **state)
+{
+    (void)state;
+    static const char *const loose[] = {"x", "", "./x", "/a/../b", "/a/..", "/a/.", "../x", ".", ".."};
+    static const char *const firm[] = {"/", "/a", "/a/b/", "/..a/b", "/a.../.b", "/.a", "//a"};
+    for (size_t i = 0; i < sizeof loose / sizeof loose[0]; i++) {
+        struct km_probe_path path = scan(loose[i]);
+        if (!km_probe_path_is_loose(&path))
+            fail_msg("%s", loose[i]);
+        assert_true(km_probe_path_detail(&path, 0, 0) == path.whole + 2);
+    }
+    for (size_t i = 0; i < sizeof firm / sizeof firm[0]; i++) {
+        struct km_probe_path path = scan(firm[i]);
+        if (km_probe_path_is_loose(&path))
+            fail_msg("%s", firm[i]);
+        assert_true(km_probe_path_detail(&path, 0, 1) == path.zone + 1);
+        assert_true(km_probe_path_detail(&path, 1, 1) == path.whole + 3);
+    }
+    struct km_probe_path path = scan("/etc/shadow");
+    assert_true(km_probe_path_directory(&path, 11) == path.directory);
+    assert_true(km_probe_path_directory(&path, KM_PROBE_PATH_BYTES - 1) != path.directory);
+}
+
+static const char *tidied(const char *text, struct km_probe_tidy *tidy, char out[KM_PROBE_PATH_BYTES])
+{
+    km_probe_tidy_begin(tidy);
+    for (; *text; text++)
+        km_probe_tidy_step(tidy, out, KM_PROBE_PATH_BYTES - 1, (__u8)*text);
+    km_probe_tidy_end(tidy, out, KM_PROBE_PATH_BYTES - 1);
+    return out;
+}
+
+static void tidy_paths_table(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *given;
+        const char *tidy;
+    } rows[] = {
+        {"/", "/"},
+        {"/a", "/a"},
+        {"/a/", "/a/"},
+        {"//a///b", "/a/b"},
+        {"/a/./b/.", "/a/b"},
+        {"/a/../b", "/b"},
+        {"/a/b/../../c", "/c"},
+        {"/a/b/..", "/a"},
+        {"/..", "/"},
+        {"/../../a", "/a"},
+        {"/.", "/"},
+        {"/a/...", "/a/..."},
+        {"/a/..b/.c", "/a/..b/.c"},
+        {"/a/.../../b", "/a/b"},
+        {"/var/lib/x/../../../etc/cron.d/y", "/etc/cron.d/y"},
+        {"", "/"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct km_probe_tidy tidy;
+        char out[KM_PROBE_PATH_BYTES];
+        assert_string_equal(tidied(rows[i].given, &tidy, out), rows[i].tidy);
+        assert_int_equal(tidy.used, strlen(out));
+        assert_int_equal(tidy.cut, 0);
+    }
+}
+
+static void long_and_deep_paths_are_bounded(void **state)
+{
+    (void)state;
+    struct km_probe_tidy tidy;
+    char out[KM_PROBE_PATH_BYTES];
+    char text[1024] = "/";
+    memset(text + 1, 'x', 1000);
+    (void)tidied(text, &tidy, out);
+    assert_int_equal(tidy.used, KM_PROBE_PATH_BYTES - 1);
+    assert_int_equal(strlen(out), KM_PROBE_PATH_BYTES - 1);
+    assert_int_equal(tidy.cut, 1);
+    /* Beyond the parts that are remembered, ".." stays, and the path is loose. */
+    size_t used = 0;
+    for (int i = 0; i < KM_PROBE_TIDY_PARTS + 3; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "/d");
+    (void)snprintf(text + used, sizeof text - used, "/../e");
+    (void)tidied(text, &tidy, out);
+    assert_int_equal(tidy.deep, 1);
+    struct km_probe_path path = scan(out);
+    assert_true(km_probe_path_is_loose(&path));
 }
 
 static void bloom_has_no_false_negatives_and_few_false_positives(void **state)
@@ -208,6 +296,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zones_are_the_first_three_directories),
         cmocka_unit_test(paths_show_their_parts),
+        cmocka_unit_test(loose_paths_have_no_directory_of_their_own),
+        cmocka_unit_test(tidy_paths_table),
+        cmocka_unit_test(long_and_deep_paths_are_bounded),
         cmocka_unit_test(bloom_has_no_false_negatives_and_few_false_positives),
         cmocka_unit_test(entities_differ_by_role_kind_and_detail),
         cmocka_unit_test(peers_table),

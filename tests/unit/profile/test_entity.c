@@ -55,6 +55,22 @@ static void lines_table(void **state)
         .kind = KM_LANDMARK_OPEN, .path = {"/var/www/html/a.txt", 19}, .path2 = {"etc/hostname", 12}};
     km_entity_format(&l, line);
     assert_string_equal(line, "open link /var/www/html/ to etc/");
+    l = (struct km_event_landmark){.kind = KM_LANDMARK_OPEN, .zone = KM_ZONE_CONFIG, .path = {"/etc/passwd", 11}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open read /etc/passwd");
+    l.path = (struct km_bytes){"/etc/nginx/nginx.conf", 21};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open read /etc/nginx/");
+    l.flags = 1;
+    km_entity_format(&l, line);
+    assert_string_equal(line, "open write /etc/nginx/nginx.conf");
+    l.kind = KM_LANDMARK_UNLINK;
+    km_entity_format(&l, line);
+    assert_string_equal(line, "unlink /etc/nginx/nginx.conf");
+    l = (struct km_event_landmark){
+        .kind = KM_LANDMARK_RENAME, .path = {"/var/lib/x/new", 14}, .path2 = {"/etc/cron.d/dump", 16}};
+    km_entity_format(&l, line);
+    assert_string_equal(line, "rename /var/lib/x/ to /etc/cron.d/dump");
     l = (struct km_event_landmark){.kind = 77};
     km_entity_format(&l, line);
     assert_string_equal(line, "unknown 0");

@@ -59,8 +59,23 @@ struct dentry {
     struct inode *d_inode;
 };
 
+struct vfsmount {
+    struct dentry *mnt_root;
+};
+
+struct mount {
+    struct mount *mnt_parent;
+    struct dentry *mnt_mountpoint;
+    struct vfsmount mnt;
+};
+
 struct path {
+    struct vfsmount *mnt;
     struct dentry *dentry;
+};
+
+struct fs_struct {
+    struct path root, pwd;
 };
 
 struct file {
@@ -122,6 +137,7 @@ struct task_struct {
     struct task_struct *real_parent, *group_leader;
     const struct cred *cred;
     struct mm_struct *mm;
+    struct fs_struct *fs;
     struct files_struct *files;
     struct css_set *cgroups;
     struct bpf_local_storage *bpf_storage;

@@ -404,7 +404,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long value)
         thread->open_call = 0;
     }
     if (thread->pending || (!thread->stale && value >= 0))
-        call_exit(task, thread, thread->state.space & 3 ? KM_SPACE_COMPAT : KM_SPACE_NATIVE, regs->orig_ax, value);
+        call_exit(task, thread, thread->state.space < KM_PROBE_SPACES ? thread->state.space : KM_SPACE_NATIVE,
+                  regs->orig_ax, value);
     return 0;
 }
 
@@ -479,6 +480,7 @@ static __noinline void emit_exec(struct task_struct *task, struct km_probe_threa
     length = bpf_probe_read_kernel_str(record->text, KM_PROBE_PATH_BYTES, program->filename);
     record->path_bytes = length > 0 ? length - 1 : 0;
     record->cut = length == KM_PROBE_PATH_BYTES;
+    settle_path(record, task, 0, AT_CWD);
     record->memory = BPF_CORE_READ(program, file, f_inode, i_nlink) == 0;
     record->kind = record->memory ? KM_LANDMARK_MEMFD_EXEC : KM_LANDMARK_EXEC;
     take_arguments(record, task);

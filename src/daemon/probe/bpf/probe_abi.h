@@ -75,6 +75,8 @@ enum km_probe_class {
 enum km_probe_place {
     KM_PROBE_PLACE_SENSITIVE = 1, /* told whenever it is opened */
     KM_PROBE_PLACE_SYSTEM = 2,    /* told when something there is written, created, removed or renamed */
+    KM_PROBE_PLACE_NAMED = 4,     /* of a zone: each file in it counts on its own, though the zone be known */
+    KM_PROBE_PLACE_FOLDER = 8, /* the name of a directory, wherever it is: the other flags hold for the files in it */
 };
 
 enum km_probe_mode {
@@ -169,7 +171,7 @@ struct km_probe_landmark_record {
     __u16 address_bytes;
     __u16 path_bytes; /* without NUL */
     __u16 path2_bytes;
-    __u16 padding;
+    __u16 in_root; /* openat2 with RESOLVE_IN_ROOT: "/x" is below the descriptor's directory */
     __u8 address[KM_PROBE_ADDR_BYTES];
     char text[KM_PROBE_TEXT_BYTES]; /* path at 0, path2 at KM_PROBE_PATH_BYTES; sent as far as used */
 };
@@ -192,7 +194,10 @@ struct km_probe_thread {
     __u8 settled; /* episodes after which its depth was looked at again, up to KM_PROBE_SETTLE_EPISODES */
     __u32 parent_tid;
     struct km_probe_call batch[KM_PROBE_BATCH_CALLS];
-    __u64 open_path;      /* pointer to the path of the open that was entered */
+    __u64 open_path; /* pointer to the path of the open that was entered */
+    __s32 open_base; /* descriptor that it is relative to */
+    __u16 open_in_root;
+    __u16 padding;
     __u64 open_directory; /* hash of its last directory's name; 0 = none */
     __u64 same_directory; /* such a hash, and the directory that was found to bear that name */
     __u64 same_entry;
@@ -246,7 +251,7 @@ KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_landmark_record, address) == 
 KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_landmark_record, text) == 184, "landmark text");
 KM_PROBE_ASSERT(sizeof(struct km_probe_landmark_record) == 184 + KM_PROBE_TEXT_BYTES, "landmark record");
 KM_PROBE_ASSERT(__builtin_offsetof(struct km_probe_thread, open_call) == 176, "thread call");
-KM_PROBE_ASSERT(sizeof(struct km_probe_thread) == 288, "thread");
+KM_PROBE_ASSERT(sizeof(struct km_probe_thread) == 296, "thread");
 KM_PROBE_ASSERT(sizeof(struct km_probe_counters) == 72, "counters");
 KM_PROBE_ASSERT(KM_PROBE_MAX_ROLES == KM_WINDOW_MAX_ROLES, "role bits of the key");
 

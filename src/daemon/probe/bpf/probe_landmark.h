@@ -9,7 +9,7 @@
 #ifndef KM_PROBE_LANDMARK_H
 #define KM_PROBE_LANDMARK_H
 
-#include "daemon/probe/bpf/probe_maps.h"
+#include "daemon/probe/bpf/probe_path.h"
 #include "daemon/trace/event.h"
 
 #define S_IFMT_BITS 0170000
@@ -35,19 +35,6 @@ static __always_inline void read_args(struct call_args *args, struct pt_regs *re
         args->a[3] = regs->r10;
         args->a[4] = regs->r8;
     }
-}
-
-static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
-{
-    struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-    struct file **files;
-    struct file *file = 0;
-
-    if (!table || fd >= BPF_CORE_READ(table, max_fds))
-        return 0;
-    files = BPF_CORE_READ(table, fd);
-    bpf_probe_read_kernel(&file, sizeof file, files + fd);
-    return file;
 }
 
 static __always_inline __u16 family_of(struct file *file, struct sock **out)
@@ -99,94 +86,7 @@ static __always_inline __u8 peer_class(__u64 detail)
                                            : KM_ARGC_PUBLIC;
 }
 
-/* ---- reading what the arguments point to ---- */
-
-/* Reads the text at `at` of this CPU's scratch row into its scans row. A global function is verified by itself, once;
- * and state that lives in a map is unknown to the verifier, so that the ways through one byte meet again behind it.
- * With the state in registers the loop multiplies them until the limit of a million instructions. */
-int scan_text(__u32 at)
-{
-    __u32 zero = 0;
-    struct km_probe_landmark_record *record = bpf_map_lookup_elem(&scratch, &zero);
-    struct km_probe_path *path = bpf_map_lookup_elem(&scans, &zero);
-
-    if (!record || !path)
-        return 0;
-    at &= KM_PROBE_PATH_BYTES;
-    km_probe_path_begin(path, (__u8)record->text[at]);
-    for (__u32 i = 0; i < KM_PROBE_PATH_BYTES - 1; i++) {
-        __u8 byte = (__u8)record->text[(at + i) & (KM_PROBE_TEXT_BYTES - 1)];
-        if (byte == 0)
-            break;
-        km_probe_path_step(path, byte);
-        asm volatile("" ::: "memory"); /* keeps that state out of registers */
-    }
-    return 0;
-}
-
-/* Valid until the next call. NULL only in the verifier's eyes. */
-static __always_inline struct km_probe_path *scan_path(__u32 at)
-{
-    __u32 zero = 0;
-
-    scan_text(at);
-    return bpf_map_lookup_elem(&scans, &zero);
-}
-
-static __always_inline __u32 place_of_hash(__u64 hash)
-{
-    __u32 *flags;
-
-    if (!(place_hint[hash >> 6 & (KM_PROBE_HINT_WORDS - 1)] >> (hash & 63) & 1))
-        return 0;
-    flags = bpf_map_lookup_elem(&places, &hash);
-    return flags ? *flags : 0;
-}
-
-static __always_inline __u32 places_of(const struct km_probe_path *path)
-{
-    return place_of_hash(path->first) | place_of_hash(path->zone) | place_of_hash(path->whole) |
-           place_of_hash(path->name);
-}
-
-/* Reads a user string to text[at]; sets its length in *out. Returns 0, or -1 when it could not be read. */
-static __always_inline int read_text(struct km_probe_landmark_record *record, __u32 at, __u64 pointer, __u16 *out)
-{
-    long length = bpf_probe_read_user_str(record->text + at, KM_PROBE_PATH_BYTES, (const void *)pointer);
-
-    if (length < 0) {
-        *out = 0;
-        record->text[at] = 0;
-        return -1;
-    }
-    if (length == KM_PROBE_PATH_BYTES)
-        record->cut = 1;
-    *out = length > 0 ? length - 1 : 0;
-    return 0;
-}
-
-/* "directory/name" of an open file, to text[at]: all of a path that can be had without its mount. Returns its length.
- */
-static __always_inline __u16 name_file_at(struct km_probe_landmark_record *record, struct file *file, __u32 at)
-{
-    struct dentry *entry = BPF_CORE_READ(file, f_path.dentry);
-    const unsigned char *name = BPF_CORE_READ(entry, d_parent, d_name.name);
-    long used = bpf_probe_read_kernel_str(record->text + at, KM_PROBE_PATH_BYTES / 2, name);
-    long length;
-
-    if (used < 1)
-        used = 1;
-    used = used - 1 & (KM_PROBE_PATH_BYTES / 2 - 1);
-    record->text[at + used] = '/';
-    name = BPF_CORE_READ(entry, d_name.name);
-    length = bpf_probe_read_kernel_str(record->text + at + used + 1, KM_PROBE_PATH_BYTES / 2 - 1, name);
-    return length > 0 ? used + length : 0;
-}
-
-static __always_inline void name_file(struct km_probe_landmark_record *record, struct file *file)
-{
-    record->path_bytes = name_file_at(record, file, 0);
-}
+/* ---- addresses ---- */
 
 static __always_inline void take_sockaddr(struct km_probe_landmark_record *record, __u64 pointer, __u64 length)
 {
@@ -239,35 +139,30 @@ static __always_inline void take_socket(struct km_probe_landmark_record *record,
 
 /* ---- judging ---- */
 
-static __always_inline __u64 path_detail(const struct km_probe_path *path, __u32 told, __u64 salt)
-{
-    /* What is told for its own sake is accepted file by file, the rest by its zone. ".." makes a zone meaningless. */
-    return (told || path->climbs ? path->whole : path->zone) + salt;
-}
-
 /* The functions below judge the record in the scratch row of this CPU. */
 
 /* Whether the path makes it a landmark; sets places and entity. */
-static __noinline int judge_path(struct km_probe_landmark_record *record, __u32 role)
+static __noinline int judge_path(struct km_probe_landmark_record *record, struct task_struct *task, __u32 role,
+                                 __s32 directory)
 {
-    struct km_probe_path *path = scan_path(0);
+    struct km_probe_path *path = settle_path(record, task, 0, directory);
     int writes, told;
 
     if (!path)
         return 0;
     record->places = places_of(path);
     writes = record->kind != KM_LANDMARK_OPEN || (record->flags & O_WRITES);
-    told = (record->places & KM_PROBE_PLACE_SENSITIVE) || (writes && (record->places & KM_PROBE_PLACE_SYSTEM)) ||
-           record->flags == KM_PROBE_CHDIR_FLAGS;
+    told = km_probe_place_told(record->places, writes) || record->flags == KM_PROBE_CHDIR_FLAGS;
     if (record->kind != KM_LANDMARK_OPEN && !told)
         return 0;
-    record->entity = km_probe_entity(role, record->kind, path_detail(path, told, writes));
+    record->entity = km_probe_entity(role, record->kind, km_probe_path_detail(path, told, writes));
     return 1;
 }
 
-static __noinline int judge_rename(struct km_probe_landmark_record *record, __u32 role)
+static __noinline int judge_rename(struct km_probe_landmark_record *record, struct task_struct *task, __u32 role,
+                                   __s32 from, __s32 to)
 {
-    struct km_probe_path *path = scan_path(0);
+    struct km_probe_path *path = settle_path(record, task, 0, from);
     __u64 detail;
     __u32 found;
 
@@ -275,12 +170,12 @@ static __noinline int judge_rename(struct km_probe_landmark_record *record, __u3
         return 0;
     detail = path->whole;
     found = places_of(path);
-    path = scan_path(KM_PROBE_PATH_BYTES);
+    path = settle_path(record, task, KM_PROBE_PATH_BYTES, to);
     if (!path)
         return 0;
     record->places = found | places_of(path);
     record->entity = km_probe_entity(role, record->kind, detail + 3 * path->whole);
-    return record->places != 0;
+    return (record->places & (KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM)) != 0;
 }
 
 static __noinline int judge_address(struct km_probe_landmark_record *record, __u32 role, int with_port)
@@ -331,12 +226,21 @@ static __noinline void emit_landmark(struct task_struct *task, struct km_probe_t
 
 /* ---- at entry ---- */
 
+/* A path that waits for the exit to be read there, from `pointer`; relative to `directory`. */
+static __always_inline void read_later(struct km_probe_landmark_record *record, __u64 pointer, __s32 directory,
+                                       __u64 *late)
+{
+    *late = pointer;
+    record->peer_tid = directory;
+}
+
 /* What each class takes from its arguments. Returns whether it is a landmark so far; *late is set when its path has to
  * be read at the exit, from that pointer. */
-static __always_inline int take_file_call(struct km_probe_landmark_record *record, const struct call_args *args,
-                                          __u32 class, __u32 role, __u64 *late)
+static __always_inline int take_file_call(struct km_probe_landmark_record *record, struct task_struct *task,
+                                          const struct call_args *args, __u32 class, __u32 role, __u64 *late)
 {
     __u64 pointer = args->a[0];
+    __s32 directory = AT_CWD;
 
     record->kind = KM_LANDMARK_OPEN;
     if (class == KM_PROBE_CALL_OPEN) {
@@ -345,24 +249,29 @@ static __always_inline int take_file_call(struct km_probe_landmark_record *recor
         record->flags = 01101;
     } else if (class == KM_PROBE_CALL_OPENAT) {
         pointer = args->a[1];
+        directory = args->a[0];
         record->flags = args->a[2];
     } else if (class == KM_PROBE_CALL_OPENAT2) {
-        __u64 how = 0;
-        bpf_probe_read_user(&how, sizeof how, (const void *)args->a[2]);
+        __u64 how[3] = {}; /* flags, mode, how to resolve */
+        bpf_probe_read_user(how, sizeof how, (const void *)args->a[2]);
         pointer = args->a[1];
-        record->flags = how;
+        directory = args->a[0];
+        record->flags = how[0];
+        record->in_root = (how[2] & IN_ROOT) != 0;
     } else if (class == KM_PROBE_CALL_CHDIR) {
         record->flags = KM_PROBE_CHDIR_FLAGS;
     } else {
         record->kind = KM_LANDMARK_UNLINK;
-        if (class == KM_PROBE_CALL_UNLINKAT)
+        if (class == KM_PROBE_CALL_UNLINKAT) {
             pointer = args->a[1];
+            directory = args->a[0];
+        }
     }
     if (read_text(record, 0, pointer, &record->path_bytes) != 0) {
-        *late = pointer;
+        read_later(record, pointer, directory, late);
         return 1;
     }
-    return judge_path(record, role);
+    return judge_path(record, task, role, directory);
 }
 
 static __always_inline int take_socket_call(struct km_probe_landmark_record *record, struct task_struct *task,
@@ -439,10 +348,11 @@ static __always_inline int take_right_call(struct km_probe_landmark_record *reco
 static __always_inline int take_mode_call(struct km_probe_landmark_record *record, struct task_struct *task,
                                           const struct call_args *args, __u32 class, __u64 *late)
 {
-    __u32 at = class == KM_PROBE_CALL_FCHMODAT ? 1 : 0;
+    int at = class == KM_PROBE_CALL_FCHMODAT;
+    __s32 directory = at ? args->a[0] : AT_CWD;
 
     record->kind = KM_LANDMARK_SETUID_BIT;
-    record->value = class == KM_PROBE_CALL_FCHMODAT ? args->a[2] : args->a[1];
+    record->value = at ? args->a[2] : args->a[1];
     if (!(record->value & 06000))
         return 0;
     if (class == KM_PROBE_CALL_FCHMOD) {
@@ -452,7 +362,9 @@ static __always_inline int take_mode_call(struct km_probe_landmark_record *recor
         return 1;
     }
     if (read_text(record, 0, at ? args->a[1] : args->a[0], &record->path_bytes) != 0)
-        *late = at ? args->a[1] : args->a[0];
+        read_later(record, at ? args->a[1] : args->a[0], directory, late);
+    else
+        settle_path(record, task, 0, directory);
     return 1;
 }
 
@@ -499,10 +411,11 @@ static __always_inline int take_module_call(struct km_probe_landmark_record *rec
     return 1;
 }
 
-static __always_inline int take_name_call(struct km_probe_landmark_record *record, const struct call_args *args,
-                                          __u32 class, __u64 *late)
+static __always_inline int take_name_call(struct km_probe_landmark_record *record, struct task_struct *task,
+                                          const struct call_args *args, __u32 class, __u64 *late)
 {
     __u64 pointer = args->a[0];
+    __s32 directory = AT_CWD;
 
     if (class == KM_PROBE_CALL_MEMFD) {
         record->kind = KM_LANDMARK_MEMFD;
@@ -512,16 +425,20 @@ static __always_inline int take_name_call(struct km_probe_landmark_record *recor
         pointer = class == KM_PROBE_CALL_MOUNT ? args->a[1] : args->a[0];
     } else {
         record->kind = KM_LANDMARK_EXEC;
-        if (class == KM_PROBE_CALL_EXECVEAT)
+        if (class == KM_PROBE_CALL_EXECVEAT) {
             pointer = args->a[1];
+            directory = args->a[0];
+        }
     }
     if (read_text(record, 0, pointer, &record->path_bytes) != 0)
-        *late = pointer;
+        read_later(record, pointer, directory, late);
+    else if (record->kind != KM_LANDMARK_MEMFD)
+        settle_path(record, task, 0, directory);
     return 1;
 }
 
-static __always_inline int take_rename_call(struct km_probe_landmark_record *record, const struct call_args *args,
-                                            __u32 class, __u32 role)
+static __always_inline int take_rename_call(struct km_probe_landmark_record *record, struct task_struct *task,
+                                            const struct call_args *args, __u32 class, __u32 role)
 {
     int at = class == KM_PROBE_CALL_RENAMEAT;
 
@@ -529,7 +446,7 @@ static __always_inline int take_rename_call(struct km_probe_landmark_record *rec
     if (read_text(record, 0, at ? args->a[1] : args->a[0], &record->path_bytes) != 0 ||
         read_text(record, KM_PROBE_PATH_BYTES, at ? args->a[3] : args->a[1], &record->path2_bytes) != 0)
         record->cut = 1;
-    return judge_rename(record, role) || record->cut;
+    return judge_rename(record, task, role, at ? args->a[0] : AT_CWD, at ? args->a[2] : AT_CWD) || record->cut;
 }
 
 static __always_inline int take_call(struct km_probe_landmark_record *record, struct task_struct *task,
@@ -544,7 +461,7 @@ static __always_inline int take_call(struct km_probe_landmark_record *record, st
     case KM_PROBE_CALL_CHDIR:
     case KM_PROBE_CALL_UNLINK:
     case KM_PROBE_CALL_UNLINKAT:
-        return take_file_call(record, args, class, thread->role, late);
+        return take_file_call(record, task, args, class, thread->role, late);
     case KM_PROBE_CALL_CONNECT:
     case KM_PROBE_CALL_BIND:
     case KM_PROBE_CALL_LISTEN:
@@ -575,13 +492,13 @@ static __always_inline int take_call(struct km_probe_landmark_record *record, st
         return take_module_call(record, task, args, class);
     case KM_PROBE_CALL_RENAME:
     case KM_PROBE_CALL_RENAMEAT:
-        return take_rename_call(record, args, class, thread->role);
+        return take_rename_call(record, task, args, class, thread->role);
     case KM_PROBE_CALL_MEMFD:
     case KM_PROBE_CALL_MOUNT:
     case KM_PROBE_CALL_UMOUNT:
     case KM_PROBE_CALL_EXECVE:
     case KM_PROBE_CALL_EXECVEAT:
-        return take_name_call(record, args, class, late);
+        return take_name_call(record, task, args, class, late);
     default:
         return 0;
     }
@@ -619,14 +536,17 @@ static __always_inline int opens_file(__u32 class)
 }
 
 /* For link_exit: the path that was judged last is still in this CPU's rows. */
-static __always_inline void remember_open(struct km_probe_thread *thread, const struct call_args *args, __u32 class,
-                                          __u64 late)
+static __always_inline void remember_open(struct km_probe_thread *thread, const struct km_probe_landmark_record *record,
+                                          const struct call_args *args, __u32 class, __u64 late)
 {
     __u32 zero = 0;
     struct km_probe_path *path = bpf_map_lookup_elem(&scans, &zero);
+    int at = class == KM_PROBE_CALL_OPENAT || class == KM_PROBE_CALL_OPENAT2;
 
-    thread->open_directory = path && !late ? path->directory : 0;
-    thread->open_path = class == KM_PROBE_CALL_OPENAT || class == KM_PROBE_CALL_OPENAT2 ? args->a[1] : args->a[0];
+    thread->open_directory = path && !late ? km_probe_path_directory(path, record->path_bytes) : 0;
+    thread->open_path = at ? args->a[1] : args->a[0];
+    thread->open_base = at ? args->a[0] : AT_CWD;
+    thread->open_in_root = record->in_root;
 }
 
 static __noinline int landmark_enter(struct task_struct *task, struct km_probe_thread *thread,
@@ -642,7 +562,7 @@ static __noinline int landmark_enter(struct task_struct *task, struct km_probe_t
     if (!take_call(record, task, thread, args, class, &late))
         return 0;
     if (opens_file(class))
-        remember_open(thread, args, class, late);
+        remember_open(thread, record, args, class, late);
     if (late)
         record->digest = late; /* until the exit, the pointer to read from */
     else if (!worth_telling(thread, record->entity))
@@ -667,14 +587,18 @@ static __noinline void landmark_exit(struct task_struct *task, struct km_probe_t
         bpf_probe_read_kernel(row, sizeof *row, record);
         record = row;
         __u64 pointer = record->digest;
+        __s32 directory = record->peer_tid;
         record->memory = 0;
         record->digest = 0;
+        record->peer_tid = 0;
         if (read_text(record, 0, pointer, &record->path_bytes) != 0) {
             record->cut = 1;
             COUNT(thread->daemon, unread, 1);
         } else if (record->kind == KM_LANDMARK_OPEN || record->kind == KM_LANDMARK_UNLINK) {
-            if (!judge_path(record, thread->role))
+            if (!judge_path(record, task, thread->role, directory))
                 return;
+        } else if (record->kind != KM_LANDMARK_MEMFD) {
+            settle_path(record, task, 0, directory);
         }
         if (!worth_telling(thread, record->entity))
             return;
@@ -683,7 +607,7 @@ static __noinline void landmark_exit(struct task_struct *task, struct km_probe_t
 }
 
 /* A file was opened: does the directory that it lies in bear the name that the path gave it? If not, a link led there.
- * The root of a mount has no name of its own and is not judged. */
+ * A mounted directory is judged by the name that it is mounted on. */
 static __noinline void link_exit(struct task_struct *task, struct km_probe_thread *thread, long value, __u32 call)
 {
     __u32 zero = 0;
@@ -691,23 +615,24 @@ static __noinline void link_exit(struct task_struct *task, struct km_probe_threa
     struct file *file = file_of(task, value);
     __u64 named = thread->open_directory;
     struct km_probe_path *path;
-    struct dentry *parent;
+    __u64 parent, real;
 
     thread->open_directory = 0;
     if (!record || !file)
         return;
-    parent = BPF_CORE_READ(file, f_path.dentry, d_parent);
-    if ((__u64)parent == thread->same_entry && named == thread->same_directory)
+    parent = (__u64)BPF_CORE_READ(file, f_path.dentry, d_parent);
+    if (parent == thread->same_entry && named == thread->same_directory)
         return;
-    if (!parent || BPF_CORE_READ(parent, d_parent) == parent)
+    real = directory_of_file(file);
+    if (!real)
         return;
     clear_record(record, call);
-    bpf_probe_read_kernel_str(record->text, KM_PROBE_PATH_BYTES / 2, BPF_CORE_READ(parent, d_name.name));
+    bpf_probe_read_kernel_str(record->text, KM_PROBE_PATH_BYTES, BPF_CORE_READ((struct dentry *)real, d_name.name));
     path = scan_path(0);
     if (!path)
         return;
     if (path->name == named) {
-        thread->same_entry = (__u64)parent;
+        thread->same_entry = parent;
         thread->same_directory = named;
         return;
     }
@@ -715,9 +640,12 @@ static __noinline void link_exit(struct task_struct *task, struct km_probe_threa
     record->entity = km_probe_entity(thread->role, KM_LANDMARK_OPEN, km_probe_link_detail(named, path->name));
     if (!worth_telling(thread, record->entity))
         return;
+    record->in_root = thread->open_in_root;
     if (read_text(record, 0, thread->open_path, &record->path_bytes) != 0)
         record->cut = 1;
-    record->path2_bytes = name_file_at(record, file, KM_PROBE_PATH_BYTES);
+    else
+        settle_path(record, task, 0, thread->open_base);
+    record->path2_bytes = path_of_file(record, task, file, KM_PROBE_PATH_BYTES);
     emit_landmark(task, thread, record, KM_OUTCOME_OK);
 }
 

@@ -110,6 +110,113 @@ static inline void km_probe_path_step(struct km_probe_path *path, __u8 byte)
     path->name = KM_PROBE_HASH_SEED;
 }
 
+/* Whether the directory of the path is not where its text says: it is relative, or it has parts "." or "..". */
+static inline int km_probe_path_is_loose(const struct km_probe_path *path)
+{
+    return path->relative || path->climbs || path->dots == 1 || path->dots == 2;
+}
+
+/* What of a path makes it the same entity: what is told for its own sake counts file by file, the rest by its zone; a
+ * path that could not be resolved has none. The name of a file and of a zone are never the same entity. */
+static inline __u64 km_probe_path_detail(const struct km_probe_path *path, int told, int writes)
+{
+    int whole = told || km_probe_path_is_loose(path);
+    return (whole ? path->whole : path->zone) + (__u64)(writes ? 1 : 0) + (whole ? 2 : 0);
+}
+
+/* What is told of a path, from the flags of its parts. */
+static inline __u32 km_probe_place_flags(__u32 first, __u32 zone, __u32 whole, __u32 name, __u32 directory)
+{
+    __u32 flags = (first | whole | name) & ~(__u32)KM_PROBE_PLACE_NAMED;
+
+    return (flags | zone | (directory & KM_PROBE_PLACE_FOLDER ? directory : 0)) & ~(__u32)KM_PROBE_PLACE_FOLDER;
+}
+
+/* Whether a path with these flags counts by its whole text. */
+static inline int km_probe_place_told(__u32 flags, int writes)
+{
+    return (flags & (KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_NAMED)) != 0 ||
+           (writes && (flags & KM_PROBE_PLACE_SYSTEM));
+}
+
+/* The name of the directory in which a path of `bytes` says that its file is; one that was cut does not say it. */
+static inline __u64 km_probe_path_directory(const struct km_probe_path *path, __u32 bytes)
+{
+    return bytes >= KM_PROBE_PATH_BYTES - 1 ? 1 : path->directory;
+}
+
+#define KM_PROBE_TIDY_PARTS 64 /* a power of two */
+
+/* A path that is written anew without "." and "..", by its text alone. */
+struct km_probe_tidy {
+    __u16 starts[KM_PROBE_TIDY_PARTS]; /* of parts that are complete: where the slash before them is */
+    __u16 begin;                       /* the slash before the part that is being written */
+    __u16 used;
+    __u8 depth;
+    __u8 dots;
+    __u8 cut;  /* more than `room` */
+    __u8 deep; /* more parts than are remembered: ".." stays from there on */
+};
+
+static inline void km_probe_tidy_begin(struct km_probe_tidy *tidy)
+{
+    tidy->begin = 0;
+    tidy->used = 0;
+    tidy->depth = 0;
+    tidy->dots = 0;
+    tidy->cut = 0;
+    tidy->deep = 0;
+}
+
+/* A part ends here: "." is dropped, ".." takes the part before it along. */
+static inline void km_probe_tidy_part(struct km_probe_tidy *tidy)
+{
+    if (tidy->dots == 2 && !tidy->deep && tidy->depth > 0) {
+        tidy->depth--;
+        tidy->used = tidy->starts[tidy->depth & (KM_PROBE_TIDY_PARTS - 1)];
+    } else if (tidy->dots < 2 || (tidy->dots == 2 && !tidy->deep)) { /* nothing between two slashes, too */
+        tidy->used = tidy->begin;
+    } else if (tidy->depth < KM_PROBE_TIDY_PARTS) {
+        tidy->starts[tidy->depth & (KM_PROBE_TIDY_PARTS - 1)] = tidy->begin;
+        tidy->depth++;
+    } else {
+        tidy->deep = 1;
+    }
+    tidy->dots = 0;
+}
+
+/* Takes the next byte of an absolute path; `mask` is the room of `out` less one, a power of two less one. */
+static inline void km_probe_tidy_step(struct km_probe_tidy *tidy, char *out, __u32 mask, __u8 byte)
+{
+    if (byte == '/') {
+        if (tidy->used > 0)
+            km_probe_tidy_part(tidy);
+        tidy->begin = tidy->used;
+    } else {
+        tidy->dots = byte == '.' && tidy->dots < 3 ? tidy->dots + 1 : 0xff;
+    }
+    __u32 used = tidy->used;
+    if (used >= mask) {
+        tidy->cut = 1;
+        return;
+    }
+    asm volatile("" : "+r"(used)); /* the compiler leaves the mask out otherwise, which the verifier wants to see */
+    out[used & mask] = (char)byte;
+    tidy->used = (__u16)(used + 1);
+}
+
+/* Ends the text with a NUL; tidy->used is its length. */
+static inline void km_probe_tidy_end(struct km_probe_tidy *tidy, char *out, __u32 mask)
+{
+    if (tidy->dots == 1 || tidy->dots == 2)
+        km_probe_tidy_part(tidy);
+    if (tidy->used == 0) {
+        out[0] = '/';
+        tidy->used = 1;
+    }
+    out[tidy->used & mask] = 0;
+}
+
 /* An open that ended in a directory of another name than its path has: through a link. */
 static inline __u64 km_probe_link_detail(__u64 named, __u64 real)
 {
