@@ -19,7 +19,12 @@ struct km_pipework_thread {
     struct km_segment segments[KM_PIPEWORK_MAX_ITEMS];
     const struct km_pipework_item *of[KM_PIPEWORK_MAX_ITEMS];
     size_t count;
+    bool splits; /* the held file of this hash has to be scored */
+    uint8_t held_sha256[KM_SHA256_BYTES];
 };
+
+/* A smaller content's MD5 costs less than asking for it. */
+#define MIN_MD5_KEPT 4096
 
 void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause)
 {
@@ -28,6 +33,37 @@ void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause)
         pipeline->failure = *cause;
     pthread_cond_broadcast(&pipeline->freed);
     pthread_cond_broadcast(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+}
+
+/* ---- Jobs ---- */
+
+void km_pipework_append(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    job->next = NULL;
+    if (pipeline->last)
+        pipeline->last->next = job;
+    else
+        pipeline->first = job;
+    pipeline->last = job;
+}
+
+/* With the lock. */
+static void put_back(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    while (job) {
+        struct km_pipework_job *rest = km_steal(job->rest);
+        job->next = pipeline->unused;
+        pipeline->unused = job;
+        job = rest;
+    }
+    pthread_cond_signal(&pipeline->freed);
+}
+
+void km_pipework_put_back(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    put_back(pipeline, job);
     pthread_mutex_unlock(&pipeline->queue_lock);
 }
 
@@ -64,6 +100,29 @@ static enum km_code put_scores(struct km_pipework_thread *thread, struct km_dete
 }
 
 /* ---- Segments of big files: joined in order, by whoever brings the missing one ---- */
+
+enum km_code km_pipework_make_big(struct km_pipeline *pipeline, uint32_t id, struct km_pipework_big **out,
+                                  struct km_err *err)
+{
+    struct km_pipework_big *big = km_calloc(1, sizeof *big, SIZE_MAX, err);
+    if (!big)
+        return err->code;
+    big->id = id;
+    big->fold = km_detector_fold_new(err);
+    if (!big->fold) {
+        free(big);
+        return err->code;
+    }
+    pthread_mutex_init(&big->lock, NULL);
+    pthread_mutex_lock(&pipeline->results_lock);
+    big->next = pipeline->bigs;
+    if (big->next)
+        big->next->before = big;
+    pipeline->bigs = big;
+    pthread_mutex_unlock(&pipeline->results_lock);
+    *out = big;
+    return KM_OK;
+}
 
 static void insert_result(struct km_pipework_big *big, struct km_pipework_result *result)
 {
@@ -106,6 +165,29 @@ static void forget_big(struct km_pipeline *pipeline, struct km_pipework_big *big
     free(big);
 }
 
+static struct km_segcache_key key_of(const struct km_pipework_thread *thread, const uint8_t sha256[KM_SHA256_BYTES],
+                                     enum km_segcache_kind kind)
+{
+    struct km_segcache_key key = {.kind = (uint8_t)kind};
+    memcpy(key.content, sha256, sizeof key.content);
+    memcpy(key.models, km_detector_digest(thread->pipeline->options.detector), sizeof key.models);
+    return key;
+}
+
+/* All segments are joined; nobody else has anything of the file any more. */
+static enum km_code end_big(struct km_pipework_thread *thread, struct km_pipework_big *big, struct km_err *err)
+{
+    if (big->has_hash && thread->pipeline->options.cache) {
+        struct km_segment whole;
+        const struct km_segcache_key key = key_of(thread, big->sha256, KM_SEGCACHE_FILE);
+        km_detector_fold_unite(big->fold, thread->detector, &whole);
+        km_segcache_put(thread->pipeline->options.cache, &key, &whole);
+    }
+    enum km_code code = put_scores(thread, big->fold, big->id, err);
+    forget_big(thread->pipeline, big);
+    return code;
+}
+
 /* Takes the segment over. */
 static enum km_code give_segment(struct km_pipework_thread *thread, const struct km_pipework_item *item,
                                  struct km_segment *segment, struct km_err *err)
@@ -127,27 +209,45 @@ static enum km_code give_segment(struct km_pipework_thread *thread, const struct
     insert_result(big, result);
     bool last = join_results(big, &code, err);
     pthread_mutex_unlock(&big->lock);
-    if (code != KM_OK || !last)
-        return code;
-    code = put_scores(thread, big->fold, big->id, err); /* nobody else has anything of it any more */
-    forget_big(thread->pipeline, big);
-    return code;
+    return code == KM_OK && last ? end_big(thread, big, err) : code;
 }
 
 /* ---- A job ---- */
 
-static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct km_pipework_item *item,
-                                const uint8_t *bytes, struct km_pipeline_hashes *hashes, struct km_err *err)
+/* Of an item, or of the held file that it begins. */
+static void hash_item(struct km_digest *digest, const struct km_pipework_job *job, const struct km_pipework_item *item,
+                      uint8_t *out)
+{
+    km_digest_reset(digest);
+    km_digest_update(digest, job->bytes + item->begin, item->length);
+    for (const struct km_pipework_job *rest = job->rest; rest; rest = rest->rest)
+        km_digest_update(digest, rest->bytes, rest->used);
+    km_digest_finish(digest, out);
+}
+
+/* Of what has this SHA-256 the cache may know the MD5. */
+static void find_md5(struct km_pipework_thread *thread, const struct km_pipework_job *job,
+                     const struct km_pipework_item *item, struct km_pipeline_hashes *hashes)
+{
+    struct km_segcache *cache = thread->pipeline->options.cache;
+    bool is_kept = cache && item->length >= MIN_MD5_KEPT;
+    if (is_kept && km_segcache_get_md5(cache, hashes->sha256, hashes->md5))
+        return;
+    hash_item(thread->md5, job, item, hashes->md5);
+    if (is_kept)
+        km_segcache_put_md5(cache, hashes->sha256, hashes->md5);
+}
+
+static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct km_pipework_job *job,
+                                const struct km_pipework_item *item, struct km_pipeline_hashes *hashes,
+                                struct km_err *err)
 {
     const struct km_pipeline_options *options = &thread->pipeline->options;
     if (item->big || !item->hashable)
         return KM_OK;
     hashes->has_md5 = item->wants_md5;
-    if (item->wants_md5) {
-        km_digest_reset(thread->md5);
-        km_digest_update(thread->md5, bytes, item->length);
-        km_digest_finish(thread->md5, hashes->md5);
-    }
+    if (item->wants_md5)
+        find_md5(thread, job, item, hashes);
     pthread_mutex_lock(&thread->pipeline->results_lock);
     enum km_code code = options->hashed(options->context, item->tag, hashes, err);
     pthread_mutex_unlock(&thread->pipeline->results_lock);
@@ -161,21 +261,35 @@ static enum km_code give_small(struct km_pipework_thread *thread, const struct k
     return code == KM_OK ? put_scores(thread, thread->fold, item->id, err) : code;
 }
 
+/* Asks the cache for a segment or a whole file, which has `segments`; true: it was there, and is done. */
+static bool look_in_cache(struct km_pipework_thread *thread, const struct km_pipework_item *item,
+                          const struct km_segcache_key *key, struct km_segment *segment, enum km_code *code,
+                          struct km_err *err)
+{
+    struct km_pipeline *pipeline = thread->pipeline;
+    uint64_t segments = (segment->length + KM_SEGMENT_BYTES - 1) / KM_SEGMENT_BYTES;
+    if (!km_segcache_get(pipeline->options.cache, key, segment))
+        return false;
+    pthread_mutex_lock(&pipeline->results_lock);
+    pipeline->counts.segments += segments;
+    pipeline->counts.segments_cached += segments;
+    pthread_mutex_unlock(&pipeline->results_lock);
+    *code = item->big ? give_segment(thread, item, segment, err) : give_small(thread, item, segment, err);
+    km_segment_done(segment);
+    return true;
+}
+
 /* Looks a piece up by its hash: in the baseline, in the cache; what is in neither waits to be scored. */
 static enum km_code look_up(struct km_pipework_thread *thread, const struct km_pipework_job *job,
                             const struct km_pipework_item *item, struct km_err *err)
 {
     const struct km_pipeline_options *options = &thread->pipeline->options;
-    const uint8_t *bytes = job->bytes + item->begin;
     struct km_pipeline_hashes hashes = {.has_md5 = false};
     if (item->hash_only && !item->hashable)
         return KM_OK;
-    if (!item->big || options->cache) { /* a segment's own hash is the cache's alone */
-        km_digest_reset(thread->sha256);
-        km_digest_update(thread->sha256, bytes, item->length);
-        km_digest_finish(thread->sha256, hashes.sha256);
-    }
-    enum km_code code = tell_hashes(thread, item, bytes, &hashes, err);
+    if (!item->big || options->cache) /* a segment's own hash is the cache's alone */
+        hash_item(thread->sha256, job, item, hashes.sha256);
+    enum km_code code = tell_hashes(thread, job, item, &hashes, err);
     if (code != KM_OK)
         return code;
     if (item->length == 0)
@@ -184,30 +298,31 @@ static enum km_code look_up(struct km_pipework_thread *thread, const struct km_p
         return put_known(thread->pipeline, item->id, err);
     if (item->hash_only)
         return KM_OK;
-    struct km_segment segment = {.bytes = bytes, .length = item->length, .is_whole = item->big == NULL};
+    struct km_segment segment = {
+        .bytes = job->bytes + item->begin, .length = item->length, .is_whole = item->big == NULL};
+    for (const struct km_pipework_job *rest = job->rest; rest; rest = rest->rest)
+        segment.length += rest->used;
     struct km_segcache_key *key = &thread->keys[thread->count];
-    memcpy(key->content, hashes.sha256, sizeof key->content);
-    memcpy(key->models, km_detector_digest(options->detector), sizeof key->models);
-    key->is_whole = segment.is_whole;
-    bool cached = km_segcache_get(options->cache, key, &segment);
-    pthread_mutex_lock(&thread->pipeline->results_lock);
-    thread->pipeline->counts.segments++;
-    thread->pipeline->counts.segments_cached += cached;
-    pthread_mutex_unlock(&thread->pipeline->results_lock);
-    if (!cached) {
-        thread->of[thread->count] = item;
-        thread->segments[thread->count++] = segment;
+    *key = key_of(thread, hashes.sha256, segment.is_whole ? KM_SEGCACHE_FILE : KM_SEGCACHE_SEGMENT);
+    if (look_in_cache(thread, item, key, &segment, &code, err))
+        return code;
+    thread->splits = job->rest != NULL;
+    if (thread->splits) {
+        memcpy(thread->held_sha256, hashes.sha256, sizeof thread->held_sha256);
         return KM_OK;
     }
-    code = item->big ? give_segment(thread, item, &segment, err) : give_small(thread, item, &segment, err);
-    km_segment_done(&segment);
-    return code;
+    thread->of[thread->count] = item;
+    thread->segments[thread->count++] = segment;
+    return KM_OK;
 }
 
 static enum km_code score(struct km_pipework_thread *thread, struct km_err *err)
 {
     struct km_segcache *cache = thread->pipeline->options.cache;
     enum km_code code = km_detector_score_segments(thread->detector, thread->segments, thread->count, err);
+    pthread_mutex_lock(&thread->pipeline->results_lock);
+    thread->pipeline->counts.segments += thread->count;
+    pthread_mutex_unlock(&thread->pipeline->results_lock);
     for (size_t i = 0; code == KM_OK && i < thread->count; i++) {
         struct km_segment *segment = &thread->segments[i];
         const struct km_pipework_item *item = thread->of[i];
@@ -219,17 +334,41 @@ static enum km_code score(struct km_pipework_thread *thread, struct km_err *err)
     return code;
 }
 
-static void run_job(struct km_pipework_thread *thread, const struct km_pipework_job *job)
+static enum km_code run_job(struct km_pipework_thread *thread, const struct km_pipework_job *job, struct km_err *err)
 {
-    struct km_err err = KM_ERR_INIT;
     enum km_code code = KM_OK;
     thread->count = 0;
+    thread->splits = false;
     for (size_t i = 0; code == KM_OK && i < job->count; i++)
-        code = look_up(thread, job, &job->items[i], &err);
-    if (code == KM_OK && thread->count > 0)
-        code = score(thread, &err);
+        code = look_up(thread, job, &job->items[i], err);
+    return code == KM_OK && thread->count > 0 ? score(thread, err) : code;
+}
+
+/* Queues the segments of a held file, which become jobs of their own. */
+static enum km_code split(const struct km_pipework_thread *thread, struct km_pipework_job *job, struct km_err *err)
+{
+    struct km_pipeline *pipeline = thread->pipeline;
+    struct km_pipework_big *big = NULL;
+    enum km_code code = km_pipework_make_big(pipeline, job->items[0].id, &big, err);
     if (code != KM_OK)
-        km_pipework_fail(thread->pipeline, &err);
+        return code;
+    big->has_hash = true;
+    memcpy(big->sha256, thread->held_sha256, sizeof big->sha256);
+    pthread_mutex_lock(&pipeline->queue_lock);
+    for (uint64_t sequence = 0; job; sequence++) {
+        struct km_pipework_job *rest = km_steal(job->rest);
+        struct km_pipework_item *item = &job->items[0];
+        item->big = big;
+        item->sequence = sequence;
+        item->last = rest == NULL;
+        item->hash_only = false;
+        km_pipework_append(pipeline, job);
+        pipeline->busy++;
+        job = rest;
+    }
+    pthread_cond_broadcast(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    return KM_OK;
 }
 
 /* ---- Threads ---- */
@@ -259,13 +398,12 @@ static struct km_pipework_job *next_job(struct km_pipeline *pipeline)
     return job;
 }
 
-static void return_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
+/* job: NULL when others have it now. */
+static void end_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
 {
     pthread_mutex_lock(&pipeline->queue_lock);
-    job->next = pipeline->unused;
-    pipeline->unused = job;
     pipeline->busy--;
-    pthread_cond_signal(&pipeline->freed);
+    put_back(pipeline, job);
     pthread_mutex_unlock(&pipeline->queue_lock);
 }
 
@@ -275,16 +413,16 @@ static void *work(void *argument)
     struct km_pipework_thread *thread = argument;
     struct km_pipeline *pipeline = thread->pipeline;
     struct km_err err = KM_ERR_INIT;
-    if (prepare(thread, &err) != KM_OK)
+    bool failed = prepare(thread, &err) != KM_OK;
+    if (failed)
         km_pipework_fail(pipeline, &err);
-    pthread_mutex_lock(&pipeline->queue_lock);
-    pipeline->started++;
-    bool failed = pipeline->failure.code != KM_OK;
-    pthread_cond_broadcast(&pipeline->freed);
-    pthread_mutex_unlock(&pipeline->queue_lock);
     for (struct km_pipework_job *job; !failed && (job = next_job(pipeline));) {
-        run_job(thread, job);
-        return_job(pipeline, job);
+        enum km_code code = run_job(thread, job, &err);
+        if (code == KM_OK && thread->splits)
+            code = split(thread, job, &err);
+        if (code != KM_OK)
+            km_pipework_fail(pipeline, &err);
+        end_job(pipeline, code == KM_OK && thread->splits ? NULL : job);
     }
     km_digest_free(thread->sha256);
     km_digest_free(thread->md5);
@@ -306,14 +444,7 @@ enum km_code km_pipework_start(struct km_pipeline *pipeline, struct km_err *err)
             return km_fail_errno(err, failure, "cannot start a worker");
         pipeline->thread_count++;
     }
-    pthread_mutex_lock(&pipeline->queue_lock);
-    while (pipeline->started < pipeline->thread_count)
-        pthread_cond_wait(&pipeline->freed, &pipeline->queue_lock);
-    enum km_code code = pipeline->failure.code;
-    if (code != KM_OK)
-        *err = pipeline->failure;
-    pthread_mutex_unlock(&pipeline->queue_lock);
-    return code;
+    return KM_OK;
 }
 
 void km_pipework_join(struct km_pipeline *pipeline)
