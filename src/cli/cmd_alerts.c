@@ -58,6 +58,18 @@ static const struct km_option rows[] = {
      .argument = "WORDS",
      .only_flag = true,
      .help = "list: findings with these words, \"phrases\", -without, path:word"},
+    {.name = "suppression",
+     .type = KM_OPTION_INTEGER,
+     .argument = "ID",
+     .fallback = "0",
+     .only_flag = true,
+     .least = 0,
+     .most = 1e15,
+     .help = "list: what this suppression hides or hid"},
+    {.name = "returned",
+     .type = KM_OPTION_FLAG,
+     .only_flag = true,
+     .help = "list: what came back from suppressions and waits for a decision"},
     {.name = "limit",
      .type = KM_OPTION_INTEGER,
      .argument = "N",
@@ -168,6 +180,8 @@ static enum km_code read_filter(const struct request *request, struct km_inciden
         .assignee = km_options_text(request->options, "assignee"),
         .search = km_options_text(request->options, "search"),
         .limit = (size_t)km_options_integer(request->options, "limit"),
+        .suppression = km_options_integer(request->options, "suppression"),
+        .returned = km_options_flag(request->options, "returned"),
     };
     enum km_triage_state parsed;
     if (state) {
@@ -346,12 +360,17 @@ static enum km_code act_suppress(const struct request *request, struct km_err *e
         return add_suppression(request, err);
     if (strcmp(request->operands[0], "end") != 0 || request->count != 2)
         return km_fail(err, KM_FORMAT, "suppress | suppress add | suppress end NUMBER");
+    struct km_suppression_end ended;
     if (km_alerts_parse_id(request->operands[1], &id, err) != KM_OK ||
-        km_suppress_end(request->desk, id, request->who, request->now_ns, err) != KM_OK)
+        km_suppress_end(request->desk, id, request->who, request->now_ns, &ended, err) != KM_OK)
         return err->code;
     if (request->json)
         return show_suppressions(request, err);
-    printf("suppression %" PRId64 " ended; what it hid is back\n", id);
+    printf("suppression %" PRId64 " ended; back for review: %" PRId64 " (shown %" PRId64 ", in the digest %" PRId64
+           ")\n",
+           id, ended.returned, ended.shown, ended.digested);
+    if (ended.returned > 0)
+        printf("'komainu alerts list --suppression %" PRId64 "' lists them\n", id);
     return KM_OK;
 }
 

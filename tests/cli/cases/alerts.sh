@@ -40,7 +40,11 @@ alerts suppress add --daemon 'cron*' --until 2y --reason x
 alerts suppress add --daemon 'cron*' --until 7d --reason 'nightly job reads them'
 alerts suppress
 alerts list
+alerts list --suppression 1
 alerts suppress end 1
+alerts list
+alerts list --suppression 1
+alerts list --returned --limit 1
 alerts suppress --all
 alerts suppress end 1
 
