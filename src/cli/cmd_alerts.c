@@ -8,6 +8,7 @@
 #include "cli/alerts_view.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/labels.h"
 #include "desk/store/settings.h"
 #include "desk/triage/decide.h"
 #include "desk/triage/suppress.h"
@@ -374,6 +375,20 @@ static enum km_code act_suppress(const struct request *request, struct km_err *e
     return KM_OK;
 }
 
+static enum km_code act_labels(const struct request *request, struct km_err *err)
+{
+    struct km_labels_written written = {0};
+    if (km_labels_write(request->desk, request->operands[0], request->who, request->now_ns, &written, err) != KM_OK)
+        return err->code;
+    fprintf(
+        stderr,
+        "komainu: alerts: labels of %zu contents: benign %zu, suspicious %zu, attack %zu; decisions applied by this:"
+        " %" PRId64 "\n",
+        written.benign + written.suspicious + written.attack, written.benign, written.suspicious, written.attack,
+        written.acknowledged);
+    return KM_OK;
+}
+
 /* Budgets; without operands, what they are. */
 static enum km_code act_budget(const struct request *request, struct km_err *err)
 {
@@ -402,7 +417,8 @@ static const struct {
 } actions[] = {
     {"list", 0, 0, act_list, true},          {"show", 1, 1, act_show, true},      {"assign", 1, 2, act_assign, false},
     {"state", 2, 2, act_state, false},       {"decide", 2, 2, act_decide, false}, {"undo", 1, 1, act_undo, false},
-    {"suppress", 0, 2, act_suppress, false}, {"digest", 0, 0, act_digest, true},  {"budget", 0, 2, act_budget, false},
+    {"suppress", 0, 2, act_suppress, false}, {"digest", 0, 0, act_digest, true},  {"labels", 1, 1, act_labels, false},
+    {"budget", 0, 2, act_budget, false},
 };
 
 static int run(const struct km_options *options, int operand_count, char **operands)
@@ -414,7 +430,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     if (operand_count == 0 || a == count || operand_count - 1 < actions[a].least ||
         operand_count - 1 > actions[a].most) {
         fprintf(stderr, "komainu: alerts: list | show ID | assign ID [NAME] | state ID STATE | decide ID DECISION | "
-                        "undo ID | suppress [add | end NUMBER] | digest | budget [NAME NUMBER]\n");
+                        "undo ID | suppress [add | end NUMBER] | digest | labels FILE | budget [NAME NUMBER]\n");
         return KM_EXIT_ERROR;
     }
     struct request request = {.options = options,

@@ -441,13 +441,12 @@ static void a_scan_is_answered_from_the_store(void **state)
     assert_int_equal(desk_number(desk, "SELECT applied_ns IS NULL FROM decision"), 0);
 }
 
-static enum km_code see_label(void *context, const char *sha256, bool benign, const char *path, struct km_err *err)
+static enum km_code see_label(void *context, const struct km_label_given *label, struct km_err *err)
 {
     (void)err;
-    (void)path;
     char *text = context;
-    strncat(text, benign ? "benign:" : "bad:", 16);
-    strncat(text, sha256, 1);
+    strncat(text, km_decision_is_benign(label->kind) ? "benign:" : "bad:", 16);
+    strncat(text, label->sha256, 1);
     strncat(text, " ", 2);
     return KM_OK;
 }
@@ -473,6 +472,17 @@ static void only_learned_content_is_labelled_benign(void **state)
     labels[0] = '\0';
     assert_ok(km_decide_visit_labels(desk, labels, see_label, &err), err);
     assert_string_equal(labels, "bad:1 bad:4 ");
+    /* Only what is in the file is applied: neither what came later nor what teaches nothing. */
+    int64_t applied = 0;
+    const struct km_labels_taken first = {.newest = 4, .who = "kato", .file_sha256 = SHA_A};
+    assert_ok(km_decide_take_labels(desk, &first, NOON, &applied, &err), err);
+    assert_int_equal(applied, 1);
+    assert_int_equal(desk_number(desk, "SELECT group_concat(id) FROM decision WHERE applied_ns IS NOT NULL"), 2);
+    const struct km_labels_taken all = {.newest = 5, .who = "kato", .file_sha256 = SHA_A};
+    assert_ok(km_decide_take_labels(desk, &all, NOON, &applied, &err), err);
+    assert_int_equal(applied, 1);
+    assert_ok(km_decide_take_labels(desk, &all, NOON, &applied, &err), err);
+    assert_int_equal(applied, 0);
 }
 
 static int64_t suppress(struct km_desk *desk, const char *daemon, int64_t expires_ns)
