@@ -237,6 +237,7 @@ static enum km_code append_suppression(void *context, const struct km_suppressio
     set_time(object, "last_hidden", row->last_hidden_ns);
     km_json_set_integer(object, "hidden_incidents", row->incidents);
     km_json_set_integer(object, "waiting", row->waiting);
+    km_json_set_integer(object, "waiting_digest", row->waiting_digest);
     return KM_OK;
 }
 

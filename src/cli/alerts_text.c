@@ -116,12 +116,22 @@ static enum km_code print_row(void *context, const struct km_incident_row *row, 
     return KM_OK;
 }
 
-static enum km_code count_hidden(struct km_desk *desk, int64_t *out_digest, int64_t *out_suppressed, struct km_err *err)
+/* What the usual list leaves out. */
+struct left_out {
+    int64_t digested, suppressed, returned;
+};
+
+static enum km_code count_left_out(struct km_desk *desk, struct left_out *out, struct km_err *err)
 {
     enum km_code code =
-        km_query_number(desk, "SELECT count(*) FROM incident WHERE shown=2 AND state<4", 0, out_digest, err);
-    return code == KM_OK ? km_query_number(desk, "SELECT count(*) FROM incident WHERE shown=5 AND state<4", 0,
-                                           out_suppressed, err)
+        km_query_number(desk, "SELECT count(*) FROM incident WHERE shown=2 AND state<4", 0, &out->digested, err);
+    if (code == KM_OK)
+        code =
+            km_query_number(desk, "SELECT count(*) FROM incident WHERE shown=5 AND state<4", 0, &out->suppressed, err);
+    return code == KM_OK ? km_query_number(desk,
+                                           "SELECT count(*) FROM incident WHERE returned_ns IS NOT NULL AND state<4 AND"
+                                           " decision_kind IS NULL",
+                                           0, &out->returned, err)
                          : code;
 }
 
@@ -142,10 +152,11 @@ enum km_code km_alerts_print_list(struct km_desk *desk, const struct km_incident
 {
     struct last_row last = {0};
     bool more = false;
-    int64_t digested = 0, suppressed = 0;
+    struct left_out left_out = {0};
+    bool usual = !digest && !filter->all && filter->suppression == 0 && !filter->returned;
     enum km_code code = km_incident_list(desk, filter, &last, print_and_keep, &more, err);
     if (code == KM_OK)
-        code = count_hidden(desk, &digested, &suppressed, err);
+        code = count_left_out(desk, &left_out, err);
     if (code != KM_OK)
         return code;
     if (last.count == 0)
@@ -153,10 +164,13 @@ enum km_code km_alerts_print_list(struct km_desk *desk, const struct km_incident
     if (more)
         printf("more: --after %" PRId64 "\n", last.id);
     /* What is not shown is said, so that silence is never taken for rest. */
-    if (!digest && !filter->all && digested > 0)
-        printf("%" PRId64 " over budget: komainu alerts digest\n", digested);
-    if (!digest && !filter->all && suppressed > 0)
-        printf("%" PRId64 " suppressed: komainu alerts suppress\n", suppressed);
+    if (usual && left_out.digested > 0)
+        printf("%" PRId64 " over budget: komainu alerts digest\n", left_out.digested);
+    if (usual && left_out.suppressed > 0)
+        printf("%" PRId64 " suppressed: komainu alerts suppress\n", left_out.suppressed);
+    if (usual && left_out.returned > 0)
+        printf("%" PRId64 " back from suppressions, to be reviewed: komainu alerts list --returned\n",
+               left_out.returned);
     return KM_OK;
 }
 
@@ -329,7 +343,8 @@ static enum km_code print_suppression(void *context, const struct km_suppression
         print_time(", last ", row->last_hidden_ns);
     printf("; hides %" PRId64 " incident%s now", row->incidents, row->incidents == 1 ? "" : "s");
     if (row->waiting > 0)
-        printf("; %" PRId64 " came back and wait%s for a decision", row->waiting, row->waiting == 1 ? "s" : "");
+        printf("; came back and wait for a decision: %" PRId64 " (in the digest: %" PRId64 ")", row->waiting,
+               row->waiting_digest);
     fputc('\n', stdout);
     return KM_OK;
 }

@@ -8,6 +8,7 @@
 #include "cli/alerts_view.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/labels.h"
 #include "cli/option_rows.h"
 #include "desk/store/settings.h"
 #include "desk/triage/decide.h"
@@ -51,6 +52,18 @@ static const struct km_option rows[] = {
      .argument = "WORDS",
      .only_flag = true,
      .help = "list: findings with these words, \"phrases\", -without, path:word"},
+    {.name = "suppression",
+     .type = KM_OPTION_INTEGER,
+     .argument = "ID",
+     .fallback = "0",
+     .only_flag = true,
+     .least = 0,
+     .most = 1e15,
+     .help = "list: what this suppression hides or hid"},
+    {.name = "returned",
+     .type = KM_OPTION_FLAG,
+     .only_flag = true,
+     .help = "list: what came back from suppressions and waits for a decision"},
     {.name = "limit",
      .type = KM_OPTION_INTEGER,
      .argument = "N",
@@ -161,6 +174,8 @@ static enum km_code read_filter(const struct request *request, struct km_inciden
         .assignee = km_options_text(request->options, "assignee"),
         .search = km_options_text(request->options, "search"),
         .limit = (size_t)km_options_integer(request->options, "limit"),
+        .suppression = km_options_integer(request->options, "suppression"),
+        .returned = km_options_flag(request->options, "returned"),
     };
     enum km_triage_state parsed;
     if (state) {
@@ -339,12 +354,31 @@ static enum km_code act_suppress(const struct request *request, struct km_err *e
         return add_suppression(request, err);
     if (strcmp(request->operands[0], "end") != 0 || request->count != 2)
         return km_fail(err, KM_FORMAT, "suppress | suppress add | suppress end NUMBER");
+    struct km_suppression_end ended;
     if (km_alerts_parse_id(request->operands[1], &id, err) != KM_OK ||
-        km_suppress_end(request->desk, id, request->who, request->now_ns, err) != KM_OK)
+        km_suppress_end(request->desk, id, request->who, request->now_ns, &ended, err) != KM_OK)
         return err->code;
     if (request->json)
         return show_suppressions(request, err);
-    printf("suppression %" PRId64 " ended; what it hid is back\n", id);
+    printf("suppression %" PRId64 " ended; back for review: %" PRId64 " (shown %" PRId64 ", in the digest %" PRId64
+           ")\n",
+           id, ended.returned, ended.shown, ended.digested);
+    if (ended.returned > 0)
+        printf("'komainu alerts list --suppression %" PRId64 "' lists them\n", id);
+    return KM_OK;
+}
+
+static enum km_code act_labels(const struct request *request, struct km_err *err)
+{
+    struct km_labels_written written = {0};
+    if (km_labels_write(request->desk, request->operands[0], request->who, request->now_ns, &written, err) != KM_OK)
+        return err->code;
+    fprintf(
+        stderr,
+        "komainu: alerts: labels of %zu contents: benign %zu, suspicious %zu, attack %zu; decisions applied by this:"
+        " %" PRId64 "\n",
+        written.benign + written.suspicious + written.attack, written.benign, written.suspicious, written.attack,
+        written.acknowledged);
     return KM_OK;
 }
 
@@ -376,7 +410,8 @@ static const struct {
 } actions[] = {
     {"list", 0, 0, act_list, true},          {"show", 1, 1, act_show, true},      {"assign", 1, 2, act_assign, false},
     {"state", 2, 2, act_state, false},       {"decide", 2, 2, act_decide, false}, {"undo", 1, 1, act_undo, false},
-    {"suppress", 0, 2, act_suppress, false}, {"digest", 0, 0, act_digest, true},  {"budget", 0, 2, act_budget, false},
+    {"suppress", 0, 2, act_suppress, false}, {"digest", 0, 0, act_digest, true},  {"labels", 1, 1, act_labels, false},
+    {"budget", 0, 2, act_budget, false},
 };
 
 static int run(const struct km_options *options, int operand_count, char **operands)
@@ -388,7 +423,7 @@ static int run(const struct km_options *options, int operand_count, char **opera
     if (operand_count == 0 || a == count || operand_count - 1 < actions[a].least ||
         operand_count - 1 > actions[a].most) {
         fprintf(stderr, "komainu: alerts: list | show ID | assign ID [NAME] | state ID STATE | decide ID DECISION | "
-                        "undo ID | suppress [add | end NUMBER] | digest | budget [NAME NUMBER]\n");
+                        "undo ID | suppress [add | end NUMBER] | digest | labels FILE | budget [NAME NUMBER]\n");
         return KM_EXIT_ERROR;
     }
     struct request request = {.options = options,

@@ -16,6 +16,7 @@
 #include "cli/desk_link.h"
 #include "cli/document.h"
 #include "cli/interrupt.h"
+#include "cli/labels.h"
 #include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
@@ -42,6 +43,11 @@ static const struct km_option rows[] = {
      .argument = "REASON",
      .only_flag = true,
      .help = "with add: take in an image with findings; the reason is kept"},
+    {.name = "labels",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "with add: what people decided ('komainu alerts labels'); an image with suspicious or attack is refused"},
     {.name = "model",
      .type = KM_OPTION_TEXT,
      .argument = "DIR",
@@ -78,6 +84,7 @@ struct request {
     char **operands;
     int *out_exit;
     const struct km_scan_setup *setup; /* of add */
+    struct km_labels *labels;          /* of add, or NULL */
 };
 
 /* An image that was scanned, and what was collected on the way. */
@@ -184,6 +191,21 @@ static void tell_added(const struct km_baseline_addition *addition, size_t files
                (unsigned long long)addition->image.gaps);
 }
 
+/* What people called suspicious or attack is refused, whatever the reason given with --force: the decision is undone
+ * first. */
+static enum km_code check_labels(const struct request *request, const struct km_baseline_addition *addition,
+                                 struct km_err *err)
+{
+    for (size_t i = 0; i < addition->file_count; i++)
+        if (km_labels_meet(request->labels, addition->files[i]) == KM_LABEL_BAD) {
+            char hex[KM_SHA256_HEX_BYTES];
+            km_hex_format(addition->files[i], KM_SHA256_BYTES, hex);
+            return km_fail(err, KM_CONFLICT, "it holds content that was decided to be suspicious or an attack: %s",
+                           hex);
+        }
+    return KM_OK;
+}
+
 static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, struct km_err *err)
 {
     const struct request *request = heard->request;
@@ -201,6 +223,8 @@ static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, s
                                             .max_bytes = (uint64_t)km_options_integer(request->options, "max-size") *
                                                          BYTES_PER_MB};
     enum km_code code = km_baseline_collect_finish(heard->collect, km_source_layout(heard->source), &addition, err);
+    if (code == KM_OK)
+        code = check_labels(request, &addition, err);
     int tokens_fd KM_CLEANUP(km_cleanup_close) = -1;
     struct km_baseline_programs programs = {0};
     if (code == KM_OK)
@@ -296,6 +320,11 @@ static enum km_code act_add(const struct request *request, struct km_err *err)
     struct km_scan_setup setup KM_CLEANUP(km_scan_setup_done) = {0};
     struct request with_model = *request;
     with_model.setup = &setup;
+    const char *path = km_options_text(request->options, "labels");
+    struct km_labels *labels KM_CLEANUP(km_labels_cleanup) = path ? km_labels_open(path, err) : NULL;
+    if (path && !labels)
+        return err->code;
+    with_model.labels = labels;
     enum km_code code = km_scan_setup_open_model(&setup, request->options, err);
     return code == KM_OK ? add_all(&with_model, &items, &access, err) : code;
 }

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/document.h"
+#include "cli/labels.h"
 #include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "cli/scan_setup.h"
@@ -32,6 +33,11 @@ static const struct km_option rows[] = {
      .argument = "TEXT",
      .fallback = "this site's images",
      .help = "what the images are, in a few words; reports name it"},
+    {.name = "labels",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "what people decided ('komainu alerts labels'); suspicious and attack are not counted as benign"},
     {.name = "dry-run", .type = KM_OPTION_FLAG, .only_flag = true, .help = "say what would be chosen, keep nothing"},
     {.name = "remove",
      .type = KM_OPTION_FLAG,
@@ -48,14 +54,24 @@ struct work {
     struct km_scan_setup setup;
     struct km_scan_items items;
     struct km_calibrator *calibrator;
-    bool incomplete; /* some image has gaps */
+    struct km_labels *labels; /* or NULL */
+    bool incomplete;          /* some image has gaps */
 };
 
 static void work_done(struct work *work)
 {
+    km_labels_free(work->labels);
     km_calibrator_free(work->calibrator);
     km_scan_items_done(&work->items);
     km_scan_setup_done(&work->setup);
+}
+
+/* A judged program: what people called suspicious or attack is no example of the benign. */
+static void take_program(void *context, const struct km_case *file)
+{
+    struct work *work = context;
+    if (!file->sha256 || km_labels_meet(work->labels, file->sha256) != KM_LABEL_BAD)
+        km_calibrator_take(work->calibrator, file);
 }
 
 /* What is known to be bad must not teach the threshold what is benign. */
@@ -80,8 +96,8 @@ static enum km_code scan_item(struct work *work, const struct km_scan_item *item
     struct km_scan_options options = {.progress = km_progress_show,
                                       .progress_context = &progress,
                                       .max_findings = 1,
-                                      .weighed = km_calibrator_take,
-                                      .weighed_context = work->calibrator,
+                                      .weighed = take_program,
+                                      .weighed_context = work,
                                       .versions = {.komainu = KM_VERSION}};
     km_scan_setup_apply(&work->setup, &options);
     options.baseline = NULL; /* what is known is not scored, and the site's own images are what is to be scored */
@@ -167,12 +183,16 @@ static enum km_code calibrate(struct work *work, const char *path, struct km_err
 {
     const struct km_options *options = work->options;
     struct km_calibration calibration;
+    const char *labels = km_options_text(options, "labels");
     work->calibrator = km_calibrator_new(err);
     if (!work->calibrator)
+        return err->code;
+    if (labels && !(work->labels = km_labels_open(labels, err)))
         return err->code;
     for (size_t i = 0; i < work->items.count; i++)
         if (scan_item(work, &work->items.items[i], err) != KM_OK)
             return km_err_wrap(err, "%s", work->items.items[i].name);
+    km_labels_report(work->labels, "calibrate");
     enum km_code code = km_calibrator_choose(work->calibrator, km_options_real(options, "rate"),
                                              km_options_text(options, "set"), &calibration, err);
     bool kept = code == KM_OK && !km_options_flag(options, "dry-run");

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
 #include "cli/kpi_view.h"
@@ -81,6 +82,10 @@ static const struct km_option rows[] = {
      .argument = "WORD",
      .fallback = "",
      .help = "cost: what money is counted in"},
+    {.name = "lang",
+     .type = KM_OPTION_CHOICE,
+     .choices = "en|ja",
+     .help = "language of the text; unset: by LC_ALL, LC_MESSAGES and LANG"},
     {0},
 };
 
@@ -243,8 +248,9 @@ static int run(const struct km_options *options, int operand_count, char **opera
         .options = options, .format = format_of(km_options_text(options, "format")), .now_ns = km_clock_wall_ns()};
     enum km_desk_place place;
     km_desk_link_who(request.who);
-    struct km_desk *desk KM_CLEANUP(km_desk_cleanup) =
-        km_desk_link_store("kpi", km_options_text(options, "store"), &place, &err);
+    struct km_desk *desk KM_CLEANUP(km_desk_cleanup) = NULL;
+    if (km_words_choose(km_options_text(options, "lang"), &err) == KM_OK)
+        desk = km_desk_link_store("kpi", km_options_text(options, "store"), &place, &err);
     request.desk = desk;
     if (!desk || km_triage_run(desk, request.now_ns, NULL, &err) != KM_OK ||
         read_period(options, &request, &err) != KM_OK || actions[a].act(&request, &err) != KM_OK) {

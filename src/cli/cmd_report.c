@@ -59,14 +59,13 @@ struct request {
 
 static enum km_code write_pilot(const struct request *request, struct km_buf *out, struct km_err *err)
 {
-    int64_t since_ns = 0;
-    int64_t until_ns = request->now_ns;
+    struct km_kpi_request period = {.until_ns = request->now_ns, .now_ns = request->now_ns};
     const char *until = km_options_text(request->options, "until");
-    if (km_when_parse(km_options_text(request->options, "since"), KM_WHEN_PAST, request->now_ns, &since_ns, err) !=
-            KM_OK ||
-        (until && km_when_parse(until, KM_WHEN_PAST, request->now_ns, &until_ns, err) != KM_OK))
+    if (km_when_parse(km_options_text(request->options, "since"), KM_WHEN_PAST, request->now_ns, &period.since_ns,
+                      err) != KM_OK ||
+        (until && km_when_parse(until, KM_WHEN_PAST, request->now_ns, &period.until_ns, err) != KM_OK))
         return err->code;
-    struct km_pilot *pilot KM_CLEANUP(km_pilot_cleanup) = km_pilot_load(request->desk, since_ns, until_ns, err);
+    struct km_pilot *pilot KM_CLEANUP(km_pilot_cleanup) = km_pilot_load(request->desk, &period, err);
     if (!pilot)
         return err->code;
     return request->json ? km_report_json_pilot(pilot, request->now_ns, out, err)

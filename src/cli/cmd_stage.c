@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
-#include "cli/kpi_view.h"
 #include "cli/option_rows.h"
+#include "desk/triage/kpi_text.h"
 #include "desk/triage/stage.h"
 #include "desk/triage/triage.h"
 
@@ -109,10 +109,10 @@ static void print_check(const struct km_stage_check *check)
     printf("to leave stage %s:\n", km_stage_to_string(check->stage));
     for (size_t i = 0; i < check->count; i++) {
         const struct km_criterion_check *one = &check->checks[i];
-        char value[32] = "-", wanted[32];
-        km_kpi_format_value(one->criterion->unit, one->wanted, wanted, sizeof wanted);
+        char value[KM_KPI_VALUE_BYTES] = "-", wanted[KM_KPI_VALUE_BYTES];
+        km_kpi_format_value(one->criterion->unit, one->wanted, wanted);
         if (!isnan(one->value))
-            km_kpi_format_value(one->criterion->unit, one->value, value, sizeof value);
+            km_kpi_format_value(one->criterion->unit, one->value, value);
         printf("  %-22s %10s  at %-5s %10s  %s\n", one->criterion->id, value,
                one->criterion->at_least ? "least" : "most", wanted, km_criterion_result_to_string(one->result));
     }

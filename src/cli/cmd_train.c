@@ -3,6 +3,7 @@
 
 #include "cli/cmd.h"
 #include "cli/interrupt.h"
+#include "cli/labels.h"
 #include "cli/option_rows.h"
 #include "cli/progress.h"
 #include "container/lab/modeltrain.h"
@@ -29,6 +30,11 @@ static const struct km_option rows[] = {
      .argument = "IMAGE",
      .only_flag = true,
      .help = "an image of your own, believed to be clean: words are learned from its files; may be repeated"},
+    {.name = "labels",
+     .type = KM_OPTION_TEXT,
+     .argument = "FILE",
+     .only_flag = true,
+     .help = "with --site: what people decided ('komainu alerts labels'); suspicious and attack do not teach"},
     {.name = "name", .type = KM_OPTION_TEXT, .argument = "NAME", .fallback = "komainu", .help = "for the model's card"},
     {.name = "seed",
      .type = KM_OPTION_INTEGER,
@@ -56,15 +62,30 @@ static const struct km_option rows[] = {
     {0},
 };
 
+static bool is_bad(void *context, const void *bytes, size_t length)
+{
+    return km_labels_meet_bytes(context, bytes, length) == KM_LABEL_BAD;
+}
+
 static enum km_code read_site(const struct km_options *options, struct km_sitefiles *site, struct km_err *err)
 {
     const char *const *images;
+    const char *path = km_options_text(options, "labels");
     size_t count = km_options_texts(options, "site", &images);
+    if (path && count == 0)
+        return km_fail(err, KM_FORMAT, "--labels goes with --site: it says which of its files are benign");
+    struct km_labels *labels KM_CLEANUP(km_labels_cleanup) = path ? km_labels_open(path, err) : NULL;
+    if (path && !labels)
+        return err->code;
+    site->excludes = labels ? is_bad : NULL;
+    site->excludes_context = labels;
     for (size_t i = 0; i < count; i++) {
         enum km_code code = km_sitefiles_read(site, images[i], &km_interrupt, err);
         if (code != KM_OK)
             return code;
     }
+    km_labels_report(labels, "train");
+    site->excludes = NULL;
     if (count > 0 && site->count == 0)
         return km_fail(err, KM_NOTFOUND, "no program or script in the images of --site");
     return KM_OK;

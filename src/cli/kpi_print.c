@@ -7,36 +7,52 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/text.h"
+#include "base/words.h"
 #include "cli/document.h"
+#include "desk/triage/kpi_text.h"
 
-void km_kpi_format_value(const char *unit, double value, char *out, size_t out_bytes)
-{
-    if (strcmp(unit, "share") == 0)
-        snprintf(out, out_bytes, "%.*f %%", value < 0.01 && value > 0 ? 3 : 1, 100 * value);
-    else if (strcmp(unit, "bytes") == 0)
-        km_text_format_bytes(value > 0 ? (uint64_t)value : 0, out, out_bytes);
-    else
-        snprintf(out, out_bytes, "%.*f", value == floor(value) ? 0 : fabs(value) >= 10 ? 1 : 3, value);
-}
+#define TITLE_COLUMNS  48
+#define VALUE_COLUMNS  9
+#define BOUNDS_COLUMNS 21
 
 /* ---- text ---- */
 
+/* Cells are padded by columns on a terminal, not by bytes: a character of Japanese takes two. */
+static void print_cell(const char *text, int width, bool right)
+{
+    int columns = 0;
+    for (const char *at = text; *at; at++)
+        columns += ((unsigned char)*at < 0x80) + 2 * ((unsigned char)*at >= 0xe0);
+    int padding = width > columns ? width - columns : 0;
+    printf("%*s%s%*s", right ? padding : 0, "", text, right ? 0 : padding, "");
+}
+
+static void print_cells(const char *title, const char *value, const char *bounds, const char *from)
+{
+    print_cell(title, TITLE_COLUMNS, false);
+    print_cell(value, VALUE_COLUMNS, true);
+    printf("  ");
+    print_cell(bounds, BOUNDS_COLUMNS, false);
+    printf("%s", from);
+}
+
 static void print_row(const struct km_kpi *row)
 {
-    char value[32] = "no data", low[32], high[32], bounds[80] = "", n[96] = "";
+    char title[KM_KPI_TITLE_BYTES], note[KM_KPI_NOTE_BYTES], value[KM_KPI_VALUE_BYTES], low[KM_KPI_VALUE_BYTES],
+        high[KM_KPI_VALUE_BYTES], bounds[80] = "", from[KM_KPI_NOTE_BYTES];
+    km_kpi_format_title(row, title);
+    km_kpi_format_note(row, note);
+    km_kpi_format_from(row, from);
     if (row->known)
-        km_kpi_format_value(row->unit, row->value, value, sizeof value);
+        km_kpi_format_value(row->unit, row->value, value);
     if (row->known && row->bounded) {
-        km_kpi_format_value(row->unit, row->low, low, sizeof low);
-        km_kpi_format_value(row->unit, row->high, high, sizeof high);
+        km_kpi_format_value(row->unit, row->low, low);
+        km_kpi_format_value(row->unit, row->high, high);
         snprintf(bounds, sizeof bounds, "%s .. %s", low, high);
     }
-    if (row->known && *row->n_of)
-        snprintf(n, sizeof n, "%" PRId64 " %s", row->n, row->n_of);
-    printf("%-46s %9s  %-20s %s", row->title, value, bounds, n);
-    if (*row->note)
-        printf("%s(%s%s)", *n ? " " : "", row->warned ? "warning: " : "", row->note);
+    print_cells(title, row->known ? value : km_words("no data"), bounds, from);
+    if (*note)
+        printf("%s(%s%s)", *from ? " " : "", row->warned ? km_words("warning: ") : "", note);
     printf("\n");
 }
 
@@ -45,14 +61,16 @@ static void print_text(const struct km_kpi_report *report, const char *scope)
     char since[KM_CLOCK_UTC_BYTES], until[KM_CLOCK_UTC_BYTES];
     km_clock_format_utc(report->since_ns, since);
     km_clock_format_utc(report->until_ns, until);
-    printf("%s to %s%s%s\n\n", since, until, scope ? ", scope " : "", scope ? scope : "");
-    printf("%-46s %9s  %-20s %s\n", "FIGURE", "VALUE", "95 % INTERVAL", "FROM");
+    printf("%s .. %s%s%s\n\n", since, until, scope ? ", scope " : "", scope ? scope : "");
+    print_cells(km_words("FIGURE"), km_words("VALUE"), km_words("95 % INTERVAL"), km_words("FROM"));
+    printf("\n");
     for (size_t i = 0; i < report->count; i++)
         print_row(&report->rows[i]);
     if (report->clock_faults > 0)
-        printf("\n%" PRId64 " times ran backwards (a clock was set) and are left out\n", report->clock_faults);
+        printf("\n%s: %" PRId64 "\n", km_words("times that ran backwards (a clock was set) and are left out"),
+               report->clock_faults);
     if (report->cut)
-        printf("\nthere are more figures than are listed\n");
+        printf("\n%s\n", km_words("there are more figures than are listed"));
 }
 
 /* ---- JSON ---- */
@@ -70,28 +88,12 @@ static struct km_json *begin_document(const char *schema, const struct km_kpi_re
     return root;
 }
 
-static struct km_json *describe_row(const struct km_kpi *row)
-{
-    struct km_json *object = km_json_new_object();
-    km_json_set_string(object, "id", row->id);
-    km_json_set_string(object, "title", row->title);
-    km_json_set_string(object, "unit", row->unit);
-    km_json_set_real(object, "value", row->known ? row->value : NAN);
-    km_json_set_real(object, "low", row->known && row->bounded ? row->low : NAN);
-    km_json_set_real(object, "high", row->known && row->bounded ? row->high : NAN);
-    km_json_set(object, "n", row->known && *row->n_of ? km_json_new_integer(row->n) : km_json_new_null());
-    km_json_set_string(object, "n_of", *row->n_of ? row->n_of : NULL);
-    km_json_set_bool(object, "warning", row->warned);
-    km_json_set_string(object, "note", *row->note ? row->note : NULL);
-    return object;
-}
-
 static enum km_code print_json(const struct km_kpi_report *report, const char *scope, struct km_err *err)
 {
     struct km_json *root KM_CLEANUP(km_json_cleanup) = begin_document("komainu.kpi/1", report, scope);
     struct km_json *figures = km_json_new_array();
     for (size_t i = 0; i < report->count; i++)
-        km_json_append(figures, describe_row(&report->rows[i]));
+        km_json_append(figures, km_kpi_describe(&report->rows[i]));
     km_json_set_integer(root, "clock_faults", report->clock_faults);
     km_json_set_bool(root, "cut", report->cut);
     km_json_set(root, "figures", figures);
@@ -124,16 +126,17 @@ static void print_csv(const struct km_kpi_report *report)
     printf("id,title,unit,value,low,high,n,n_of,warning,note\r\n");
     for (size_t i = 0; i < report->count; i++) {
         const struct km_kpi *row = &report->rows[i];
+        struct km_json *words KM_CLEANUP(km_json_cleanup) = km_kpi_describe(row);
         print_field(row->id);
         putchar(',');
-        print_field(row->title);
+        print_field(km_json_string(words, "title", ""));
         printf(",%s", row->unit);
         print_number(row->known, row->value);
         print_number(row->known && row->bounded, row->low);
         print_number(row->known && row->bounded, row->high);
         print_number(row->known && *row->n_of, (double)row->n);
         printf(",%s,%d,", row->n_of, row->warned);
-        print_field(row->note);
+        print_field(km_json_string(words, "note", ""));
         printf("\r\n");
     }
 }

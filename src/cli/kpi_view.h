@@ -23,7 +23,4 @@ enum km_code km_kpi_print_cost(const struct km_economy *economy, const struct km
                                const char *currency, double spread, enum km_kpi_format format,
                                struct km_err *err) KM_MUST_USE;
 
-/* A value by its unit: "75.0 %", "6.2 GB", "0.167". out_bytes >= 32. */
-void km_kpi_format_value(const char *unit, double value, char *out, size_t out_bytes);
-
 #endif

@@ -76,6 +76,9 @@ static enum km_code end_file(void *context, void *state, bool complete, struct k
     if (!state || !complete || reading->filled != reading->size ||
         km_sample_kind_detect(reading->path, reading->bytes, (size_t)reading->size) == KM_SAMPLE_NONE)
         return KM_OK;
+    struct km_sitefiles *site = reading->site;
+    if (site->excludes && site->excludes(site->excludes_context, reading->bytes, (size_t)reading->size))
+        return KM_OK;
     struct km_token_file file;
     km_token_extractor_begin(reading->extractor, NULL);
     enum km_code code = km_token_extractor_feed(reading->extractor, reading->bytes, reading->size, err);

@@ -5,6 +5,7 @@
 #ifndef KM_CONTAINER_LAB_SITEFILES_H
 #define KM_CONTAINER_LAB_SITEFILES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ struct km_sitefile {
 struct km_sitefiles {
     struct km_sitefile *files; /* owned */
     size_t count, capacity, ids;
+    bool (*excludes)(void *context, const void *bytes, size_t length); /* a sample that must not teach; NULL: none */
+    void *excludes_context;
 };
 
 /* Adds the files of one image, as `komainu scan` names targets of container/source (source.h). Members of nested

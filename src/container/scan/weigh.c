@@ -159,6 +159,7 @@ bool km_case_open(struct km_case *file, const struct km_case_sources *sources, u
     file->record = km_contents_find(sources->contents, id, place->type);
     if (!file->record || file->record->is_skipped)
         return false;
+    file->sha256 = km_records_sha256(sources->records, file->record);
     if (sources->packages && km_place_is_shown(place)) {
         km_package_find(sources->packages, place->path, file->record->complete ? file->record->md5 : NULL,
                         &file->match);

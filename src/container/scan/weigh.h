@@ -51,6 +51,7 @@ struct km_case {
     uint32_t id;
     struct km_place place;
     const struct km_record *record; /* of the content: a hard link's is its target's; NULL: no file */
+    const uint8_t *sha256;          /* of the content, or NULL: not kept */
     struct km_package_match match;
     struct km_evidence evidence[KM_CASE_MAX_EVIDENCE];
     size_t evidence_count;

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "desk/report/html.h"
+#include "desk/triage/kpi_text.h"
 #include "desk/triage/triage.h"
 #include "finding/decision.h"
 
@@ -14,22 +15,16 @@ static struct km_json *counts_of(const char *const *names, const int64_t *counts
 
 static struct km_json *watched(const struct km_pilot *pilot)
 {
-    static const char *const names[] = {"scans", "containers",     "bytes",   "bytes_examined", "bytes_opaque",
-                                        "files", "files_examined", "daemons", "episodes"};
-    const int64_t counts[] = {pilot->targets,        pilot->images,       pilot->bytes_total,
-                              pilot->bytes_examined, pilot->bytes_opaque, pilot->files_total,
-                              pilot->files_examined, pilot->daemons,      pilot->episodes};
-    struct km_json *object = counts_of(names, counts, sizeof names / sizeof names[0]);
-    km_json_set_real(object, "daemon_hours", pilot->daemon_hours);
-    km_json_set_real(object, "mature_hours", pilot->mature_hours);
-    return object;
+    static const char *const names[] = {"scans", "containers", "files", "files_examined", "daemons", "episodes"};
+    const int64_t counts[] = {pilot->targets,        pilot->images,  pilot->files_total,
+                              pilot->files_examined, pilot->daemons, pilot->episodes};
+    return counts_of(names, counts, sizeof names / sizeof names[0]);
 }
 
 static struct km_json *found(const struct km_pilot *pilot)
 {
-    static const char *const names[] = {"findings", "incidents", "alerts", "alerts_benign", "alerts_real", "undecided"};
-    const int64_t counts[] = {pilot->findings,      pilot->incidents,   pilot->alerts,
-                              pilot->alerts_benign, pilot->alerts_real, pilot->undecided};
+    static const char *const names[] = {"findings", "incidents", "undecided"};
+    const int64_t counts[] = {pilot->findings, pilot->incidents, pilot->undecided};
     struct km_json *object = counts_of(names, counts, sizeof names / sizeof names[0]);
     struct km_json *states = km_json_new_object();
     struct km_json *decisions = km_json_new_object();
@@ -44,36 +39,41 @@ static struct km_json *found(const struct km_pilot *pilot)
 
 static struct km_json *missed(const struct km_pilot *pilot)
 {
-    static const char *const names[] = {"gaps",          "scans_with_gaps", "scans_failed",    "findings_omitted",
-                                        "over_budget",   "uncertain",       "sample",          "suppressed",
-                                        "checked_below", "suppressions",    "hidden_findings", "checked_below_real"};
+    static const char *const names[] = {"gaps",         "scans_with_gaps", "scans_failed", "findings_omitted",
+                                        "digest",       "uncertain",       "sample",       "recorded",
+                                        "suppressions", "hidden_findings"};
     const int64_t counts[] = {
-        pilot->gaps,          pilot->targets_with_gaps, pilot->target_errors,   pilot->findings_omitted,
-        pilot->digest,        pilot->uncertain,         pilot->sample,          pilot->suppressed,
-        pilot->checked_below, pilot->suppressions,      pilot->hidden_findings, pilot->checked_below_real};
-    struct km_json *object = counts_of(names, counts, sizeof names / sizeof names[0]);
-    struct km_json *losses = km_json_new_array();
-    for (size_t i = 0; i < pilot->loss_count; i++) {
-        struct km_json *loss = km_json_new_object();
-        km_json_set_escaped(loss, "what", pilot->losses[i].what);
-        km_json_set_integer(loss, "lost", pilot->losses[i].lost);
-        km_json_set_count(loss, "seen", pilot->losses[i].seen < 0 ? UINT64_MAX : (uint64_t)pilot->losses[i].seen);
-        km_json_append(losses, loss);
-    }
-    km_json_set(object, "losses", losses);
-    return object;
+        pilot->gaps,         pilot->targets_with_gaps, pilot->target_errors, pilot->findings_omitted,
+        pilot->digest,       pilot->uncertain,         pilot->sample,        pilot->recorded,
+        pilot->suppressions, pilot->hidden_findings};
+    return counts_of(names, counts, sizeof names / sizeof names[0]);
 }
 
 static struct km_json *cost(const struct km_pilot *pilot)
 {
-    static const char *const names[] = {"incidents_with_minutes", "runs", "cpu_ms", "memory_peak_bytes"};
-    const int64_t counts[] = {pilot->minutes_known, pilot->runs, pilot->cpu_ms, pilot->memory_peak_bytes};
+    static const char *const names[] = {"incidents_with_minutes", "runs"};
+    const int64_t counts[] = {pilot->minutes_known, pilot->runs};
     struct km_json *object = counts_of(names, counts, sizeof names / sizeof names[0]);
     km_json_set(object, "minutes", pilot->minutes_known > 0 ? km_json_new_real(pilot->minutes) : km_json_new_null());
-    km_json_set(object, "median_decision_minutes",
-                pilot->median_decision_minutes >= 0 ? km_json_new_real(pilot->median_decision_minutes)
-                                                    : km_json_new_null());
     return object;
+}
+
+static struct km_json *days(const struct km_pilot *pilot)
+{
+    struct km_json *list = km_json_new_array();
+    for (size_t i = 0; i < pilot->day_count; i++) {
+        const struct km_kpi_day *of = &pilot->days[i];
+        char at[KM_CLOCK_UTC_BYTES];
+        struct km_json *day = km_json_new_object();
+        km_clock_format_utc(of->day * KM_TRIAGE_DAY_NS, at);
+        at[sizeof "2026-11-22" - 1] = '\0';
+        km_json_set_string(day, "day", at);
+        km_json_set_integer(day, "alerts", of->alerts);
+        km_json_set_integer(day, "right", of->right);
+        km_json_set_integer(day, "false", of->wrong);
+        km_json_append(list, day);
+    }
+    return list;
 }
 
 enum km_code km_report_json_pilot(const struct km_pilot *pilot, int64_t now_wall_ns, struct km_buf *out,
@@ -81,28 +81,23 @@ enum km_code km_report_json_pilot(const struct km_pilot *pilot, int64_t now_wall
 {
     char at[KM_CLOCK_UTC_BYTES];
     struct km_json *document KM_CLEANUP(km_json_cleanup) = km_json_new_object();
+    struct km_json *figures = km_json_new_array();
     km_json_set_string(document, "schema", "komainu.report/1");
-    km_clock_format_utc(pilot->since_ns, at);
+    km_clock_format_utc(pilot->figures->since_ns, at);
     km_json_set_string(document, "since", at);
-    km_clock_format_utc(pilot->until_ns, at);
+    km_clock_format_utc(pilot->figures->until_ns, at);
     km_json_set_string(document, "until", at);
     km_clock_format_utc(now_wall_ns, at);
     km_json_set_string(document, "made", at);
+    for (size_t i = 0; i < pilot->figures->count; i++)
+        km_json_append(figures, km_kpi_describe(&pilot->figures->rows[i]));
+    km_json_set(document, "figures", figures);
+    km_json_set_bool(document, "figures_cut", pilot->figures->cut);
+    km_json_set_integer(document, "clock_faults", pilot->figures->clock_faults);
     km_json_set(document, "watched", watched(pilot));
     km_json_set(document, "found", found(pilot));
     km_json_set(document, "missed", missed(pilot));
     km_json_set(document, "cost", cost(pilot));
-    struct km_json *days = km_json_new_array();
-    for (size_t i = 0; i < pilot->day_count; i++) {
-        struct km_json *day = km_json_new_object();
-        km_clock_format_utc((pilot->first_day + (int64_t)i) * KM_TRIAGE_DAY_NS, at);
-        at[sizeof "2026-11-22" - 1] = '\0';
-        km_json_set_string(day, "day", at);
-        km_json_set_integer(day, "alerts", pilot->days[i].shown);
-        km_json_set_integer(day, "benign", pilot->days[i].benign);
-        km_json_set_integer(day, "real", pilot->days[i].real);
-        km_json_append(days, day);
-    }
-    km_json_set(document, "days", days);
+    km_json_set(document, "days", days(pilot));
     return km_json_format(document, 2, out, err);
 }

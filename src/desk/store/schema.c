@@ -115,7 +115,14 @@ static const char step_3[] =
     "CREATE TABLE economy(name TEXT PRIMARY KEY, low REAL NOT NULL, value REAL NOT NULL, high REAL NOT NULL, unit TEXT,"
     " at_ns INTEGER NOT NULL, who TEXT NOT NULL) STRICT;";
 
-static const char *const steps[] = {step_1, step_2, step_3};
+/* What waits to be ranked is found without walking all open incidents; what came back from a suppression takes its
+ * place in the budget of the day on which it did; what a suppression hides is listed. */
+static const char step_4[] =
+    "CREATE INDEX incident_waiting ON incident(priority DESC, id) WHERE shown=0;"
+    "CREATE INDEX incident_returned ON incident(host, returned_ns) WHERE returned_ns IS NOT NULL;"
+    "CREATE INDEX incident_suppression ON incident(suppression_id) WHERE suppression_id IS NOT NULL;";
+
+static const char *const steps[] = {step_1, step_2, step_3, step_4};
 
 const char *km_schema_step(unsigned number)
 {

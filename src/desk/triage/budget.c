@@ -29,10 +29,18 @@ static enum km_code read_budget(struct km_desk *desk, struct budget *out, struct
 }
 
 /* How many alerts of a day a host, or one subject on it, has, and the strongest of them. Those in the shadow take
- * nothing away from real ones. */
+ * nothing away from real ones. The day of what came back from a suppression is the one on which it did. */
 struct spent {
-    int64_t alerts;
+    int64_t alerts, returned;
     double strongest;
+};
+
+/* An incident that waits to be ranked; strings are borrowed from the query. */
+struct candidate {
+    int64_t id, day_ns;
+    bool returned; /* from a suppression */
+    const char *host, *subject;
+    double priority, score;
 };
 
 struct day {
@@ -46,8 +54,11 @@ static enum km_code read_spent(struct km_desk *desk, const struct day *day, cons
 {
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open(desk,
-                      "SELECT count(*), max(priority) FROM incident WHERE host=?1 AND first_ns>=?3 AND first_ns<?3+?4"
-                      " AND (shown=1 OR ?5 AND shown=6) AND (?2 IS NULL OR iif(kind='file', image, subject)=?2)",
+                      "SELECT count(*), max(priority), total(back) FROM (SELECT shown, kind, image, subject, priority,"
+                      " 0 AS back FROM incident WHERE host=?1 AND first_ns>=?3 AND first_ns<?3+?4 AND returned_ns IS"
+                      " NULL UNION ALL SELECT shown, kind, image, subject, priority, 1 FROM incident WHERE host=?1 AND"
+                      " returned_ns>=?3 AND returned_ns<?3+?4) WHERE (shown=1 OR ?5 AND shown=6) AND (?2 IS NULL OR"
+                      " iif(kind='file', image, subject)=?2)",
                       err);
     bool row = false;
     if (!query)
@@ -59,14 +70,19 @@ static enum km_code read_spent(struct km_desk *desk, const struct day *day, cons
     km_query_bind_integer(query, 5, day->shadow);
     if (km_query_step(query, &row, err) != KM_OK)
         return err->code;
-    *out = (struct spent){km_query_integer(query, 0), km_query_real(query, 1)};
+    *out = (struct spent){.alerts = km_query_integer(query, 0),
+                          .returned = km_query_integer(query, 2),
+                          .strongest = km_query_real(query, 1)};
     return KM_OK;
 }
 
 /* Within the budget; or stronger than all that was shown, once above it: noise must not use up the place of an attack.
  */
-static bool may_show(const struct spent *spent, int64_t budget, double priority)
+static bool may_show(const struct spent *spent, int64_t budget, const struct candidate *candidate)
 {
+    double priority = candidate->priority;
+    if (candidate->returned)
+        return spent->alerts < budget && spent->returned < (budget + 1) / 2;
     return spent->alerts < budget || (spent->alerts == budget && budget > 0 && priority > spent->strongest);
 }
 
@@ -104,13 +120,6 @@ static enum km_triage_shown place_of(const struct km_stage_answer *stage, double
     return KM_TRIAGE_ALERT;
 }
 
-/* An incident that waits to be ranked; strings are borrowed from the query. */
-struct candidate {
-    int64_t id, day_ns;
-    const char *host, *subject;
-    double priority, score;
-};
-
 static enum km_code rank(struct km_desk *desk, const struct budget *budget, const struct candidate *candidate,
                          enum km_triage_shown *out, struct km_err *err)
 {
@@ -127,7 +136,7 @@ static enum km_code rank(struct km_desk *desk, const struct budget *budget, cons
         read_spent(desk, &day, NULL, &of_host, err) != KM_OK)
         return err->code;
     int64_t left = budget->host - budget->uncertain - budget->samples;
-    if (!may_show(&of_subject, budget->subject, candidate->priority) || !may_show(&of_host, left, candidate->priority))
+    if (!may_show(&of_subject, budget->subject, candidate) || !may_show(&of_host, left, candidate))
         *out = KM_TRIAGE_DIGEST;
     return KM_OK;
 }
@@ -136,11 +145,11 @@ static enum km_code rank(struct km_desk *desk, const struct budget *budget, cons
 static enum km_code rank_next(struct km_desk *desk, const struct budget *budget, int64_t now_ns,
                               struct km_triage_report *report, bool *out_some, struct km_err *err)
 {
-    struct km_query *query KM_CLEANUP(km_query_cleanup) =
-        km_query_open(desk,
-                      "SELECT id, host, iif(kind='file', image, subject), first_ns, priority, score FROM incident"
-                      " WHERE shown=0 AND state<4 ORDER BY priority DESC, id LIMIT 1",
-                      err);
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk,
+        "SELECT id, host, iif(kind='file', image, subject), coalesce(returned_ns, first_ns), priority,"
+        " score, returned_ns IS NOT NULL FROM incident WHERE shown=0 AND state<4 ORDER BY priority DESC, id LIMIT 1",
+        err);
     if (!query || km_query_step(query, out_some, err) != KM_OK)
         return err->code;
     if (!*out_some)
@@ -152,6 +161,7 @@ static enum km_code rank_next(struct km_desk *desk, const struct budget *budget,
         .subject = km_query_text(query, 2),
         .priority = km_query_real(query, 4),
         .score = km_query_real(query, 5),
+        .returned = km_query_integer(query, 6) != 0,
     };
     enum km_triage_shown shown = KM_TRIAGE_DIGEST;
     if (rank(desk, budget, &candidate, &shown, err) != KM_OK)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "desk/store/audit_chain.h"
 #include "desk/triage/triage_internal.h"
 
 #define MAX_NOTE_BYTES 4096
@@ -354,24 +355,73 @@ enum km_code km_decide_acknowledge(struct km_desk *desk, const struct km_acknowl
     return code;
 }
 
+/* The newest word about a content counts; what is only tolerated for a while teaches nothing. */
+#define IS_LABEL                                                                                                       \
+    "d.sha256 IS NOT NULL AND d.undone_ns IS NULL AND d.kind IN (1, 3, 4) AND NOT EXISTS (SELECT 1 FROM decision n"    \
+    " WHERE n.sha256=d.sha256 AND n.undone_ns IS NULL AND n.id>d.id)"
+
 enum km_code km_decide_visit_labels(struct km_desk *desk, void *context,
-                                    enum km_code (*visit)(void *context, const char *sha256, bool benign,
-                                                          const char *path, struct km_err *err),
+                                    enum km_code (*visit)(void *context, const struct km_label_given *label,
+                                                          struct km_err *err),
                                     struct km_err *err)
 {
-    /* The newest word about a content counts; what is only tolerated for a while teaches nothing. */
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open_once(desk,
-                           "SELECT sha256, kind, coalesce(path, '') FROM decision d WHERE sha256 IS NOT NULL AND"
-                           " undone_ns IS NULL AND kind IN (1, 3, 4) AND NOT EXISTS (SELECT 1 FROM decision n WHERE"
-                           " n.sha256=d.sha256 AND n.undone_ns IS NULL AND n.id>d.id) ORDER BY sha256",
+                           "SELECT d.id, d.at_ns, d.kind, d.sha256, d.path, d.image, d.who FROM decision d"
+                           " WHERE " IS_LABEL " ORDER BY d.sha256",
                            err);
     if (!query)
         return err->code;
     bool row = false;
     enum km_code code = KM_OK;
-    while (code == KM_OK && (code = km_query_step(query, &row, err)) == KM_OK && row)
-        code = visit(context, km_query_text(query, 0), km_query_integer(query, 1) == KM_DECISION_BENIGN_LEARN,
-                     km_query_text(query, 2), err);
+    while (code == KM_OK && (code = km_query_step(query, &row, err)) == KM_OK && row) {
+        const struct km_label_given label = {
+            .decision = km_query_integer(query, 0),
+            .at_ns = km_query_integer(query, 1),
+            .kind = (enum km_decision_kind)km_query_integer(query, 2),
+            .sha256 = km_query_text(query, 3),
+            .path = km_query_text_or_null(query, 4),
+            .image = km_query_text_or_null(query, 5),
+            .who = km_query_text(query, 6),
+        };
+        code = visit(context, &label, err);
+    }
+    return code;
+}
+
+static enum km_code take_labels(struct km_desk *desk, const struct km_labels_taken *taken, int64_t now_ns, int64_t *out,
+                                struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk,
+        "UPDATE decision AS d SET applied_ns=?2, applied_by='labels', applied_error=NULL WHERE d.id<=?1 AND"
+        " d.applied_ns IS NULL AND " IS_LABEL,
+        err);
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, taken->newest);
+    km_query_bind_integer(query, 2, now_ns);
+    if (km_query_run(query, err) != KM_OK)
+        return err->code;
+    *out = km_query_changes(desk);
+    struct km_json *detail KM_CLEANUP(km_json_cleanup) = km_json_new_object();
+    km_json_set_string(detail, "sha256", taken->file_sha256);
+    km_json_set_integer(detail, "newest", taken->newest);
+    km_json_set_integer(detail, "applied", *out);
+    return km_audit_add(desk, taken->who, "labels.write", "labels", detail, err);
+}
+
+enum km_code km_decide_take_labels(struct km_desk *desk, const struct km_labels_taken *taken, int64_t now_ns,
+                                   int64_t *out, struct km_err *err)
+{
+    int64_t applied = 0;
+    enum km_code code = km_desk_begin(desk, err);
+    if (code == KM_OK)
+        code = take_labels(desk, taken, now_ns, &applied, err);
+    if (code == KM_OK)
+        code = km_desk_commit(desk, err);
+    km_desk_rollback(desk);
+    if (code == KM_OK)
+        *out = applied;
     return code;
 }

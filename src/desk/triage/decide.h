@@ -87,10 +87,25 @@ struct km_decisions km_decide_decisions(struct km_decide_source *source);
 /* Acknowledges what was applied and frees. NULL is allowed. */
 enum km_code km_decide_close(struct km_decide_source *source, struct km_err *err) KM_MUST_USE;
 
-/* The labelled set: content that people spoke about. benign: benign-learn that holds; else attack and suspicious. */
+/* The labelled set: content of files that people spoke about, each once with the newest word that holds: benign-learn,
+ * suspicious or attack. What was said for once or for a while teaches nothing. Strings are borrowed. */
+struct km_label_given {
+    int64_t decision, at_ns;
+    enum km_decision_kind kind;
+    const char *sha256, *path, *image, *who; /* path, image: or NULL */
+};
 enum km_code km_decide_visit_labels(struct km_desk *desk, void *context,
-                                    enum km_code (*visit)(void *context, const char *sha256, bool benign,
-                                                          const char *path, struct km_err *err),
+                                    enum km_code (*visit)(void *context, const struct km_label_given *label,
+                                                          struct km_err *err),
                                     struct km_err *err) KM_MUST_USE;
+
+/* The labels up to decision `newest` are in a file with this SHA-256 that the commands read which learn: decisions
+ * among them that waited are applied (by "labels"). Audited. *out: how many had waited. */
+struct km_labels_taken {
+    int64_t newest;
+    const char *who, *file_sha256;
+};
+enum km_code km_decide_take_labels(struct km_desk *desk, const struct km_labels_taken *taken, int64_t now_ns,
+                                   int64_t *out, struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -64,7 +64,10 @@ static enum km_code format_list(const struct km_incident_filter *filter, struct 
         {filter->state >= 0, " AND i.state=?1"},
         {filter->state < 0 && !filter->all, " AND i.state<4"},
         {filter->shown >= 0, " AND i.shown=?2"},
-        {filter->shown < 0 && !filter->all, " AND i.shown IN (1, 3, 4, 6)"},
+        {filter->shown < 0 && !filter->all && filter->suppression == 0 && !filter->returned,
+         " AND i.shown IN (1, 3, 4, 6)"},
+        {filter->suppression > 0, " AND i.suppression_id=?10"},
+        {filter->returned, " AND i.returned_ns IS NOT NULL AND i.decision_kind IS NULL"},
         {filter->since_ns > 0, " AND i.last_ns>=?3"},
         {filter->until_ns > 0, " AND i.first_ns<?4"},
         {filter->subject != NULL, " AND (instr(i.subject, ?5)>0 OR instr(coalesce(i.image, ''), ?5)>0)"},
@@ -106,6 +109,8 @@ static void bind_list(struct km_query *query, const struct km_incident_filter *f
     if (filter->before_id > 0)
         km_query_bind_integer(query, 8, filter->before_id);
     km_query_bind_integer(query, 9, (int64_t)filter->limit + 1);
+    if (filter->suppression > 0)
+        km_query_bind_integer(query, 10, filter->suppression);
 }
 
 static enum km_code open_list(struct km_desk *desk, const struct km_incident_filter *filter, struct km_query **out,

@@ -19,6 +19,8 @@ struct km_incident_filter {
     const char *subject;  /* part of the subject or daemon, or NULL */
     const char *assignee; /* or NULL */
     const char *search;   /* expression of search.h, or NULL */
+    int64_t suppression;  /* hidden by this one, or back from it, shown or not; 0: any */
+    bool returned;        /* back from a suppression and not decided about, shown or not */
     int64_t before_id;    /* page: only incidents with a smaller rank than this one; 0: the first page */
     size_t limit;
 };

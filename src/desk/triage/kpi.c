@@ -38,10 +38,14 @@ struct km_kpi *km_kpi_add(struct km_kpi_work *work, const char *id, const char *
     bool room = report->count < KM_KPI_MAX_ROWS - 1; /* the last one is the spare */
     struct km_kpi *row = &report->rows[room ? report->count++ : KM_KPI_MAX_ROWS - 1];
     report->cut = report->cut || !room;
-    *row = (struct km_kpi){.unit = unit, .n_of = ""};
+    *row = (struct km_kpi){.title = title, .unit = unit, .n_of = "", .note = ""};
     (void)km_text_escape(id, strlen(id), row->id, sizeof row->id);
-    (void)km_text_escape(title, strlen(title), row->title, sizeof row->title);
     return row;
+}
+
+void km_kpi_set_about(struct km_kpi *row, const char *about)
+{
+    (void)km_text_escape(about, strlen(about), row->about, sizeof row->about);
 }
 
 void km_kpi_set(struct km_kpi *row, double value, double n, const char *n_of)

@@ -35,17 +35,19 @@ struct km_kpi_request {
 };
 
 struct km_kpi {
-    char id[96];      /* "precision", "loss.event", "age.model.shipped"; printable */
-    char title[160];  /* a phrase for people */
-    const char *unit; /* "share", "count", "1/day", "min", "s", "bytes", "days", … */
-    bool known;       /* false: no data; value and interval mean nothing */
+    char id[96];       /* "precision", "loss.event", "age.model.shipped"; printable */
+    const char *title; /* a phrase for people, in English; static storage */
+    char about[128];   /* which of several ("event", "shadow: worth it"), printable; "" */
+    const char *unit;  /* "share", "count", "1/day", "min", "s", "bytes", "days", … */
+    bool known;        /* false: no data; value and interval mean nothing */
     double value;
     bool bounded; /* low and high are an interval of 95 %, or for a rate made of a count */
     double low, high;
     int64_t n;        /* how many of n_of the value is made of */
     const char *n_of; /* "reviewed alerts" */
     bool warned;
-    char note[160]; /* what to know besides; "" */
+    const char *note; /* what to know besides, in English, with {n} for note_number; "" */
+    double note_number;
 };
 
 struct km_kpi_report {
@@ -61,6 +63,17 @@ struct km_kpi_report *km_kpi_measure(struct km_desk *desk, const struct km_kpi_r
                                      struct km_err *err) KM_MUST_USE;
 void km_kpi_free(struct km_kpi_report *report);
 KM_DEFINE_CLEANUP(struct km_kpi_report, km_kpi_cleanup, km_kpi_free);
+
+/* Alerts opened on one day (UTC) of the period, and what was said of them within it: the parts of "alerts", "precision"
+ * and the false alerts. */
+struct km_kpi_day {
+    int64_t day; /* since 1970 */
+    int64_t alerts, right, wrong;
+};
+/* Visits the days that have any, in order. Codes of the store and of visit. */
+enum km_code km_kpi_visit_days(struct km_desk *desk, const struct km_kpi_request *request, void *context,
+                               enum km_code (*visit)(void *context, const struct km_kpi_day *day, struct km_err *err),
+                               struct km_err *err) KM_MUST_USE;
 
 /* By id, or NULL. Borrowed. */
 const struct km_kpi *km_kpi_find(const struct km_kpi_report *report, const char *id);

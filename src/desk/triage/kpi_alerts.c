@@ -118,10 +118,36 @@ static enum km_code add_verdicts(struct km_kpi_work *work, const struct km_kpi_e
     km_kpi_set_rate(rates[0], counts[FALSE_DAEMON], exposure->daemon_days, 1, "false alerts");
     km_kpi_set_rate(rates[1], counts[FALSE_FILE], exposure->new_images, 100, "false alerts");
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
-        if (rates[i]->known && counts[ALL] > counts[DECIDED])
-            snprintf(rates[i]->note, sizeof rates[i]->note, "at least: undecided alerts: %.0f",
-                     counts[ALL] - counts[DECIDED]);
+        if (rates[i]->known && counts[ALL] > counts[DECIDED]) {
+            rates[i]->note = "at least: undecided alerts: {n}";
+            rates[i]->note_number = counts[ALL] - counts[DECIDED];
+        }
     return KM_OK;
+}
+
+enum km_code km_kpi_visit_days(struct km_desk *desk, const struct km_kpi_request *request, void *context,
+                               enum km_code (*visit)(void *context, const struct km_kpi_day *day, struct km_err *err),
+                               struct km_err *err)
+{
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk,
+        "SELECT day, count(*), sum(coalesce(v>=3, 0)), sum(coalesce(v<3, 0)) FROM"
+        " (SELECT i.opened_ns/86400000000000 AS day, " VERDICT " AS v " ALERTS ") GROUP BY day ORDER BY day",
+        err);
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, request->since_ns);
+    km_query_bind_integer(query, 2, request->until_ns < request->now_ns ? request->until_ns : request->now_ns);
+    km_query_bind_integer(query, 3, request->scope);
+    bool row = false;
+    enum km_code code;
+    while ((code = km_query_step(query, &row, err)) == KM_OK && row) {
+        const struct km_kpi_day day = {km_query_integer(query, 0), km_query_integer(query, 1),
+                                       km_query_integer(query, 2), km_query_integer(query, 3)};
+        if ((code = visit(context, &day, err)) != KM_OK)
+            return code;
+    }
+    return code;
 }
 
 /* What was asked although nothing alarmed: the random sample says what is missed. */

@@ -125,6 +125,8 @@ static enum km_code add_images(struct km_kpi_work *work, struct km_kpi_exposure 
     out->new_images = images[0];
     km_kpi_set(km_kpi_add(work, "images_new", "images scanned for the first time", "count"),
                images[1] > 0 ? images[0] : NAN, images[1], "images scanned");
+    km_kpi_set(km_kpi_add(work, "bytes", "bytes in what was scanned", "bytes"), bytes[3] > 0 ? bytes[2] : NAN, bytes[3],
+               "scans");
     km_kpi_set(km_kpi_add(work, "bytes_examined", "bytes examined", "share"), bytes[0] / bytes[2], bytes[3], "scans");
     km_kpi_set(km_kpi_add(work, "bytes_opaque", "bytes read and not understood", "share"), bytes[1] / bytes[2],
                bytes[3], "scans");
@@ -159,15 +161,17 @@ static enum km_code add_losses(struct km_kpi_work *work, struct km_err *err)
     bool unknown = false, row = false;
     enum km_code code = query ? KM_OK : err->code;
     while (code == KM_OK && (code = km_query_step(query, &row, err)) == KM_OK && row) {
-        char id[96], title[128];
+        char id[96];
         const char *what = km_query_text(query, 0);
         double lost = km_query_real(query, 1), seen = km_query_real(query, 2);
         snprintf(id, sizeof id, "loss.%s", what);
-        snprintf(title, sizeof title, "lost: %s", what);
-        struct km_kpi *kind = km_kpi_add(work, id, title, "share");
+        struct km_kpi *kind = km_kpi_add(work, id, "lost", "share");
+        km_kpi_set_about(kind, what);
         km_kpi_set(kind, lost / seen, km_query_real(query, 3), "reports");
-        if (!kind->known)
-            snprintf(kind->note, sizeof kind->note, "%.0f lost of an unknown number", lost);
+        if (!kind->known) {
+            kind->note = "{n} lost of an unknown number";
+            kind->note_number = lost;
+        }
         unknown = unknown || !kind->known;
         reports += km_query_real(query, 3);
         largest = kind->known ? fmax(largest, kind->value) : largest;

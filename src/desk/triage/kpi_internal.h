@@ -22,8 +22,11 @@ struct km_query *km_kpi_open(const struct km_kpi_work *work, const char *sql, st
 enum km_code km_kpi_read_row(const struct km_kpi_work *work, const char *sql, double *out, int count,
                              struct km_err *err) KM_MUST_USE;
 
-/* A new row, not known yet; never NULL (beyond the last place the report is cut, and a spare row is given). */
+/* A new row, not known yet; never NULL (beyond the last place the report is cut, and a spare row is given). title and
+ * unit have static storage; tests/unit/finding/catalogue.py looks for the titles, notes and n_of in these calls. */
 struct km_kpi *km_kpi_add(struct km_kpi_work *work, const char *id, const char *title, const char *unit);
+/* Which of several it is; escaped. */
+void km_kpi_set_about(struct km_kpi *row, const char *about);
 void km_kpi_set(struct km_kpi *row, double value, double n, const char *n_of);
 /* hits of n, with Wilson's interval; not known when n is 0. */
 void km_kpi_set_share(struct km_kpi *row, double hits, double n, const char *n_of);

@@ -60,20 +60,23 @@ static double limit_of(const struct km_kpi_request *request, const char *kind)
 
 static void add_age(struct km_kpi_work *work, struct km_query *query)
 {
-    char id[96], title[160];
+    char id[96], about[128];
     const char *kind = km_query_text(query, 0), *name = km_query_text(query, 1);
     double made_ns = km_query_is_null(query, 3) ? NAN : km_query_real(query, 3), limit = limit_of(work->request, kind);
     double days = ((double)work->report->until_ns - made_ns) / KM_KPI_DAY_NS;
     snprintf(id, sizeof id, "age.%.40s.%.50s", kind, name);
-    snprintf(title, sizeof title, "age of %.40s %.60s %.40s", kind, name, km_query_text(query, 2));
-    struct km_kpi *row = km_kpi_add(work, id, title, "days");
+    snprintf(about, sizeof about, "%.30s %.50s %.40s", kind, name, km_query_text(query, 2));
+    struct km_kpi *row = km_kpi_add(work, id, "age", "days");
+    km_kpi_set_about(row, about);
     work->report->clock_faults += days < 0;
     km_kpi_set(row, days >= 0 ? days : NAN, NAN, "");
     if (!row->known)
-        snprintf(row->note, sizeof row->note, "%s", days < 0 ? "made in the future" : "when it was made is not known");
+        row->note = days < 0 ? "made in the future" : "when it was made is not known";
     row->warned = row->known && days > limit;
-    if (row->warned)
-        snprintf(row->note, sizeof row->note, "older than %.0f days", limit);
+    if (row->warned) {
+        row->note = "older than {n} days";
+        row->note_number = limit;
+    }
 }
 
 /* In force when the period ends; the oldest first, so that a cut list holds what is worst. */
@@ -109,11 +112,12 @@ static enum km_code add_survey(struct km_kpi_work *work, struct km_err *err)
     while (code == KM_OK && (code = km_query_step(query, &row, err)) == KM_OK && row) {
         const char *stage = km_stage_to_string((enum km_stage)km_query_integer(query, 0));
         for (int i = 0; i < KM_SURVEY_QUESTIONS; i++) {
-            char id[96], title[160];
+            char id[96], about[128];
             snprintf(id, sizeof id, "trust.%s.%d", stage, i + 1);
-            snprintf(title, sizeof title, "trust in stage %s: %s", stage, km_survey_topic(i));
-            km_kpi_set(km_kpi_add(work, id, title, "1..5"), km_query_real(query, 2 + i), km_query_real(query, 1),
-                       "answers");
+            snprintf(about, sizeof about, "%s: %s", stage, km_survey_topic(i));
+            struct km_kpi *kpi = km_kpi_add(work, id, "operators' trust", "1..5");
+            km_kpi_set_about(kpi, about);
+            km_kpi_set(kpi, km_query_real(query, 2 + i), km_query_real(query, 1), "answers");
         }
         any = true;
     }

@@ -75,13 +75,13 @@ enum km_code km_triage_count_hidden(struct km_desk *desk, int64_t suppression, i
     return km_query_run(query, err);
 }
 
-/* What a suppression hid is in front of a person again, whatever the day's budget: a review was promised. */
+/* What a suppression hid waits to be ranked again. */
 static enum km_code bring_back(struct km_desk *desk, int64_t suppression, int64_t now_ns, int64_t *out_count,
                                struct km_err *err)
 {
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open(desk,
-                      "UPDATE incident SET shown=1, shown_ns=?2, returned_ns=?2 WHERE suppression_id=?1 AND shown=5"
+                      "UPDATE incident SET shown=0, shown_ns=NULL, returned_ns=?2 WHERE suppression_id=?1 AND shown=5"
                       " AND state<4",
                       err);
     if (!query)
@@ -263,17 +263,41 @@ enum km_code km_suppress_add(struct km_desk *desk, const struct km_suppression *
     return code;
 }
 
-enum km_code km_suppress_end(struct km_desk *desk, int64_t id, const char *who, int64_t now_ns, struct km_err *err)
+static enum km_code count_returned(struct km_desk *desk, int64_t id, struct km_suppression_end *out, struct km_err *err)
 {
-    int64_t returned = 0;
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        desk, "SELECT total(shown=1), total(shown=2) FROM incident WHERE suppression_id=?1 AND returned_ns IS NOT NULL",
+        err);
+    bool row = false;
+    if (!query)
+        return err->code;
+    km_query_bind_integer(query, 1, id);
+    if (km_query_step(query, &row, err) != KM_OK)
+        return err->code;
+    out->shown = km_query_integer(query, 0);
+    out->digested = km_query_integer(query, 1);
+    return KM_OK;
+}
+
+enum km_code km_suppress_end(struct km_desk *desk, int64_t id, const char *who, int64_t now_ns,
+                             struct km_suppression_end *out, struct km_err *err)
+{
+    struct km_suppression_end ended = {0};
+    struct km_triage_report report = {0};
     enum km_code code = km_desk_begin(desk, err);
     if (code == KM_OK)
         code = end(desk, id, who, now_ns, err);
     if (code == KM_OK)
-        code = bring_back(desk, id, now_ns, &returned, err);
+        code = bring_back(desk, id, now_ns, &ended.returned, err);
+    if (code == KM_OK)
+        code = km_triage_spend_budget(desk, now_ns, &report, err);
+    if (code == KM_OK)
+        code = count_returned(desk, id, &ended, err);
     if (code == KM_OK)
         code = km_desk_commit(desk, err);
     km_desk_rollback(desk);
+    if (code == KM_OK && out)
+        *out = ended;
     return code;
 }
 
@@ -287,7 +311,9 @@ enum km_code km_suppress_visit(struct km_desk *desk, bool all, void *context,
         COLUMNS
         ", (SELECT count(*) FROM incident i WHERE i.suppression_id=s.id AND i.shown=5),"
         " (SELECT count(*) FROM incident i WHERE i.suppression_id=s.id AND i.returned_ns IS NOT NULL AND"
-        " i.state<4 AND i.decision_kind IS NULL) FROM suppression s WHERE ?1 OR s.ended_ns IS NULL ORDER BY s.id",
+        " i.state<4 AND i.decision_kind IS NULL), (SELECT count(*) FROM incident i WHERE i.suppression_id=s.id AND"
+        " i.returned_ns IS NOT NULL AND i.state<4 AND i.decision_kind IS NULL AND i.shown=2) FROM suppression s WHERE "
+        "?1 OR s.ended_ns IS NULL ORDER BY s.id",
         err);
     if (!query)
         return err->code;
@@ -303,6 +329,7 @@ enum km_code km_suppress_visit(struct km_desk *desk, bool all, void *context,
             .last_hidden_ns = km_query_integer(query, 14),
             .incidents = km_query_integer(query, 15),
             .waiting = km_query_integer(query, 16),
+            .waiting_digest = km_query_integer(query, 17),
         };
         read_suppression(query, &out.suppression);
         code = visit(context, &out, err);

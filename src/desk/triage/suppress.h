@@ -1,6 +1,7 @@
 /*
  * "Do not show me this": a scope, a reason, an owner and an end. A suppression hides incidents from the list, never
- * findings from the store, counts what it hid, and what it hid comes back for review when it ends.
+ * findings from the store, counts what it hid, and what it hid comes back for review when it ends: ranked by the budget
+ * of the day on which it ends (triage.h), so that the end is no flood; what does not fit is in the digest, marked.
  */
 #ifndef KM_DESK_TRIAGE_SUPPRESS_H
 #define KM_DESK_TRIAGE_SUPPRESS_H
@@ -21,9 +22,14 @@ struct km_suppression {
 enum km_code km_suppress_add(struct km_desk *desk, const struct km_suppression *suppression, const char *who,
                              int64_t now_ns, int64_t *out_id, struct km_err *err) KM_MUST_USE;
 
-/* Ends one early; what it hid comes back. KM_NOTFOUND: there is none, or it has ended. */
+/* What came back, and where it is now. The rest is where the stage of its scope puts it. */
+struct km_suppression_end {
+    int64_t returned, shown, digested;
+};
+
+/* Ends one early; what it hid comes back. out may be NULL. KM_NOTFOUND: there is none, or it has ended. */
 enum km_code km_suppress_end(struct km_desk *desk, int64_t id, const char *who, int64_t now_ns,
-                             struct km_err *err) KM_MUST_USE;
+                             struct km_suppression_end *out, struct km_err *err) KM_MUST_USE;
 
 struct km_suppression_row {
     int64_t id;
@@ -32,6 +38,7 @@ struct km_suppression_row {
     int64_t hidden, last_hidden_ns;    /* findings */
     int64_t incidents;                 /* hidden now */
     int64_t waiting;                   /* came back and were not decided about */
+    int64_t waiting_digest;            /* of them in the digest */
 };
 
 /* Visits those in force, and with `all` the ended ones, too. */

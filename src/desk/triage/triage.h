@@ -15,7 +15,9 @@
  * daemon or image, budget.host for each host. The others are the day's digest. A share of the host's budget is spent on
  * what nobody alarmed about: findings just under the threshold (budget.uncertain, in percent), and a random sample of
  * what the guard's tap delivered or a scan noted (budget.sample, in percent), from which the missed rate is estimated.
- * The draw is made by the store's salt and the day: it is the same for everybody.
+ * The draw is made by the store's salt and the day: it is the same for everybody. What comes back from a suppression
+ * that ended is ranked with the day on which it comes back, and has at most half of the day's budget (at least one):
+ * news must not wait behind a review.
  *
  * Priority = score x importance x reach x patch window. importance is a person's (1 unless set); reach of a file is
  * 1 + log2 of the images that have it, of a daemon 1 until the inventory gives it; the patch window is 1 until its

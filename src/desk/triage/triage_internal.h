@@ -33,7 +33,7 @@ enum km_code km_triage_find_suppression(struct km_desk *desk, const struct km_tr
 enum km_code km_triage_count_hidden(struct km_desk *desk, int64_t suppression, int64_t now_ns,
                                     struct km_err *err) KM_MUST_USE;
 
-/* Ends suppressions whose time is over; what they hid is shown again. In the caller's transaction. */
+/* Ends suppressions whose time is over; what they hid waits to be ranked. In the caller's transaction. */
 enum km_code km_triage_expire_suppressions(struct km_desk *desk, int64_t now_ns, int64_t *out_returned,
                                            struct km_err *err) KM_MUST_USE;
 

@@ -51,3 +51,17 @@ tamper "UPDATE audit SET who='nobody' WHERE id=2"
 tamper "DELETE FROM audit_detail WHERE audit_id=2; DELETE FROM audit WHERE id=2"
 tamper "DELETE FROM audit_detail WHERE audit_id>4; DELETE FROM audit WHERE id>4"
 k audit verify -f json
+
+echo '--- JSON follows its schema'
+follows() { # SCHEMA ARGUMENT...
+  local schema=$1
+  shift
+  "$KOMAINU" "$@" -f json >out.json 2>/dev/null
+  python3 "$SOURCE/tests/cli/cases/follows.py" "$SOURCE/data/schema/$schema-1.json" out.json || echo 'does not follow'
+}
+follows audit audit list
+follows audit audit verify
+follows privacy privacy show
+follows privacy privacy show tanaka@example.org
+follows privacy privacy erase tanaka@example.org --yes
+follows privacy privacy expire

@@ -40,3 +40,16 @@ import sqlite3, sys
 sqlite3.connect('old.db').executescript(open(sys.argv[1]).read())
 P
 at_once old.db
+echo '--- eight scans record at once: nothing is lost or doubled, one thing is one incident'
+for i in 1 2 3 4 5 6 7 8; do mkdir -p many/$i/opt && eicar >many/$i/opt/eicar.com && echo $i >many/$i/opt/own; done
+for i in 1 2 3 4 5 6 7 8; do { "$KOMAINU" scan --model none --record --store many.db dir:many/$i >/dev/null 2>&1; echo "exit $?" >"out.$i"; } & done
+wait
+sort out.? | uniq -c | sed 's/^ *//'
+python3 - <<'P'
+import sqlite3
+db = sqlite3.connect('many.db')
+print(db.execute('SELECT count(*), count(ended_ns) FROM run').fetchone(), db.execute('SELECT count(ended_ns) FROM target').fetchone(),
+      db.execute('SELECT count(*), count(DISTINCT run_id), sum(grouped) FROM finding WHERE verdict>1').fetchone(),
+      db.execute('SELECT count(*), sum(count) FROM incident').fetchone(), db.execute('PRAGMA integrity_check').fetchone())
+P
+"$KOMAINU" audit verify --store many.db >/dev/null 2>&1 && echo 'the log is whole'

@@ -5,6 +5,7 @@
 #include "desk/report/html.h"
 #include "desk/report/html_writer.h"
 #include "desk/triage/decide.h"
+#include "desk/triage/kpi_text.h"
 #include "desk/triage/triage.h"
 #include "deskfile.h"
 #include "deskrecord.h"
@@ -71,10 +72,18 @@ static void a_full_buffer_is_said_once_and_stays(void **state)
 static struct km_pilot *load(struct km_desk *desk, int64_t since_ns, int64_t until_ns)
 {
     struct km_err err = KM_ERR_INIT;
-    struct km_pilot *pilot = km_pilot_load(desk, since_ns, until_ns, &err);
+    const struct km_kpi_request period = {.since_ns = since_ns, .until_ns = until_ns, .now_ns = until_ns};
+    struct km_pilot *pilot = km_pilot_load(desk, &period, &err);
     if (!pilot)
         fail_msg("%s", err.text);
     return pilot;
+}
+
+static const struct km_kpi *figure(const struct km_pilot *pilot, const char *id)
+{
+    const struct km_kpi *row = km_kpi_find(pilot->figures, id);
+    assert_non_null(row);
+    return row;
 }
 
 static void a_period_without_anything_is_not_known(void **state)
@@ -82,24 +91,63 @@ static void a_period_without_anything_is_not_known(void **state)
     struct km_pilot *pilot = load(*state, NOON - 3 * DAY, NOON);
     assert_int_equal(pilot->incidents, 0);
     assert_int_equal(pilot->day_count, 4);
-    assert_true(pilot->median_decision_minutes < 0);
+    assert_false(figure(pilot, "minutes_to_decision")->known);
     struct km_err err = KM_ERR_INIT;
     struct km_buf out;
     km_buf_init(&out, MAX_PAGE_BYTES);
     assert_ok(km_report_html_pilot(pilot, NOON, &out, &err), err);
     assert_non_null(strstr(km_buf_text(&out), "not known: nobody entered any"));
-    assert_null(strstr(km_buf_text(&out), "nan"));
+    assert_non_null(strstr(km_buf_text(&out), "no data"));
+    assert_null(strstr(km_buf_text(&out), ">nan"));
     km_buf_done(&out);
     km_pilot_free(pilot);
 }
 
-static void a_period_must_have_a_length(void **state)
+static void a_period_must_have_a_past(void **state)
 {
+    static const struct km_kpi_request periods[] = {
+        {.since_ns = NOON, .until_ns = NOON, .now_ns = NOON + DAY},
+        {.since_ns = -1, .until_ns = NOON, .now_ns = NOON},
+        {.since_ns = NOON, .until_ns = NOON + DAY, .now_ns = NOON},
+    };
+    for (size_t i = 0; i < sizeof periods / sizeof periods[0]; i++) {
+        struct km_err err = KM_ERR_INIT;
+        assert_null(km_pilot_load(*state, &periods[i], &err));
+        assert_int_equal(err.code, KM_FORMAT);
+    }
+}
+
+/* Every key figure is in the page and in the document, with the interval that `komainu kpi` gives it. */
+static void the_report_has_the_key_figures(void **state)
+{
+    struct km_desk *desk = *state;
     struct km_err err = KM_ERR_INIT;
-    assert_null(km_pilot_load(*state, NOON, NOON, &err));
-    assert_int_equal(err.code, KM_FORMAT);
-    assert_null(km_pilot_load(*state, -1, NOON, &err));
-    assert_int_equal(err.code, KM_FORMAT);
+    record_alone(desk, file_finding("shop:1", "opt/x", SHA_A, KM_VERDICT_MALICIOUS, 0.8));
+    assert_ok(km_triage_run(desk, NOON, NULL, &err), err);
+    const struct km_verdict_given attack = {1, KM_DECISION_ATTACK, "kato", "shell", 0, 12};
+    int64_t id = 0;
+    assert_ok(km_decide_add(desk, &attack, NOON + MINUTE, &id, &err), err);
+    struct km_pilot *pilot = load(desk, NOON - DAY, NOON + DAY);
+    struct km_buf page, document;
+    km_buf_init(&page, MAX_PAGE_BYTES);
+    km_buf_init(&document, MAX_PAGE_BYTES);
+    assert_ok(km_report_html_pilot(pilot, NOON, &page, &err), err);
+    assert_ok(km_report_json_pilot(pilot, NOON, &document, &err), err);
+    for (size_t i = 0; i < pilot->figures->count; i++) {
+        char title[KM_KPI_TITLE_BYTES], quoted[2 * KM_KPI_TITLE_BYTES];
+        km_kpi_format_title(&pilot->figures->rows[i], title);
+        (void)snprintf(quoted, sizeof quoted, "\"id\": \"%s\"", pilot->figures->rows[i].id);
+        assert_non_null(strstr(km_buf_text(&document), quoted));
+        if (!strchr(title, '\'')) /* is written as &#39; there */
+            assert_non_null(strstr(km_buf_text(&page), title));
+    }
+    /* 1 of 1, Wilson at 95 % */
+    assert_non_null(strstr(km_buf_text(&page),
+                           "decided alerts that were right</th><td>100.0 %</td><td>20.7 % .. 100.0 %"
+                           "</td><td>1 decided alerts</td>"));
+    km_buf_done(&page);
+    km_buf_done(&document);
+    km_pilot_free(pilot);
 }
 
 static void decisions_and_minutes_are_counted_in_their_period(void **state)
@@ -118,16 +166,17 @@ static void decisions_and_minutes_are_counted_in_their_period(void **state)
     assert_ok(km_decide_add(desk, &benign, NOON + 30 * MINUTE, &id, &err), err);
     struct km_pilot *pilot = load(desk, NOON - DAY, NOON + DAY);
     assert_int_equal(pilot->incidents, 3);
-    assert_int_equal(pilot->alerts, 3);
-    assert_int_equal(pilot->alerts_real, 1);
-    assert_int_equal(pilot->alerts_benign, 1);
+    assert_true(figure(pilot, "alerts")->value == 3);
+    assert_true(figure(pilot, "precision")->value == 0.5 && figure(pilot, "precision")->n == 2);
     assert_int_equal(pilot->undecided, 1);
     assert_int_equal(pilot->decisions[KM_DECISION_ATTACK], 1);
     assert_int_equal(pilot->minutes_known, 2);
     assert_true(pilot->minutes > 14.9 && pilot->minutes < 15.1);
-    assert_true(pilot->median_decision_minutes > 19.9 && pilot->median_decision_minutes < 20.1);
-    assert_int_equal(pilot->days[1].shown, 3);
-    assert_int_equal(pilot->days[1].real, 1);
+    const struct km_kpi *median = figure(pilot, "minutes_to_decision");
+    assert_true(median->value > 19.9 && median->value < 20.1);
+    assert_int_equal(pilot->days[1].alerts, 3);
+    assert_int_equal(pilot->days[1].right, 1);
+    assert_int_equal(pilot->days[1].wrong, 1);
     km_pilot_free(pilot);
     pilot = load(desk, NOON - 2 * DAY, NOON); /* half open: what begins at its end is not in it */
     assert_int_equal(pilot->incidents, 0);
@@ -149,8 +198,8 @@ static void a_stretch_of_watching_counts_within_the_period_once(void **state)
     km_recorder_free(recorder);
     struct km_pilot *pilot = load(desk, NOON, NOON + DAY);
     assert_int_equal(pilot->daemons, 2);
-    assert_true(pilot->daemon_hours > 1.499 && pilot->daemon_hours < 1.501); /* two roles are one daemon */
-    assert_true(pilot->mature_hours > 0.999 && pilot->mature_hours < 1.001);
+    double hours = figure(pilot, "daemon_days")->value * 24;
+    assert_true(hours > 1.499 && hours < 1.501); /* two roles are one daemon */
     km_pilot_free(pilot);
 }
 
@@ -199,7 +248,8 @@ int main(void)
         cmocka_unit_test(text_is_escaped_for_html_and_xml),
         cmocka_unit_test(a_full_buffer_is_said_once_and_stays),
         cmocka_unit_test_setup_teardown(a_period_without_anything_is_not_known, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_period_must_have_a_length, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_period_must_have_a_past, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_report_has_the_key_figures, set_up, tear_down),
         cmocka_unit_test_setup_teardown(decisions_and_minutes_are_counted_in_their_period, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stretch_of_watching_counts_within_the_period_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_period_draws_its_last_days, set_up, tear_down),

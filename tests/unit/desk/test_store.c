@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "desk/store/audit_chain.h"
 #include "deskfile.h"
 
 static int set_up(void **state)
@@ -94,6 +95,14 @@ static void every_earlier_schema_is_upgraded(void **state)
         assert_int_equal(desk_number(desk, "SELECT count(*) FROM finding"), 1);
         assert_int_equal(desk_number(desk, "SELECT count(*) FROM gap"), 1);
         assert_int_equal(desk_number(desk, "SELECT kind FROM decision"), 4);
+        assert_string_equal(desk_text(desk, "SELECT host||' '||subject||' '||dominant FROM incident WHERE id=1"),
+                            "gate opt/agent hash.listed");
+        assert_int_equal(desk_number(desk, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+        struct km_audit_report log;
+        assert_ok(km_audit_verify(desk, NULL, NULL, NULL, &log, &err), err);
+        /* rows that a script wrote have no anchor */
+        assert_int_equal(log.faults, log.entries > 0);
+        assert_true(log.faults == 0 || log.anchor_missing);
         /* what was there before the index can be searched */
         assert_int_equal(desk_number(desk, "SELECT rowid FROM finding_words WHERE finding_words MATCH 'vendor'"), 1);
         assert_string_equal(desk_text(desk, "PRAGMA integrity_check"), "ok");

@@ -460,13 +460,12 @@ static void a_scan_is_answered_from_the_store(void **state)
     assert_int_equal(desk_number(desk, "SELECT applied_ns IS NULL FROM decision"), 0);
 }
 
-static enum km_code see_label(void *context, const char *sha256, bool benign, const char *path, struct km_err *err)
+static enum km_code see_label(void *context, const struct km_label_given *label, struct km_err *err)
 {
     (void)err;
-    (void)path;
     char *text = context;
-    strncat(text, benign ? "benign:" : "bad:", 16);
-    strncat(text, sha256, 1);
+    strncat(text, km_decision_is_benign(label->kind) ? "benign:" : "bad:", 16);
+    strncat(text, label->sha256, 1);
     strncat(text, " ", 2);
     return KM_OK;
 }
@@ -492,6 +491,17 @@ static void only_learned_content_is_labelled_benign(void **state)
     labels[0] = '\0';
     assert_ok(km_decide_visit_labels(desk, labels, see_label, &err), err);
     assert_string_equal(labels, "bad:1 bad:4 ");
+    /* Only what is in the file is applied: neither what came later nor what teaches nothing. */
+    int64_t applied = 0;
+    const struct km_labels_taken first = {.newest = 4, .who = "kato", .file_sha256 = SHA_A};
+    assert_ok(km_decide_take_labels(desk, &first, NOON, &applied, &err), err);
+    assert_int_equal(applied, 1);
+    assert_int_equal(desk_number(desk, "SELECT group_concat(id) FROM decision WHERE applied_ns IS NOT NULL"), 2);
+    const struct km_labels_taken all = {.newest = 5, .who = "kato", .file_sha256 = SHA_A};
+    assert_ok(km_decide_take_labels(desk, &all, NOON, &applied, &err), err);
+    assert_int_equal(applied, 1);
+    assert_ok(km_decide_take_labels(desk, &all, NOON, &applied, &err), err);
+    assert_int_equal(applied, 0);
 }
 
 static int64_t suppress(struct km_desk *desk, const char *daemon, int64_t expires_ns)
@@ -541,9 +551,67 @@ static void a_suppression_can_end_early(void **state)
     record_alone(desk, daemon_finding("nginx.service", "/bin/sh", NOON, 0.8));
     (void)triage(desk, NOON);
     assert_int_equal(listed(desk, usual, ids, &more), 0);
-    assert_ok(km_suppress_end(desk, id, "sato", NOON, &err), err);
+    assert_ok(km_suppress_end(desk, id, "sato", NOON, NULL, &err), err);
     assert_int_equal(listed(desk, usual, ids, &more), 1);
-    assert_int_equal(km_suppress_end(desk, id, "sato", NOON, &err), KM_NOTFOUND);
+    assert_int_equal(km_suppress_end(desk, id, "sato", NOON, NULL, &err), KM_NOTFOUND);
+}
+
+/* Forty incidents of ten days, ten daemons: half of the host's eight come back as alerts, the strongest, and news of
+ * the same day still has its place. */
+static void the_end_of_a_suppression_is_no_flood(void **state)
+{
+    struct km_desk *desk = *state;
+    struct km_err err = KM_ERR_INIT;
+    int64_t ids[64];
+    bool more;
+    const struct km_incident_filter usual = {.state = -1, .shown = -1, .limit = 64};
+    int64_t id = suppress(desk, "batch*", NOON + 20 * DAY);
+    for (int i = 0; i < 40; i++) {
+        char daemon[32];
+        snprintf(daemon, sizeof daemon, "batch%d.service", i % 10);
+        record_alone(desk,
+                     daemon_finding(daemon, i % 2 ? "/bin/sh" : "/bin/id", NOON + i / 4 * DAY + i, 0.6 + i / 200.0));
+    }
+    (void)triage(desk, NOON + 10 * DAY);
+    assert_int_equal(listed(desk, usual, ids, &more), 0);
+    struct km_suppression_end ended;
+    assert_ok(km_suppress_end(desk, id, "sato", NOON + 12 * DAY, &ended, &err), err);
+    assert_int_equal(ended.returned, 40);
+    assert_int_equal(ended.shown, 4);
+    assert_int_equal(ended.digested, 36);
+    assert_int_equal(listed(desk, usual, ids, &more), 4);
+    assert_int_equal(desk_number(desk, "SELECT min(priority)>=(SELECT max(priority) FROM incident WHERE shown=2 AND"
+                                       " subject NOT IN (SELECT subject FROM incident WHERE shown=1)) FROM incident"
+                                       " WHERE shown=1"),
+                     1);
+    const struct km_incident_filter of_it = {.state = -1, .shown = -1, .limit = 64, .suppression = id};
+    assert_int_equal(listed(desk, of_it, ids, &more), 40);
+    const struct km_incident_filter back = {.state = -1, .shown = -1, .limit = 64, .returned = true};
+    assert_int_equal(listed(desk, back, ids, &more), 40);
+    record_alone(desk, daemon_finding("sshd.service", "/bin/nc", NOON + 12 * DAY + MINUTE, 0.5));
+    assert_int_equal(triage(desk, NOON + 12 * DAY + 2 * MINUTE).alerts, 1);
+    assert_int_equal(listed(desk, usual, ids, &more), 5);
+    (void)listed(desk, back, ids, &more);
+    (void)decide(desk, ids[0], KM_DECISION_BENIGN_ONCE, 0);
+    assert_int_equal(listed(desk, back, ids, &more), 39);
+}
+
+/* Who renews a suppression before it ends is shown nothing when the old one does. */
+static void what_another_suppression_covers_stays_hidden(void **state)
+{
+    struct km_desk *desk = *state;
+    struct km_err err = KM_ERR_INIT;
+    int64_t ids[16];
+    bool more;
+    const struct km_incident_filter usual = {.state = -1, .shown = -1, .limit = 10};
+    int64_t id = suppress(desk, "nginx*", NOON + DAY);
+    record_alone(desk, daemon_finding("nginx.service", "/bin/sh", NOON, 0.8));
+    (void)triage(desk, NOON);
+    (void)suppress(desk, "nginx.service", NOON + 9 * DAY);
+    struct km_suppression_end ended;
+    assert_ok(km_suppress_end(desk, id, "sato", NOON, &ended, &err), err);
+    assert_int_equal(ended.returned, 0);
+    assert_int_equal(listed(desk, usual, ids, &more), 0);
 }
 
 static void a_suppression_of_everything_or_for_ever_is_refused(void **state)
@@ -588,6 +656,8 @@ int main(void)
         WITH_DESK(only_learned_content_is_labelled_benign),
         WITH_DESK(a_suppression_hides_counts_and_gives_back),
         WITH_DESK(a_suppression_can_end_early),
+        WITH_DESK(the_end_of_a_suppression_is_no_flood),
+        WITH_DESK(what_another_suppression_covers_stays_hidden),
         WITH_DESK(a_suppression_of_everything_or_for_ever_is_refused),
     };
     return KM_RUN_TESTS(tests);

@@ -32,6 +32,15 @@ def wanted():
         found += [joined(m) for m in re.findall(calls + r'\s*(' + LITERAL + ')', text)]
         if 'limits[] = {' in text:
             found += [joined(m) for m in re.findall(LITERAL, block(text, 'limits[] = {'))]
+    kpi = ''.join(read(f'src/desk/triage/kpi_{name}.c') for name in ('alerts', 'coverage', 'upkeep'))
+    found += [joined(m) for m in re.findall(r'km_kpi_add\(work,\s*(?:"[^"]*"|id),\s*(' + LITERAL + ')', kpi)]
+    found += [joined(m) for m in re.findall(r'km_kpi_set(?:_share|_rate)?\([^;]*?(' + LITERAL + r')\s*\);', kpi)]
+    found += [joined(m) for part in re.findall(r'note = ([^;]*);', kpi) for m in re.findall(LITERAL, part)]
+    found += re.findall(r'\{"([^"]+)", "', block(read('src/desk/triage/survey.c'), 'questions[KM_SURVEY_QUESTIONS] = {'))
+    found += [m for m in re.findall(r'"(\w+)"', read('src/desk/triage/stage_criteria.c').split('stage_names[', 1)[1].split(';')[0])]
+    calls = r'km_words\(\s*(' + LITERAL + ')'
+    for path in ('src/cli/kpi_print.c', 'src/desk/triage/kpi_text.c'):
+        found += [joined(m) for m in re.findall(calls, read(path))]
     finding = read('src/finding/finding.c') + read('src/finding/decision.c')
     found += [joined(m) for m in re.findall(r'\[KM_(?:VERDICT|GAP|DECISION)_\w+\] = (' + LITERAL + ')', finding)]
     triage = read('src/desk/triage/triage.c')
