@@ -45,6 +45,9 @@ while True:
             os.getppid()
     elif word == 'name':
         subprocess.run([b'/bin/true', b'\x1b[2J\n\xff'])
+    elif word == 'setuid':
+        open(sys.argv[1] + '.tool', 'w').close()
+        os.chmod(sys.argv[1] + '.tool', 0o4755)
     elif word == 'etc':
         open('/etc/hostname').read()
     with open(sys.argv[1]) as page:
@@ -448,11 +451,15 @@ def valid(folder):
                     jsonschema.validate(json.loads(line), schema)
 
 
-def main():
+def need_kernel():
     if os.geteuid() != 0:
         skip('needs root')
     if not os.path.exists('/sys/kernel/btf/vmlinux'):
         skip('the kernel has no BTF')
+
+
+def main():
+    need_kernel()
     folder = tempfile.mkdtemp(prefix='komainu-guard-')
     os.chmod(folder, 0o777)
     server = Server(folder)
@@ -484,4 +491,5 @@ def main():
     return 0
 
 
-sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())
