@@ -32,7 +32,7 @@ struct pending {
 
 /* What was reported of a daemon. */
 struct reported {
-    uint64_t episodes, lost, events;
+    uint64_t episodes, lost, events, held;
 };
 
 struct km_guard_desk {
@@ -268,8 +268,11 @@ static enum km_code report_daemon(struct km_guard_desk *desk, const struct km_gu
     uint64_t lost = status->lost - before->lost;
     if (code == KM_OK && lost > 0)
         code = km_recorder_add_loss(recorder, "event", status->name, lost, lost + status->events - before->events, err);
+    uint64_t held = status->held - before->held;
+    if (code == KM_OK && held > 0)
+        code = km_recorder_add_health(recorder, "held_findings", (double)held, status->name, err);
     if (code == KM_OK)
-        *before = (struct reported){status->episodes, status->lost, status->events};
+        *before = (struct reported){status->episodes, status->lost, status->events, status->held};
     return code;
 }
 

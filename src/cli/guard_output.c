@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "cli/guard_journal.h"
 #include "finding/alert_output.h"
 
 #define MAX_ALERT_BYTES ((size_t)1 << 20)
@@ -28,7 +28,7 @@ struct target {
 struct km_guard_output {
     struct target targets[KM_GUARD_OUTPUTS];
     size_t count;
-    bool colour, status_shown, system_log;
+    bool colour, status_shown, journal;
     char status[STATUS_BYTES];
 };
 
@@ -39,9 +39,7 @@ struct km_guard_output *km_guard_output_new(const char *format, struct km_err *e
         return NULL;
     output->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
     output->status_shown = isatty(STDERR_FILENO);
-    output->system_log = !output->status_shown && getenv("JOURNAL_STREAM") != NULL;
-    if (output->system_log)
-        openlog("komainu-guard", LOG_PID, LOG_DAEMON);
+    output->journal = km_guard_journal_is_stderr();
     if (strcmp(format, "none") != 0)
         output->targets[output->count++] = (struct target){.fd = STDOUT_FILENO, .json = strcmp(format, "jsonl") == 0};
     return output;
@@ -125,8 +123,8 @@ static void draw_status(const struct km_guard_output *output)
 void km_guard_output_say(void *context, const char *line)
 {
     struct km_guard_output *output = context;
-    if (output->system_log) {
-        syslog(LOG_NOTICE, "%s", line);
+    if (output->journal) {
+        km_guard_journal_say(line);
         return;
     }
     wipe_status(output);
@@ -155,16 +153,12 @@ static void note_written(struct km_guard_output *output, struct target *target, 
 enum km_code km_guard_output_alert(void *context, const struct km_alert *alert, struct km_err *err)
 {
     struct km_guard_output *output = context;
-    struct km_buf json, text, line;
+    struct km_buf json, text;
     km_buf_init(&json, MAX_ALERT_BYTES);
     km_buf_init(&text, MAX_ALERT_BYTES);
-    km_buf_init(&line, MAX_ALERT_BYTES);
     enum km_code code = km_alert_format_json(alert, &json, err);
-    if (code == KM_OK)
-        code = km_alert_format_line(alert, &line, err);
-    if (code == KM_OK && output->system_log)
-        syslog(alert->finding->verdict == KM_VERDICT_MALICIOUS ? LOG_ALERT : LOG_WARNING, "ALERT %s",
-               km_buf_text(&line));
+    if (code == KM_OK && output->journal)
+        code = km_guard_journal_alert(alert, km_buf_text(&json), err);
     wipe_status(output);
     for (size_t i = 0; i < output->count && code == KM_OK; i++) {
         struct target *target = &output->targets[i];
@@ -181,7 +175,6 @@ enum km_code km_guard_output_alert(void *context, const struct km_alert *alert, 
     draw_status(output);
     km_buf_done(&json);
     km_buf_done(&text);
-    km_buf_done(&line);
     return code;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Where `komainu guard` writes: alerts to standard output and to files, notices to standard error, the journal or
- * syslog. A file that cannot be written (a full disk) is said once, alerts go on elsewhere, and its recovery is said;
- * what it misses meanwhile is counted.
+ * Where `komainu guard` writes: alerts to standard output and to files, notices to standard error; both to the journal
+ * where standard error is its stream (guard_journal.h). A file that cannot be written (a full disk) is said once,
+ * alerts go on elsewhere, and its recovery is said; what it misses meanwhile is counted.
  */
 #ifndef KM_CLI_GUARD_OUTPUT_H
 #define KM_CLI_GUARD_OUTPUT_H

@@ -357,11 +357,20 @@ static bool get_hex(const struct km_json *object, const char *name, uint64_t *ou
     return true;
 }
 
+/* What was saved was escaped: a control character is somebody else's. */
+static bool is_escaped(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
 static bool get_text(const struct km_json *object, const char *name, char *out)
 {
     const struct km_json *value = km_json_member(object, name);
     const char *text = value ? km_json_text(value) : NULL;
-    if (!text || strlen(text) >= KM_INCIDENTS_NAME_BYTES)
+    if (!text || strlen(text) >= KM_INCIDENTS_NAME_BYTES || !is_escaped(text))
         return false;
     (void)snprintf(out, KM_INCIDENTS_NAME_BYTES, "%s", text);
     return true;
@@ -409,7 +418,7 @@ enum km_code km_incidents_restore(struct km_incidents *incidents, const struct k
     for (size_t i = 0; i < account_count; i++) {
         if (!restore_account(km_json_at(accounts, i), &rows[i]))
             return km_fail(err, KM_FORMAT, "the snapshot's account %zu breaks its format", i);
-        shown += rows[i].shown;
+        shown = shown < LARGEST_NUMBER ? shown + rows[i].shown : shown;
     }
     free(incidents->items);
     free(incidents->accounts);

@@ -45,6 +45,9 @@ while True:
             os.getppid()
     elif word == 'name':
         subprocess.run([b'/bin/true', b'\x1b[2J\n\xff'])
+    elif word == 'setuid':
+        open(sys.argv[1] + '.tool', 'w').close()
+        os.chmod(sys.argv[1] + '.tool', 0o4755)
     elif word == 'etc':
         open('/etc/hostname').read()
     with open(sys.argv[1]) as page:
@@ -314,6 +317,47 @@ def changed(folder):
             server.stop()
 
 
+def journal(folder, server):
+    """To the journal: one line of text, and the parts of an alert as fields. A socket stands in for journald."""
+    run = os.path.join(folder, 'run')
+    os.makedirs(os.path.join(run, 'systemd', 'journal'))
+    taken = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    taken.settimeout(PATIENCE_S)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    taken.bind(os.path.join(run, 'systemd', 'journal', 'socket'))
+    log = open(os.path.join(folder, 'journal.log'), 'w', encoding='utf-8')
+    status = os.fstat(log.fileno())
+    snapshot = os.path.join(folder, 'store', '.incidents.json')
+    if os.path.exists(snapshot):
+        os.unlink(snapshot)
+    command = (f'mount --bind {run} /run && exec {KOMAINU} guard --rules {RULES} --store {folder}/store --guarded '
+               f'{folder}/journal.guarded --format none --pid {server.process.pid}')
+    guard = subprocess.Popen(['unshare', '-m', 'sh', '-c', command], stderr=log,
+                             env={**os.environ, 'JOURNAL_STREAM': f'{status.st_dev}:{status.st_ino}'})
+
+    def entry_with(word):
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            fields = dict(line.split('=', 1) for line in taken.recv(1 << 20).decode().splitlines() if '=' in line)
+            if word in fields.get('MESSAGE', ''):
+                return fields
+        raise Failure(f'no entry with {word}')
+    try:
+        check(entry_with('guarded')['SYSLOG_IDENTIFIER'] == 'komainu-guard', 'identifier')
+        server.ask('shell')
+        fields = entry_with('ALERT ')
+        check(fields['KOMAINU_KEY'] == 'exec /bin/sh' and fields['PRIORITY'] == '4', f'fields: {fields}')
+        check(len(fields['MESSAGE_ID']) == 32 and float(fields['KOMAINU_CONFIDENCE']) > 0, f'fields: {fields}')
+        check(json.loads(fields['KOMAINU_ALERT'])['incident']['id'] == fields['KOMAINU_INCIDENT'], 'the alert as JSON')
+        guard.terminate()
+        check(guard.wait(PATIENCE_S) == 0, 'exit status')
+        check(os.path.getsize(log.name) == 0, 'something went past the journal')
+    finally:
+        guard.kill()
+        guard.wait()
+        taken.close()
+
+
 def many_children(folder, server):
     guard = Guard(folder, 'children', '--budget', '100', '--host-budget', '100', pid=server.process.pid)
     guard.wait_said('guarded')
@@ -407,11 +451,15 @@ def valid(folder):
                     jsonschema.validate(json.loads(line), schema)
 
 
-def main():
+def need_kernel():
     if os.geteuid() != 0:
         skip('needs root')
     if not os.path.exists('/sys/kernel/btf/vmlinux'):
         skip('the kernel has no BTF')
+
+
+def main():
+    need_kernel()
     folder = tempfile.mkdtemp(prefix='komainu-guard-')
     os.chmod(folder, 0o777)
     server = Server(folder)
@@ -422,6 +470,7 @@ def main():
         remembered(folder, server)
         decided(folder, server)
         kept_back(folder, server)
+        journal(folder, server)
         changed(folder)
         many_children(folder, server)
         full_disk(folder, server)
@@ -442,4 +491,5 @@ def main():
     return 0
 
 
-sys.exit(main())
+if __name__ == '__main__':
+    sys.exit(main())

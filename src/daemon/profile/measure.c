@@ -19,13 +19,13 @@ static const struct {
     double quiet; /* of -ln p, before it counts */
     double most;  /* of -ln p; 0: no bound */
 } channels[KM_CHANNELS] = {
-    [KM_CHANNEL_MEAN] = {"bits", 0.5, 0},
-    [KM_CHANNEL_UPPER] = {"bits.upper", 0.375, 0},
-    [KM_CHANNEL_PEAK] = {"peak", 1.0, RARER_THAN_ONE_IN_150},
-    [KM_CHANNEL_UNSEEN] = {"unseen", 1.0, RARER_THAN_ONE_IN_150},
-    [KM_CHANNEL_SET] = {"set", 0.25, 0},
-    [KM_CHANNEL_MISSING] = {"missing", 1.0, 0},
-    [KM_CHANNEL_VARIETY] = {"variety", 1.25, 0},
+    [KM_CHANNEL_MEAN] = {"bits", 0.5, 0, 0},
+    [KM_CHANNEL_UPPER] = {"bits.upper", 0.375, 0, 0},
+    [KM_CHANNEL_PEAK] = {"peak", 1.0, RARER_THAN_ONE_IN_150, 0},
+    [KM_CHANNEL_UNSEEN] = {"unseen", 1.0, RARER_THAN_ONE_IN_150, 0},
+    [KM_CHANNEL_SET] = {"set", 0.25, 0, 0},
+    [KM_CHANNEL_MISSING] = {"missing", 1.0, 0, 0},
+    [KM_CHANNEL_VARIETY] = {"variety", 1.25, 0, 0},
     [KM_CHANNEL_ATTR] = {"outcomes", 0.5, RARER_THAN_ONE_IN_150, ONE_IN_A_MILLION},
     [KM_CHANNEL_ERRORS] = {"errors", 0.5, RARER_THAN_ONE_IN_150, ONE_IN_A_MILLION},
     [KM_CHANNEL_RATE] = {"rate", 0.25, RARER_THAN_ONE_IN_150, ONE_IN_A_MILLION},
