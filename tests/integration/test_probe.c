@@ -671,6 +671,16 @@ static void do_hidden_files(void)
     (void)open("/var/lib/komainu-two", O_WRONLY | O_CLOEXEC);
 }
 
+/* Texts that are alike in all but their last bytes, or in their length, are never taken for one another. */
+static void do_similar_files(void)
+{
+    static const char *const names[] = {"/etc/komainu-abcdefgh",  "/etc/komainu-abcdefg", "/etc/komainu-abcdefgi",
+                                        "/etc/komainu-abcdefghi", "/etc/komainu-ab",      "/etc/komainu-abc"};
+    for (int i = 0; i < 3; i++)
+        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
+            open_to_read(names[k]);
+}
+
 static size_t keyed_landmarks(const struct subject *subject, action *todo)
 {
     const struct km_event_sink learner = {NULL, learn_key};
@@ -695,6 +705,7 @@ static void a_known_directory_does_not_hide_what_counts(void **state)
     assert_int_equal(keyed_landmarks(&subject, do_write_schedule), 1);
     assert_int_equal(keyed_landmarks(&subject, do_unlink_schedule), 1);
     assert_int_equal(keyed_landmarks(&subject, do_hidden_files), 0);
+    assert_int_equal(keyed_landmarks(&subject, do_similar_files), 6);
     subject_stop(&subject);
     km_probe_close(keyed_probe);
 }

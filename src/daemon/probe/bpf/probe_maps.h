@@ -126,12 +126,35 @@ struct {
     __type(value, struct km_probe_landmark_record);
 } scratch SEC(".maps");
 
+#define KM_PROBE_PATH_WORDS (KM_PROBE_PATH_BYTES / 8)
+#define KM_PROBE_SEEN_PATHS 128
+
+struct km_probe_scan {
+    struct km_probe_path path;
+    __u64 hash, mask; /* of the text in words; of its last one, up to the NUL */
+    __u32 words;
+    __u16 places;
+    __u16 valid;
+};
+
+struct km_probe_seen {
+    char text[KM_PROBE_PATH_BYTES];
+    struct km_probe_scan scan;
+};
+
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, struct km_probe_path);
+    __type(value, struct km_probe_scan);
 } scans SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, KM_PROBE_SEEN_PATHS);
+    __type(key, __u32);
+    __type(value, struct km_probe_seen);
+} seen SEC(".maps"); /* texts that were scanned lately, whole: what is compared is exact */
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
