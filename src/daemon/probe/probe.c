@@ -116,6 +116,26 @@ static enum km_code load(struct km_probe *probe, const struct km_probe_options *
     return KM_OK;
 }
 
+/* What CLOCK_MONOTONIC is ahead here of the kernel's, in a time namespace: "monotonic  SECONDS  NANOSECONDS". */
+static int64_t clock_offset_ns(void)
+{
+    long long seconds = 0;
+    long long rest = 0;
+    FILE *file = fopen("/proc/self/timens_offsets", "re");
+    if (!file)
+        return 0;
+    char line[128];
+    while (fgets(line, sizeof line, file)) {
+        char *at = line;
+        if (strncmp(line, "monotonic", 9) != 0)
+            continue;
+        seconds = strtoll(at + 9, &at, 10);
+        rest = strtoll(at, NULL, 10);
+    }
+    (void)fclose(file);
+    return seconds * KM_NS_PER_S + rest;
+}
+
 struct km_probe *km_probe_open(const struct km_probe_options *options, struct km_err *err)
 {
     static const struct km_probe_options none;
@@ -137,6 +157,7 @@ struct km_probe *km_probe_open(const struct km_probe_options *options, struct km
     probe->tap_episodes = options->tap_episodes;
     if (getrandom(&probe->tap_random, sizeof probe->tap_random, 0) < 0)
         probe->tap_random = (uint64_t)km_clock_monotonic_ns();
+    probe->clock_offset_ns = clock_offset_ns();
     probe->cpus = libbpf_num_possible_cpus();
     if (probe->cpus < 1) {
         km_fail(err, KM_IO, "the number of CPUs cannot be read");
@@ -438,7 +459,7 @@ enum km_code km_probe_replace_known(struct km_probe *probe, const uint64_t *keys
         __atomic_store_n(&probe->skeleton->bss->bloom[i], words[i], __ATOMIC_RELAXED);
     probe->known = count;
     /* What was known may not be now, and was perhaps told before that. */
-    __atomic_store_n(&probe->skeleton->bss->retold_ns, (__u64)km_clock_monotonic_ns(), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&probe->skeleton->bss->known_sets, 1, __ATOMIC_RELAXED);
     return KM_OK;
 }
 

@@ -46,6 +46,7 @@ struct km_probe {
     struct km_probe_role_seen roles[KM_PROBE_MAX_ROLES];
     struct km_probe_role_counters *cpu_rows; /* cpus of them */
     uint64_t *told_lost;                     /* [role][cpu] */
+    int64_t clock_offset_ns;                 /* added to the kernel's times */
     int64_t rates_ns;                        /* when RATE events were sent last */
     uint32_t tap_period_ms, tap_window_ms, tap_share, tap_episodes;
     int64_t tap_next_ns, tap_until_ns;

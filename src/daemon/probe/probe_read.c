@@ -20,6 +20,12 @@ static int deliver(struct km_probe *probe, const struct km_event *event)
     return probe->failed == KM_OK ? 0 : -1;
 }
 
+/* In a time namespace the kernel's clock is not ours. */
+static uint64_t our_time(const struct km_probe *probe, uint64_t kernel_ns)
+{
+    return kernel_ns + (uint64_t)probe->clock_offset_ns;
+}
+
 /* ---- roles ---- */
 
 /* comm without its digits, a '+' for each fork. */
@@ -139,8 +145,9 @@ static int read_landmark(struct km_probe *probe, const struct km_probe_landmark_
 static int read_calls(struct km_probe *probe, const struct km_probe_calls_record *record, struct km_event *event)
 {
     uint32_t count = record->count < KM_PROBE_BATCH_CALLS ? record->count : KM_PROBE_BATCH_CALLS;
-    uint64_t begin = record->header.time_ns;
-    uint64_t span = record->end_ns > begin ? record->end_ns - begin : 0;
+    uint64_t begin = event->time_ns;
+    uint64_t first = record->header.time_ns;
+    uint64_t span = record->end_ns > first ? record->end_ns - first : 0;
     int result = 0;
 
     event->kind = KM_EVENT_CALL;
@@ -196,7 +203,7 @@ int km_probe_read_record(void *context, void *data, size_t bytes)
 
     KM_ASSERT(bytes >= sizeof *header && header->bytes <= bytes && header->daemon < KM_PROBE_MAX_DAEMONS);
     struct km_event event = {
-        .time_ns = header->time_ns,
+        .time_ns = our_time(probe, header->time_ns),
         .tid = header->tid,
         .tgid = header->tgid,
         .role = header->role,
@@ -204,7 +211,7 @@ int km_probe_read_record(void *context, void *data, size_t bytes)
     };
     bool started = header->kind == KM_PROBE_REC_THREAD && probe->roles[header->role].tgid != header->tgid;
     if ((started || !probe->roles[header->role].introduced) &&
-        introduce(probe, header->role, header->daemon, header->tgid, header->time_ns) != 0)
+        introduce(probe, header->role, header->daemon, header->tgid, event.time_ns) != 0)
         return -1;
     switch ((enum km_probe_kind)header->kind) {
     case KM_PROBE_REC_THREAD:

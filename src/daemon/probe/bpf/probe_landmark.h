@@ -145,42 +145,42 @@ static __always_inline void take_socket(struct km_probe_landmark_record *record,
 static __noinline int judge_path(struct km_probe_landmark_record *record, struct task_struct *task, __u32 role,
                                  __s32 directory)
 {
-    struct km_probe_path *path = settle_path(record, task, 0, directory);
+    struct km_probe_scan *scan = settle_path(record, task, 0, directory);
     int writes, told;
 
-    if (!path)
+    if (!scan)
         return 0;
-    record->places = places_of(path);
+    record->places = scan->places;
     writes = record->kind != KM_LANDMARK_OPEN || (record->flags & O_WRITES);
     told = km_probe_place_told(record->places, writes) || record->flags == KM_PROBE_CHDIR_FLAGS;
     if (record->kind != KM_LANDMARK_OPEN && !told)
         return 0;
-    record->entity = km_probe_entity(role, record->kind, km_probe_path_detail(path, told, writes));
+    record->entity = km_probe_entity(role, record->kind, km_probe_path_detail(&scan->path, told, writes));
     return 1;
 }
 
 static __noinline int judge_rename(struct km_probe_landmark_record *record, struct task_struct *task, __u32 role,
                                    __s32 from, __s32 to)
 {
-    struct km_probe_path *path = settle_path(record, task, 0, from);
+    struct km_probe_scan *scan = settle_path(record, task, 0, from);
     __u64 detail;
     __u32 found;
 
-    if (!path)
+    if (!scan)
         return 0;
-    detail = path->whole;
-    found = places_of(path);
-    path = settle_path(record, task, KM_PROBE_PATH_BYTES, to);
-    if (!path)
+    detail = scan->path.whole;
+    found = scan->places;
+    scan = settle_path(record, task, KM_PROBE_PATH_BYTES, to);
+    if (!scan)
         return 0;
-    record->places = found | places_of(path);
-    record->entity = km_probe_entity(role, record->kind, detail + 3 * path->whole);
+    record->places = found | scan->places;
+    record->entity = km_probe_entity(role, record->kind, detail + 3 * scan->path.whole);
     return (record->places & (KM_PROBE_PLACE_SENSITIVE | KM_PROBE_PLACE_SYSTEM)) != 0;
 }
 
 static __noinline int judge_address(struct km_probe_landmark_record *record, __u32 role, int with_port)
 {
-    struct km_probe_path *path;
+    struct km_probe_scan *scan;
     __u64 detail = km_probe_address_detail(record->address, record->address_bytes, with_port);
 
     if (detail >> 32 == 1) {
@@ -189,10 +189,10 @@ static __noinline int judge_address(struct km_probe_landmark_record *record, __u
         record->text[108] = 0;
         if (record->text[0] == 0)
             record->text[0] = '@';
-        path = scan_path(0);
+        scan = scan_path(0);
         record->text[0] = 0;
-        if (path)
-            detail ^= path->whole;
+        if (scan)
+            detail ^= scan->path.whole;
     }
     record->entity = km_probe_entity(role, record->kind, detail);
     return 1;
@@ -293,7 +293,7 @@ static __always_inline int take_socket_call(struct km_probe_landmark_record *rec
 static __always_inline int take_memory_call(struct km_probe_landmark_record *record, struct task_struct *task,
                                             const struct call_args *args, __u32 class, __u32 role)
 {
-    struct km_probe_path *path;
+    struct km_probe_scan *scan;
     __u64 detail;
 
     if (!(args->a[2] & 4)) /* PROT_EXEC */
@@ -306,9 +306,9 @@ static __always_inline int take_memory_call(struct km_probe_landmark_record *rec
         struct file *file = file_of(task, args->a[4]);
         if (file) {
             name_file(record, file);
-            path = scan_path(0);
-            if (path)
-                detail += path->whole;
+            scan = scan_path(0);
+            if (scan)
+                detail += scan->path.whole;
         }
     }
     record->entity = km_probe_entity(role, record->kind, detail);
@@ -540,10 +540,10 @@ static __always_inline void remember_open(struct km_probe_thread *thread, const 
                                           const struct call_args *args, __u32 class, __u64 late)
 {
     __u32 zero = 0;
-    struct km_probe_path *path = bpf_map_lookup_elem(&scans, &zero);
+    struct km_probe_scan *scan = bpf_map_lookup_elem(&scans, &zero);
     int at = class == KM_PROBE_CALL_OPENAT || class == KM_PROBE_CALL_OPENAT2;
 
-    thread->open_directory = path && !late ? km_probe_path_directory(path, record->path_bytes) : 0;
+    thread->open_directory = scan && !late ? km_probe_path_directory(&scan->path, record->path_bytes) : 0;
     thread->open_path = at ? args->a[1] : args->a[0];
     thread->open_base = at ? args->a[0] : AT_CWD;
     thread->open_in_root = record->in_root;
@@ -614,7 +614,7 @@ static __noinline void link_exit(struct task_struct *task, struct km_probe_threa
     struct km_probe_landmark_record *record = bpf_map_lookup_elem(&scratch, &zero);
     struct file *file = file_of(task, value);
     __u64 named = thread->open_directory;
-    struct km_probe_path *path;
+    struct km_probe_scan *scan;
     __u64 parent, real;
 
     thread->open_directory = 0;
@@ -628,16 +628,16 @@ static __noinline void link_exit(struct task_struct *task, struct km_probe_threa
         return;
     clear_record(record, call);
     bpf_probe_read_kernel_str(record->text, KM_PROBE_PATH_BYTES, BPF_CORE_READ((struct dentry *)real, d_name.name));
-    path = scan_path(0);
-    if (!path)
+    scan = scan_path(0);
+    if (!scan)
         return;
-    if (path->name == named) {
+    if (scan->path.name == named) {
         thread->same_entry = parent;
         thread->same_directory = named;
         return;
     }
     record->kind = KM_LANDMARK_OPEN;
-    record->entity = km_probe_entity(thread->role, KM_LANDMARK_OPEN, km_probe_link_detail(named, path->name));
+    record->entity = km_probe_entity(thread->role, KM_LANDMARK_OPEN, km_probe_link_detail(named, scan->path.name));
     if (!worth_telling(thread, record->entity))
         return;
     record->in_root = thread->open_in_root;

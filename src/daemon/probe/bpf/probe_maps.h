@@ -25,7 +25,7 @@ const volatile __u8 read_arguments = 1;
 
 /* Shared with the loader while running (the .bss map is mapped there). */
 __u64 bloom[KM_PROBE_BLOOM_WORDS];
-volatile __u64 retold_ns; /* what was told before it is told once more: the known set was replaced then */
+volatile __u64 known_sets; /* counts the known sets: what was told under an earlier one is told once more */
 __u64 place_hint[KM_PROBE_HINT_WORDS];
 struct km_episode_rule rules[KM_PROBE_MAX_ROLES];
 struct km_probe_role roles[KM_PROBE_MAX_ROLES];
@@ -36,6 +36,11 @@ __s32 streams;   /* threads in a tap or an escalation */
 __u32 tap_share; /* of 65536 episodes; 0 = no tap window is open */
 __u32 tap_left;  /* episodes that this window may still take */
 __u32 rescan;    /* set when a process moved into a guarded cgroup: the loader enrols again */
+
+struct km_probe_told {
+    __u64 time_ns;
+    __u64 known_set;
+};
 
 struct {
     __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -83,7 +88,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 65536);
     __type(key, __u64);
-    __type(value, __u64);
+    __type(value, struct km_probe_told);
 } reported SEC(".maps"); /* window key or entity → when it was last told */
 
 struct {
@@ -121,12 +126,35 @@ struct {
     __type(value, struct km_probe_landmark_record);
 } scratch SEC(".maps");
 
+#define KM_PROBE_PATH_WORDS (KM_PROBE_PATH_BYTES / 8)
+#define KM_PROBE_SEEN_PATHS 128
+
+struct km_probe_scan {
+    struct km_probe_path path;
+    __u64 hash, mask; /* of the text in words; of its last one, up to the NUL */
+    __u32 words;
+    __u16 places;
+    __u16 valid;
+};
+
+struct km_probe_seen {
+    char text[KM_PROBE_PATH_BYTES];
+    struct km_probe_scan scan;
+};
+
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, struct km_probe_path);
+    __type(value, struct km_probe_scan);
 } scans SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, KM_PROBE_SEEN_PATHS);
+    __type(key, __u32);
+    __type(value, struct km_probe_seen);
+} seen SEC(".maps"); /* texts that were scanned lately, whole: what is compared is exact */
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -246,10 +274,10 @@ static __always_inline int is_known(__u64 key)
 /* Whether `key` was not told yet, or `again_ns` ago (0: never again); remembers that it is told now. */
 static __always_inline int first_told(__u64 key, __u64 again_ns)
 {
-    __u64 now = bpf_ktime_get_ns();
-    __u64 *last = bpf_map_lookup_elem(&reported, &key);
+    struct km_probe_told now = {bpf_ktime_get_ns(), known_sets};
+    struct km_probe_told *last = bpf_map_lookup_elem(&reported, &key);
 
-    if (last && *last >= retold_ns && (again_ns == 0 || now - *last < again_ns))
+    if (last && last->known_set == now.known_set && (again_ns == 0 || now.time_ns - last->time_ns < again_ns))
         return 0;
     bpf_map_update_elem(&reported, &key, &now, BPF_ANY);
     return 1;

@@ -31,50 +31,21 @@ struct {
 
 static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
 {
-    struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-    struct file **files;
+    struct files_struct *own = task->files;
+    struct fdtable *table;
     struct file *file = 0;
 
-    if (!table || fd >= BPF_CORE_READ(table, max_fds))
+    /* Loads, not helper calls: the verifier knows the task's type. */
+    if (!own)
         return 0;
-    files = BPF_CORE_READ(table, fd);
-    bpf_probe_read_kernel(&file, sizeof file, files + fd);
+    table = own->fdt;
+    if (!table || fd >= table->max_fds)
+        return 0;
+    bpf_probe_read_kernel(&file, sizeof file, table->fd + fd);
     return file;
 }
 
 /* ---- reading and judging a text ---- */
-
-/* Reads the text at `at` of this CPU's scratch row into its scans row. A global function is verified by itself, once;
- * and state that lives in a map is unknown to the verifier, so that the ways through one byte meet again behind it.
- * With the state in registers the loop multiplies them until the limit of a million instructions. */
-int scan_text(__u32 at)
-{
-    __u32 zero = 0;
-    struct km_probe_landmark_record *record = bpf_map_lookup_elem(&scratch, &zero);
-    struct km_probe_path *path = bpf_map_lookup_elem(&scans, &zero);
-
-    if (!record || !path)
-        return 0;
-    at &= KM_PROBE_PATH_BYTES;
-    km_probe_path_begin(path, (__u8)record->text[at]);
-    for (__u32 i = 0; i < KM_PROBE_PATH_BYTES - 1; i++) {
-        __u8 byte = (__u8)record->text[(at + i) & (KM_PROBE_TEXT_BYTES - 1)];
-        if (byte == 0)
-            break;
-        km_probe_path_step(path, byte);
-        asm volatile("" ::: "memory"); /* keeps that state out of registers */
-    }
-    return 0;
-}
-
-/* Valid until the next call. NULL only in the verifier's eyes. */
-static __always_inline struct km_probe_path *scan_path(__u32 at)
-{
-    __u32 zero = 0;
-
-    scan_text(at);
-    return bpf_map_lookup_elem(&scans, &zero);
-}
 
 static __always_inline __u32 place_of_hash(__u64 hash)
 {
@@ -90,6 +61,87 @@ static __always_inline __u32 places_of(const struct km_probe_path *path)
 {
     return km_probe_place_flags(place_of_hash(path->first), place_of_hash(path->zone), place_of_hash(path->whole),
                                 place_of_hash(path->name), place_of_hash(path->directory));
+}
+
+/* The row of the text in this CPU's `seen`. What the words tell goes through the row in memory, or the verifier would
+ * follow every length by itself. */
+static __always_inline __u32 seen_row(struct km_probe_scan *scan, const __u64 *words)
+{
+    __u64 hash = 0;
+
+    scan->words = 0;
+    for (__u32 i = 0; i < KM_PROBE_PATH_WORDS; i++) {
+        __u64 word = words[i];
+        __u64 nul = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
+        if (nul) {
+            nul = ((nul & -nul) << 1) - 1; /* the bytes up to the first NUL */
+            scan->words = i;
+            scan->mask = nul;
+            hash ^= word & nul;
+            break;
+        }
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+    }
+    scan->hash = hash;
+    return km_probe_mix(scan->hash) & (KM_PROBE_SEEN_PATHS - 1);
+}
+
+static __always_inline int same_text(const struct km_probe_scan *scan, const __u64 *words, const __u64 *others)
+{
+    for (__u32 i = 0; i < KM_PROBE_PATH_WORDS; i++) {
+        if (i == scan->words)
+            return ((words[i] ^ others[i]) & scan->mask) == 0;
+        if (words[i] != others[i])
+            return 0;
+    }
+    return 0;
+}
+
+/* Reads the text at `at` of this CPU's scratch row into its scans row, or takes what it gave the last time: a daemon
+ * opens the same few files over and over. A global function is verified by itself, once; and state that lives in a map
+ * is unknown to the verifier, so that the ways through one byte meet again behind it. With the state in registers the
+ * loop multiplies them until the limit of a million instructions. */
+int scan_text(__u32 at)
+{
+    __u32 zero = 0;
+    struct km_probe_landmark_record *record = bpf_map_lookup_elem(&scratch, &zero);
+    struct km_probe_scan *scan = bpf_map_lookup_elem(&scans, &zero);
+    struct km_probe_seen *known;
+    __u32 row;
+
+    if (!record || !scan)
+        return 0;
+    at &= KM_PROBE_PATH_BYTES;
+    row = seen_row(scan, (const __u64 *)(record->text + at));
+    known = bpf_map_lookup_elem(&seen, &row);
+    if (known && known->scan.valid && same_text(scan, (const __u64 *)(record->text + at), (const __u64 *)known->text)) {
+        *scan = known->scan;
+        return 0;
+    }
+    km_probe_path_begin(&scan->path, (__u8)record->text[at]);
+    for (__u32 i = 0; i < KM_PROBE_PATH_BYTES - 1; i++) {
+        __u8 byte = (__u8)record->text[(at + i) & (KM_PROBE_TEXT_BYTES - 1)];
+        if (byte == 0)
+            break;
+        km_probe_path_step(&scan->path, byte);
+        asm volatile("" ::: "memory"); /* keeps that state out of registers */
+    }
+    scan->places = places_of(&scan->path);
+    scan->valid = 1;
+    if (!known)
+        return 0;
+    bpf_probe_read_kernel(known->text, KM_PROBE_PATH_BYTES, record->text + at);
+    known->scan = *scan;
+    return 0;
+}
+
+/* Valid until the next call. NULL only in the verifier's eyes. */
+static __always_inline struct km_probe_scan *scan_path(__u32 at)
+{
+    __u32 zero = 0;
+
+    scan_text(at);
+    return bpf_map_lookup_elem(&scans, &zero);
 }
 
 /* Reads a user string to text[at]; sets its length in *out. Returns 0, or -1 when it could not be read. */
@@ -329,13 +381,13 @@ static __noinline __u64 directory_of_file(struct file *file)
 }
 
 /* Scans the path at text[at], after it was resolved if that is needed. Valid until the next call. */
-static __always_inline struct km_probe_path *settle_path(struct km_probe_landmark_record *record,
+static __always_inline struct km_probe_scan *settle_path(struct km_probe_landmark_record *record,
                                                          struct task_struct *task, __u32 at, __s32 directory)
 {
-    struct km_probe_path *path = scan_path(at);
+    struct km_probe_scan *scan = scan_path(at);
 
-    if (!path || !(km_probe_path_is_loose(path) || record->in_root))
-        return path;
+    if (!scan || !(km_probe_path_is_loose(&scan->path) || record->in_root))
+        return scan;
     resolve_text(record, task, at, directory);
     return scan_path(at);
 }
