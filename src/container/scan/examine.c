@@ -314,8 +314,8 @@ static enum km_code tell_unhashed(struct km_examine *examine, const struct open_
     return examine->options->sink->gap(examine->options->sink->context, &gap, err);
 }
 
-/* What follows from a file's hashes. Workers call this for small files: nothing of the record is the reading thread's
- * any more by then. */
+/* What follows from a file's hashes. Workers call this for files that they hash: nothing of the record is the reading
+ * thread's any more by then. */
 static enum km_code take_hashes(struct km_examine *examine, struct km_record *record,
                                 const struct km_pipeline_hashes *hashes, struct km_err *err)
 {
@@ -374,7 +374,7 @@ static void fill_record(struct open_file *file, bool complete)
 
 static enum km_code finish_record(struct km_examine *examine, struct open_file *file, bool complete, struct km_err *err)
 {
-    struct km_pipeline_end end = {.is_small = false};
+    struct km_pipeline_end end = {.is_hashed = false};
     bool too_large = complete && file->path && file->holes > MAX_HASHED_HOLE_BYTES;
     enum km_code code = KM_OK;
     fill_record(file, complete);
@@ -391,7 +391,7 @@ static enum km_code finish_record(struct km_examine *examine, struct open_file *
         return code;
     if (too_large)
         return tell_unhashed(examine, file, err);
-    if (!complete || !file->hashable || end.is_small)
+    if (!complete || !file->hashable || end.is_hashed)
         return KM_OK;
     struct km_pipeline_hashes hashes = {.has_md5 = true};
     km_digest_finish(file->sha256, hashes.sha256);

@@ -11,15 +11,18 @@ struct km_pipeline_file {
     struct km_pipeline_file *next; /* among the spare ones */
     struct km_pipeline *pipeline;
     struct km_pipeline_begin begin;
-    struct km_pipework_big *big; /* once it has a second segment */
-    uint8_t *bytes;              /* KM_SEGMENT_BYTES */
+    uint8_t *bytes; /* KM_SEGMENT_BYTES */
     size_t used;
     uint64_t segment_begin; /* of bytes[0] in the file */
     uint64_t reached;
-    uint64_t sequence; /* of the next segment that is queued */
-    uint64_t number;   /* of the next segment, queued or left out */
-    uint64_t left_out;
     bool hash_only;
+    struct km_pipework_job *held, **held_end; /* its segments, until its hash can be asked for; not while it streams */
+    /* Of a file that streams: each segment is queued as soon as it is full. */
+    bool streams;
+    struct km_pipework_big *big; /* once it has a second segment */
+    uint64_t sequence;           /* of the next segment that is queued */
+    uint64_t number;             /* of the next segment, queued or left out */
+    uint64_t left_out;
 };
 
 /* ---- Jobs ---- */
@@ -45,12 +48,6 @@ static struct km_pipework_job *new_job(struct km_err *err)
     free(job);
     (void)km_fail(err, KM_NOMEM, "out of memory (a segment)");
     return NULL;
-}
-
-static void free_job(struct km_pipework_job *job)
-{
-    free(job->bytes);
-    free(job);
 }
 
 /* Waits while all jobs are with the workers, who always bring them back. */
@@ -79,20 +76,23 @@ static struct km_pipework_job *take_job(struct km_pipeline *pipeline, struct km_
         }
     }
     if (job) {
-        job->next = NULL;
+        job->next = job->rest = NULL;
         job->used = job->count = 0;
     }
     return job;
 }
 
-static void queue_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
+/* `first`: before all that waits. */
+static void queue_job(struct km_pipeline *pipeline, struct km_pipework_job *job, bool first)
 {
     pthread_mutex_lock(&pipeline->queue_lock);
-    if (pipeline->last)
-        pipeline->last->next = job;
-    else
+    if (first) {
+        job->next = pipeline->first;
         pipeline->first = job;
-    pipeline->last = job;
+        pipeline->last = pipeline->last ? pipeline->last : job;
+    } else {
+        km_pipework_append(pipeline, job);
+    }
     pipeline->busy++;
     pthread_cond_signal(&pipeline->queued);
     pthread_mutex_unlock(&pipeline->queue_lock);
@@ -101,7 +101,7 @@ static void queue_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
 static void queue_gathered(struct km_pipeline *pipeline)
 {
     if (pipeline->gathering && pipeline->gathering->count > 0)
-        queue_job(pipeline, km_steal(pipeline->gathering));
+        queue_job(pipeline, km_steal(pipeline->gathering), false);
 }
 
 /* ---- Files ---- */
@@ -124,72 +124,97 @@ enum km_code km_pipeline_open(struct km_pipeline *pipeline, const struct km_pipe
             return km_fail(err, KM_NOMEM, "out of memory (a segment)");
         }
     }
-    *file = (struct km_pipeline_file){.pipeline = pipeline, .begin = *begin, .bytes = file->bytes};
+    *file = (struct km_pipeline_file){
+        .pipeline = pipeline, .begin = *begin, .bytes = file->bytes, .streams = begin->sample};
+    file->held_end = &file->held;
     *out = file;
     return KM_OK;
 }
 
-static enum km_code make_big(struct km_pipeline_file *file, struct km_err *err)
-{
-    struct km_pipeline *pipeline = file->pipeline;
-    struct km_pipework_big *big = km_calloc(1, sizeof *big, SIZE_MAX, err);
-    if (!big)
-        return err->code;
-    big->id = file->begin.id;
-    big->fold = km_detector_fold_new(err);
-    if (!big->fold) {
-        free(big);
-        return err->code;
-    }
-    pthread_mutex_init(&big->lock, NULL);
-    pthread_mutex_lock(&pipeline->results_lock);
-    big->next = pipeline->bigs;
-    if (big->next)
-        big->next->before = big;
-    pipeline->bigs = big;
-    pthread_mutex_unlock(&pipeline->results_lock);
-    file->big = big;
-    return KM_OK;
-}
-
-/* Hands the gathered bytes on as a segment of a file of several. */
-static enum km_code queue_segment(struct km_pipeline_file *file, bool last, struct km_err *err)
+/* A segment of a file that streams; the job is taken over. */
+static enum km_code stream_segment(struct km_pipeline_file *file, struct km_pipework_job *job, bool last,
+                                   struct km_err *err)
 {
     struct km_pipeline *pipeline = file->pipeline;
     const uint64_t number = file->number++;
     const bool hash_only = file->hash_only && !file->big; /* what was begun has to be ended */
-    if (!hash_only && !file->big && make_big(file, err) != KM_OK)
-        return err->code;
-    if (file->used > 0)
-        pipeline->options.feed_hash(pipeline->options.context, file->begin.tag, file->bytes, file->used);
-    if (file->begin.sample && !last && number % KM_PIPELINE_SAMPLE != 0) {
-        file->left_out += file->used;
-    } else if (!hash_only) {
-        struct km_pipework_job *job = take_job(pipeline, err);
-        if (!job)
-            return err->code;
-        uint8_t *bytes = job->bytes;
-        job->bytes = file->bytes;
-        file->bytes = bytes;
-        job->used = file->used;
-        job->count = 1;
-        job->items[0] = (struct km_pipework_item){.id = file->begin.id,
-                                                  .big = file->big,
-                                                  .sequence = file->sequence++,
-                                                  .offset = file->segment_begin,
-                                                  .length = file->used,
-                                                  .last = last};
-        queue_job(pipeline, job);
+    const bool left_out = file->begin.sample && !last && number % KM_PIPELINE_SAMPLE != 0;
+    enum km_code code = KM_OK;
+    if (job->used > 0)
+        pipeline->options.feed_hash(pipeline->options.context, file->begin.tag, job->bytes, job->used);
+    if (!hash_only && !file->big)
+        code = km_pipework_make_big(pipeline, file->begin.id, &file->big, err);
+    if (left_out)
+        file->left_out += job->used;
+    if (code != KM_OK || hash_only || left_out) {
+        km_pipework_put_back(pipeline, job);
+        return code;
     }
+    job->items[0].big = file->big;
+    job->items[0].sequence = file->sequence++;
+    job->items[0].last = last;
+    queue_job(pipeline, job, false);
+    return KM_OK;
+}
+
+/* It is too large to be held, or not all of it is there. */
+static enum km_code begin_streaming(struct km_pipeline_file *file, struct km_err *err)
+{
+    enum km_code code = KM_OK;
+    file->streams = true;
+    while (code == KM_OK && file->held) {
+        struct km_pipework_job *job = file->held;
+        file->held = job->rest;
+        job->rest = NULL;
+        file->pipeline->held--;
+        code = stream_segment(file, job, false, err);
+    }
+    return code;
+}
+
+/* The gathered bytes become a segment of a file of several. */
+static enum km_code end_segment(struct km_pipeline_file *file, bool last, struct km_err *err)
+{
+    struct km_pipeline *pipeline = file->pipeline;
+    struct km_pipework_job *job = take_job(pipeline, err);
+    if (!job)
+        return err->code;
+    uint8_t *bytes = job->bytes;
+    job->bytes = file->bytes;
+    file->bytes = bytes;
+    job->used = file->used;
+    job->count = 1;
+    job->items[0] = (struct km_pipework_item){.id = file->begin.id,
+                                              .tag = file->begin.tag,
+                                              .offset = file->segment_begin,
+                                              .length = file->used,
+                                              .wants_md5 = file->begin.wants_md5,
+                                              .hashable = true,
+                                              .hash_only = file->hash_only};
     file->segment_begin += file->used;
     file->used = 0;
-    return KM_OK;
+    if (file->streams)
+        return stream_segment(file, job, last, err);
+    *file->held_end = job;
+    file->held_end = &job->rest;
+    pipeline->held++;
+    return !last && pipeline->held >= KM_PIPELINE_HELD_SEGMENTS ? begin_streaming(file, err) : KM_OK;
+}
+
+/* All of a held file is there: a worker hashes it and looks whether it is known. That goes first, so that the others
+ * have its segments before they run out of work. */
+static void queue_held(struct km_pipeline_file *file)
+{
+    for (const struct km_pipework_job *job = file->held; job; job = job->rest)
+        file->pipeline->held--;
+    file->held->items[0].hash_only = file->hash_only;
+    queue_job(file->pipeline, km_steal(file->held), true);
 }
 
 static enum km_code append(struct km_pipeline_file *file, const uint8_t *bytes, uint64_t length, struct km_err *err)
 {
     while (length > 0) {
-        if (file->used == KM_SEGMENT_BYTES && queue_segment(file, false, err) != KM_OK)
+        if (file->used == KM_SEGMENT_BYTES && end_segment(file, false, err) != KM_OK)
             return err->code;
         size_t room = KM_SEGMENT_BYTES - file->used, n = length < room ? (size_t)length : room;
         if (bytes)
@@ -206,18 +231,20 @@ static enum km_code append(struct km_pipeline_file *file, const uint8_t *bytes, 
 /* Fills the segment at hand; then as many whole segments of nothing as there are pass unscored. */
 static enum km_code append_hole(struct km_pipeline_file *file, uint64_t length, struct km_err *err)
 {
+    struct km_pipeline *pipeline = file->pipeline;
     uint64_t room = (KM_SEGMENT_BYTES - file->used) % KM_SEGMENT_BYTES, n = length < room ? length : room;
     enum km_code code = append(file, NULL, n, err);
     length -= n;
     uint64_t whole = length / KM_SEGMENT_BYTES * KM_SEGMENT_BYTES;
     if (code == KM_OK && whole > 0) {
-        if (file->used > 0)
-            code = queue_segment(file, false, err);
+        code = begin_streaming(file, err);
+        if (code == KM_OK && file->used > 0)
+            code = end_segment(file, false, err);
         if (code == KM_OK && !file->big && !file->hash_only)
-            code = make_big(file, err);
+            code = km_pipework_make_big(pipeline, file->begin.id, &file->big, err);
         if (code != KM_OK)
             return code;
-        file->pipeline->options.feed_hash(file->pipeline->options.context, file->begin.tag, NULL, whole);
+        pipeline->options.feed_hash(pipeline->options.context, file->begin.tag, NULL, whole);
         file->segment_begin += whole;
     }
     return code == KM_OK ? append(file, NULL, length - whole, err) : code;
@@ -228,8 +255,9 @@ enum km_code km_pipeline_feed(struct km_pipeline_file *file, uint64_t offset, co
 {
     enum km_code code = KM_OK;
     if (offset != file->reached) { /* a damaged region: what follows begins a segment of its own */
-        if (file->used > 0)
-            code = queue_segment(file, false, err);
+        code = begin_streaming(file, err);
+        if (code == KM_OK && file->used > 0)
+            code = end_segment(file, false, err);
         file->segment_begin = offset;
     }
     file->reached = offset + length;
@@ -240,8 +268,13 @@ enum km_code km_pipeline_feed(struct km_pipeline_file *file, uint64_t offset, co
 
 static void put_back(struct km_pipeline_file *file)
 {
-    file->next = file->pipeline->spare_files;
-    file->pipeline->spare_files = file;
+    struct km_pipeline *pipeline = file->pipeline;
+    for (const struct km_pipework_job *job = file->held; job; job = job->rest)
+        pipeline->held--;
+    if (file->held)
+        km_pipework_put_back(pipeline, km_steal(file->held));
+    file->next = pipeline->spare_files;
+    pipeline->spare_files = file;
 }
 
 static enum km_code gather(struct km_pipeline_file *file, bool hashable, struct km_err *err)
@@ -278,10 +311,16 @@ void km_pipeline_hash_only(struct km_pipeline_file *file)
 enum km_code km_pipeline_end(struct km_pipeline_file *file, bool hashable, struct km_pipeline_end *out,
                              struct km_err *err)
 {
-    bool small = !file->big && file->segment_begin == 0;
-    enum km_code code = small ? gather(file, hashable, err) : queue_segment(file, true, err);
+    bool small = !file->held && !file->big && file->segment_begin == 0;
+    enum km_code code = KM_OK;
+    if (!small && !hashable)
+        code = begin_streaming(file, err);
     if (code == KM_OK)
-        *out = (struct km_pipeline_end){small, file->left_out};
+        code = small ? gather(file, hashable, err) : end_segment(file, true, err);
+    if (code == KM_OK && file->held)
+        queue_held(file);
+    if (code == KM_OK)
+        *out = (struct km_pipeline_end){small || !file->streams, file->left_out};
     put_back(file);
     return code;
 }
@@ -313,7 +352,7 @@ struct km_pipeline *km_pipeline_new(const struct km_pipeline_options *options, s
     if (!pipeline)
         return NULL;
     pipeline->options = *options;
-    pipeline->job_limit = 2 * (size_t)options->jobs + 2;
+    pipeline->job_limit = 2 * ((size_t)options->jobs + 1 + KM_PIPELINE_HELD_SEGMENTS);
     pthread_mutex_init(&pipeline->queue_lock, NULL);
     pthread_mutex_init(&pipeline->results_lock, NULL);
     pthread_cond_init(&pipeline->queued, NULL);
@@ -330,7 +369,12 @@ static void free_jobs(struct km_pipework_job *job)
 {
     while (job) {
         struct km_pipework_job *next = job->next;
-        free_job(job);
+        while (job) {
+            struct km_pipework_job *rest = job->rest;
+            free(job->bytes);
+            free(job);
+            job = rest;
+        }
         job = next;
     }
 }

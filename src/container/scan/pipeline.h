@@ -3,12 +3,15 @@
  * pipeline cuts them into segments, puts small files together, and queues the work; each worker has one single-threaded
  * detector worker. Results are the same for any number of workers.
  *
- * Hashes: a file of at most one segment is hashed by a worker, which then knows before scoring whether the baseline or
- * the cache has it; the hashes come back through `hashed`. Of a larger file the reading thread hashes the whole (the
- * caller is given each segment through `feed_hash`), and each segment is looked up in the cache by its own hash.
+ * Hashes: a file of at most KM_PIPELINE_HELD_SEGMENTS segments is held until it is over and hashed by a worker, which
+ * then knows before scoring whether the baseline or the cache has it; the hashes come back through `hashed`. A larger
+ * file, and one with holes of a segment or with missing bytes, streams: the reading thread hashes the whole (the caller
+ * is given each segment through `feed_hash`), segments are scored before the hash is known, and only the cache, asked
+ * for each segment by its own hash, spares them that.
  *
- * Memory: KM_PIPELINE_BYTES_PER_WORKER for each worker, one segment for each open file, 16 bytes a file and
- * KM_PIPELINE_MAX_DETAILS full scores, whatever is read. The queue is bounded: feeding waits.
+ * Memory: KM_PIPELINE_BYTES_PER_WORKER for each worker, twice the segments that are held (one file is read while
+ * another is scored), one segment for each open file, 16 bytes a file and KM_PIPELINE_MAX_DETAILS full scores, whatever
+ * is read. The queue is bounded: feeding waits.
  *
  * Threads: all functions are the reading thread's; `hashed` is called in workers, one call at a time.
  */
@@ -26,6 +29,7 @@
 #define KM_PIPELINE_MAX_DETAILS      4096u /* the files of highest rank, whose full scores are kept */
 #define KM_PIPELINE_SAMPLE           16u
 #define KM_PIPELINE_BYTES_PER_WORKER ((size_t)14 << 20)
+#define KM_PIPELINE_HELD_SEGMENTS    32u /* of all files that are open at once */
 
 struct km_baseline;
 struct km_segcache;
@@ -40,9 +44,9 @@ struct km_pipeline_options {
     const struct km_baseline *baseline; /* or NULL */
     struct km_segcache *cache;          /* or NULL */
     unsigned jobs;                      /* 1..KM_PIPELINE_MAX_JOBS */
-    /* A file of at most one segment was hashed. A failure ends the scan with its code. */
+    /* A file that was not streamed was hashed. A failure ends the scan with its code. */
     enum km_code (*hashed)(void *context, void *tag, const struct km_pipeline_hashes *hashes, struct km_err *err);
-    /* The next bytes of a file that is larger, to be hashed by the caller, in the reading thread. */
+    /* The next bytes of a file that streams, to be hashed by the caller, in the reading thread. */
     void (*feed_hash)(void *context, void *tag, const uint8_t *bytes, uint64_t length); /* NULL: zeros */
     void *context;
 };
@@ -77,10 +81,10 @@ enum km_code km_pipeline_feed(struct km_pipeline_file *file, uint64_t offset, co
  * neither scored nor cached. */
 void km_pipeline_hash_only(struct km_pipeline_file *file);
 
-/* The file is over; `file` is gone. is_small: its hashes come through `hashed`, perhaps later; else the caller has all
+/* The file is over; `file` is gone. is_hashed: its hashes come through `hashed`, perhaps later; else the caller has all
  * bytes through feed_hash by now. hashable: false when a hash would say nothing (bytes are missing). */
 struct km_pipeline_end {
-    bool is_small;
+    bool is_hashed;
     uint64_t left_out; /* bytes that the sample does not hold */
 };
 enum km_code km_pipeline_end(struct km_pipeline_file *file, bool hashable, struct km_pipeline_end *out,

@@ -19,6 +19,7 @@ struct km_pipework_thread {
     struct km_segment segments[KM_PIPEWORK_MAX_ITEMS];
     const struct km_pipework_item *of[KM_PIPEWORK_MAX_ITEMS];
     size_t count;
+    bool splits; /* the held file has to be scored */
 };
 
 void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause)
@@ -28,6 +29,37 @@ void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause)
         pipeline->failure = *cause;
     pthread_cond_broadcast(&pipeline->freed);
     pthread_cond_broadcast(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+}
+
+/* ---- Jobs ---- */
+
+void km_pipework_append(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    job->next = NULL;
+    if (pipeline->last)
+        pipeline->last->next = job;
+    else
+        pipeline->first = job;
+    pipeline->last = job;
+}
+
+/* With the lock. */
+static void put_back(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    while (job) {
+        struct km_pipework_job *rest = km_steal(job->rest);
+        job->next = pipeline->unused;
+        pipeline->unused = job;
+        job = rest;
+    }
+    pthread_cond_signal(&pipeline->freed);
+}
+
+void km_pipework_put_back(struct km_pipeline *pipeline, struct km_pipework_job *job)
+{
+    pthread_mutex_lock(&pipeline->queue_lock);
+    put_back(pipeline, job);
     pthread_mutex_unlock(&pipeline->queue_lock);
 }
 
@@ -64,6 +96,29 @@ static enum km_code put_scores(struct km_pipework_thread *thread, struct km_dete
 }
 
 /* ---- Segments of big files: joined in order, by whoever brings the missing one ---- */
+
+enum km_code km_pipework_make_big(struct km_pipeline *pipeline, uint32_t id, struct km_pipework_big **out,
+                                  struct km_err *err)
+{
+    struct km_pipework_big *big = km_calloc(1, sizeof *big, SIZE_MAX, err);
+    if (!big)
+        return err->code;
+    big->id = id;
+    big->fold = km_detector_fold_new(err);
+    if (!big->fold) {
+        free(big);
+        return err->code;
+    }
+    pthread_mutex_init(&big->lock, NULL);
+    pthread_mutex_lock(&pipeline->results_lock);
+    big->next = pipeline->bigs;
+    if (big->next)
+        big->next->before = big;
+    pipeline->bigs = big;
+    pthread_mutex_unlock(&pipeline->results_lock);
+    *out = big;
+    return KM_OK;
+}
 
 static void insert_result(struct km_pipework_big *big, struct km_pipework_result *result)
 {
@@ -136,18 +191,27 @@ static enum km_code give_segment(struct km_pipework_thread *thread, const struct
 
 /* ---- A job ---- */
 
-static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct km_pipework_item *item,
-                                const uint8_t *bytes, struct km_pipeline_hashes *hashes, struct km_err *err)
+/* Of an item, or of the held file that it begins. */
+static void hash_item(struct km_digest *digest, const struct km_pipework_job *job, const struct km_pipework_item *item,
+                      uint8_t *out)
+{
+    km_digest_reset(digest);
+    km_digest_update(digest, job->bytes + item->begin, item->length);
+    for (const struct km_pipework_job *rest = job->rest; rest; rest = rest->rest)
+        km_digest_update(digest, rest->bytes, rest->used);
+    km_digest_finish(digest, out);
+}
+
+static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct km_pipework_job *job,
+                                const struct km_pipework_item *item, struct km_pipeline_hashes *hashes,
+                                struct km_err *err)
 {
     const struct km_pipeline_options *options = &thread->pipeline->options;
     if (item->big || !item->hashable)
         return KM_OK;
     hashes->has_md5 = item->wants_md5;
-    if (item->wants_md5) {
-        km_digest_reset(thread->md5);
-        km_digest_update(thread->md5, bytes, item->length);
-        km_digest_finish(thread->md5, hashes->md5);
-    }
+    if (item->wants_md5)
+        hash_item(thread->md5, job, item, hashes->md5);
     pthread_mutex_lock(&thread->pipeline->results_lock);
     enum km_code code = options->hashed(options->context, item->tag, hashes, err);
     pthread_mutex_unlock(&thread->pipeline->results_lock);
@@ -161,21 +225,41 @@ static enum km_code give_small(struct km_pipework_thread *thread, const struct k
     return code == KM_OK ? put_scores(thread, thread->fold, item->id, err) : code;
 }
 
+/* Asks the cache for a segment; what it has not waits to be scored. */
+static enum km_code look_in_cache(struct km_pipework_thread *thread, const struct km_pipework_item *item,
+                                  struct km_segment *segment, const uint8_t sha256[KM_SHA256_BYTES], struct km_err *err)
+{
+    const struct km_pipeline_options *options = &thread->pipeline->options;
+    struct km_segcache_key *key = &thread->keys[thread->count];
+    memcpy(key->content, sha256, sizeof key->content);
+    memcpy(key->models, km_detector_digest(options->detector), sizeof key->models);
+    key->is_whole = segment->is_whole;
+    bool cached = km_segcache_get(options->cache, key, segment);
+    pthread_mutex_lock(&thread->pipeline->results_lock);
+    thread->pipeline->counts.segments++;
+    thread->pipeline->counts.segments_cached += cached;
+    pthread_mutex_unlock(&thread->pipeline->results_lock);
+    if (!cached) {
+        thread->of[thread->count] = item;
+        thread->segments[thread->count++] = *segment;
+        return KM_OK;
+    }
+    enum km_code code = item->big ? give_segment(thread, item, segment, err) : give_small(thread, item, segment, err);
+    km_segment_done(segment);
+    return code;
+}
+
 /* Looks a piece up by its hash: in the baseline, in the cache; what is in neither waits to be scored. */
 static enum km_code look_up(struct km_pipework_thread *thread, const struct km_pipework_job *job,
                             const struct km_pipework_item *item, struct km_err *err)
 {
     const struct km_pipeline_options *options = &thread->pipeline->options;
-    const uint8_t *bytes = job->bytes + item->begin;
     struct km_pipeline_hashes hashes = {.has_md5 = false};
     if (item->hash_only && !item->hashable)
         return KM_OK;
-    if (!item->big || options->cache) { /* a segment's own hash is the cache's alone */
-        km_digest_reset(thread->sha256);
-        km_digest_update(thread->sha256, bytes, item->length);
-        km_digest_finish(thread->sha256, hashes.sha256);
-    }
-    enum km_code code = tell_hashes(thread, item, bytes, &hashes, err);
+    if (!item->big || options->cache) /* a segment's own hash is the cache's alone */
+        hash_item(thread->sha256, job, item, hashes.sha256);
+    enum km_code code = tell_hashes(thread, job, item, &hashes, err);
     if (code != KM_OK)
         return code;
     if (item->length == 0)
@@ -184,24 +268,12 @@ static enum km_code look_up(struct km_pipework_thread *thread, const struct km_p
         return put_known(thread->pipeline, item->id, err);
     if (item->hash_only)
         return KM_OK;
-    struct km_segment segment = {.bytes = bytes, .length = item->length, .is_whole = item->big == NULL};
-    struct km_segcache_key *key = &thread->keys[thread->count];
-    memcpy(key->content, hashes.sha256, sizeof key->content);
-    memcpy(key->models, km_detector_digest(options->detector), sizeof key->models);
-    key->is_whole = segment.is_whole;
-    bool cached = km_segcache_get(options->cache, key, &segment);
-    pthread_mutex_lock(&thread->pipeline->results_lock);
-    thread->pipeline->counts.segments++;
-    thread->pipeline->counts.segments_cached += cached;
-    pthread_mutex_unlock(&thread->pipeline->results_lock);
-    if (!cached) {
-        thread->of[thread->count] = item;
-        thread->segments[thread->count++] = segment;
+    thread->splits = job->rest != NULL;
+    if (thread->splits)
         return KM_OK;
-    }
-    code = item->big ? give_segment(thread, item, &segment, err) : give_small(thread, item, &segment, err);
-    km_segment_done(&segment);
-    return code;
+    struct km_segment segment = {
+        .bytes = job->bytes + item->begin, .length = item->length, .is_whole = item->big == NULL};
+    return look_in_cache(thread, item, &segment, hashes.sha256, err);
 }
 
 static enum km_code score(struct km_pipework_thread *thread, struct km_err *err)
@@ -219,17 +291,38 @@ static enum km_code score(struct km_pipework_thread *thread, struct km_err *err)
     return code;
 }
 
-static void run_job(struct km_pipework_thread *thread, const struct km_pipework_job *job)
+static enum km_code run_job(struct km_pipework_thread *thread, const struct km_pipework_job *job, struct km_err *err)
 {
-    struct km_err err = KM_ERR_INIT;
     enum km_code code = KM_OK;
     thread->count = 0;
+    thread->splits = false;
     for (size_t i = 0; code == KM_OK && i < job->count; i++)
-        code = look_up(thread, job, &job->items[i], &err);
-    if (code == KM_OK && thread->count > 0)
-        code = score(thread, &err);
+        code = look_up(thread, job, &job->items[i], err);
+    return code == KM_OK && thread->count > 0 ? score(thread, err) : code;
+}
+
+/* Queues the segments of a held file, which become jobs of their own. */
+static enum km_code split(struct km_pipeline *pipeline, struct km_pipework_job *job, struct km_err *err)
+{
+    struct km_pipework_big *big = NULL;
+    enum km_code code = km_pipework_make_big(pipeline, job->items[0].id, &big, err);
     if (code != KM_OK)
-        km_pipework_fail(thread->pipeline, &err);
+        return code;
+    pthread_mutex_lock(&pipeline->queue_lock);
+    for (uint64_t sequence = 0; job; sequence++) {
+        struct km_pipework_job *rest = km_steal(job->rest);
+        struct km_pipework_item *item = &job->items[0];
+        item->big = big;
+        item->sequence = sequence;
+        item->last = rest == NULL;
+        item->hash_only = false;
+        km_pipework_append(pipeline, job);
+        pipeline->busy++;
+        job = rest;
+    }
+    pthread_cond_broadcast(&pipeline->queued);
+    pthread_mutex_unlock(&pipeline->queue_lock);
+    return KM_OK;
 }
 
 /* ---- Threads ---- */
@@ -259,13 +352,12 @@ static struct km_pipework_job *next_job(struct km_pipeline *pipeline)
     return job;
 }
 
-static void return_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
+/* job: NULL when others have it now. */
+static void end_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
 {
     pthread_mutex_lock(&pipeline->queue_lock);
-    job->next = pipeline->unused;
-    pipeline->unused = job;
     pipeline->busy--;
-    pthread_cond_signal(&pipeline->freed);
+    put_back(pipeline, job);
     pthread_mutex_unlock(&pipeline->queue_lock);
 }
 
@@ -283,8 +375,12 @@ static void *work(void *argument)
     pthread_cond_broadcast(&pipeline->freed);
     pthread_mutex_unlock(&pipeline->queue_lock);
     for (struct km_pipework_job *job; !failed && (job = next_job(pipeline));) {
-        run_job(thread, job);
-        return_job(pipeline, job);
+        enum km_code code = run_job(thread, job, &err);
+        if (code == KM_OK && thread->splits)
+            code = split(pipeline, job, &err);
+        if (code != KM_OK)
+            km_pipework_fail(pipeline, &err);
+        end_job(pipeline, code == KM_OK && thread->splits ? NULL : job);
     }
     km_digest_free(thread->sha256);
     km_digest_free(thread->md5);

@@ -32,11 +32,11 @@ struct km_pipework_big {
     uint64_t wanted;                    /* the sequence that comes next */
 };
 
-/* One piece of work: a small file, or a segment of a big one. */
+/* One piece of work: a small file, a segment of a big one, or the first segment of a held file. */
 struct km_pipework_item {
     uint32_t id;
     void *tag;
-    struct km_pipework_big *big; /* NULL: a whole file */
+    struct km_pipework_big *big; /* NULL: a whole file, or a held one */
     uint64_t sequence, offset;
     size_t begin, length; /* in the job's bytes */
     bool last, wants_md5, hashable;
@@ -45,7 +45,8 @@ struct km_pipework_item {
 
 struct km_pipework_job {
     struct km_pipework_job *next;
-    uint8_t *bytes; /* KM_SEGMENT_BYTES */
+    struct km_pipework_job *rest; /* the further segments of a held file, which nobody has hashed yet; or NULL */
+    uint8_t *bytes;               /* KM_SEGMENT_BYTES */
     size_t used, count;
     struct km_pipework_item items[KM_PIPEWORK_MAX_ITEMS];
 };
@@ -59,7 +60,8 @@ struct km_pipeline {
     pthread_cond_t queued, freed;
     struct km_pipework_job *first, *last; /* queued */
     struct km_pipework_job *unused;
-    size_t job_count, busy, job_limit;
+    size_t job_count, job_limit;
+    size_t busy;    /* queued, or with a worker */
     size_t started; /* workers that are ready */
     bool stop;      /* no more work: workers end when the queue is empty */
     bool drop;      /* they end at once */
@@ -73,14 +75,25 @@ struct km_pipeline {
     struct km_pipework_thread *threads;
     size_t thread_count;
 
-    struct km_pipework_job *gathering;    /* the reading thread's */
-    struct km_pipeline_file *spare_files; /* the reading thread's */
+    /* The reading thread's. */
+    struct km_pipework_job *gathering;
+    struct km_pipeline_file *spare_files;
+    size_t held; /* segments of files that are held */
 };
 
 /* Starts options.jobs workers and waits until each has its models. */
 enum km_code km_pipework_start(struct km_pipeline *pipeline, struct km_err *err) KM_MUST_USE;
 /* Ends and joins them. */
 void km_pipework_join(struct km_pipeline *pipeline);
+
+/* A file of several segments. KM_NOMEM. */
+enum km_code km_pipework_make_big(struct km_pipeline *pipeline, uint32_t id, struct km_pipework_big **out,
+                                  struct km_err *err) KM_MUST_USE;
+
+/* Queues a job, with the lock. */
+void km_pipework_append(struct km_pipeline *pipeline, struct km_pipework_job *job);
+/* A job that is with nobody any more, and the rest of its file. */
+void km_pipework_put_back(struct km_pipeline *pipeline, struct km_pipework_job *job);
 
 void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause);
 

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "container/scan/baseline_collect.h"
 #include "container/scan/scan.h"
 #include "finding/json_output.h"
 #include "finding/result.h"
@@ -199,6 +200,57 @@ static void a_cache_changes_nothing_but_the_time(void **state)
     bundle_done(&place);
 }
 
+/* A baseline of the whole world. */
+static struct km_baseline *know_all(const struct world *world, const struct bundle *place)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_source *source = NULL;
+    struct km_baseline *baseline = NULL;
+    struct km_results *results = km_results_new((size_t)64 << 20, &err);
+    const struct km_sink sink = km_results_sink(results);
+    const struct km_target target = {.name = "world"};
+    const struct km_scan_options options = {.jobs = 1};
+    struct km_baseline_addition addition = {
+        .image = {.name = "world", .target = "", .who = "", .reason = ""}, .part_fd = -1, .max_bytes = 64 << 20};
+    struct km_baseline_collect *collect = km_baseline_collect_new(&err);
+    assert_non_null(collect);
+    assert_ok(km_source_open_fd(dup(world->root.folder), KM_SOURCE_DIR, "world", NULL, &source, &err), err);
+    km_source_tap(source, km_baseline_collect_sink(collect));
+    assert_ok(km_scan_run(source, &target, &options, &sink, NULL, &err), err);
+    assert_ok(km_baseline_collect_finish(collect, km_source_layout(source), &addition, &err), err);
+    assert_ok(km_baseline_add(place->folder, &addition, &err), err);
+    assert_ok(km_baseline_open(place->folder, &baseline, &err), err);
+    km_baseline_collect_free(collect);
+    km_results_free(results);
+    km_source_close(source);
+    return baseline;
+}
+
+/* Large ones, too; but one that is larger than what is held is scored before its hash is known. */
+static void what_the_baseline_knows_is_not_scored(void **state)
+{
+    const struct world *world = *state;
+    struct bundle place;
+    bundle_init(&place);
+    write_file(world, "bin/huge", (const uint8_t *)"#!/bin/sh\n", 10, 0755);
+    int fd = openat(world->root.folder, "bin/huge", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, (KM_PIPELINE_HELD_SEGMENTS + 1) * (off_t)KM_SEGMENT_BYTES), 0);
+    (void)close(fd);
+    struct km_baseline *baseline = know_all(world, &place);
+    for (uint64_t huge = 1;; huge--) {
+        struct seen seen = {0};
+        struct km_scan_options options = {.detector = world->detector, .baseline = baseline, .jobs = 2};
+        free(scan(world, &options, &seen, NULL));
+        assert_int_equal(seen.counts.files_scored, huge);
+        assert_true(seen.counts.files_known > CODE_FILES);
+        if (huge == 0)
+            break;
+        assert_int_equal(unlinkat(world->root.folder, "bin/huge", 0), 0);
+    }
+    km_baseline_close(baseline);
+    bundle_done(&place);
+}
+
 static void a_policy_leaves_gaps(void **state)
 {
     const struct world *world = *state;
@@ -278,8 +330,11 @@ static void a_failure_joins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(workers_change_nothing), cmocka_unit_test(a_cache_changes_nothing_but_the_time),
-        cmocka_unit_test(a_policy_leaves_gaps),   cmocka_unit_test(cancelling_joins_and_reports),
+        cmocka_unit_test(workers_change_nothing),
+        cmocka_unit_test(a_cache_changes_nothing_but_the_time),
+        cmocka_unit_test(what_the_baseline_knows_is_not_scored),
+        cmocka_unit_test(a_policy_leaves_gaps),
+        cmocka_unit_test(cancelling_joins_and_reports),
         cmocka_unit_test(a_failure_joins),
     };
     return cmocka_run_group_tests_name(KM_TEST_NAME, tests, make_world, end_world);
