@@ -277,11 +277,35 @@ enum km_code km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset
 static void judge_union(struct km_detector_fold *fold, struct km_detector_worker *worker)
 {
     struct km_token_set set = {worker->ids, 0};
+    if (!fold->has_ids)
+        return;
     for (size_t word = 0; word < KM_TOKEN_IDS / 64; word++)
         for (uint64_t bits = fold->ids[word]; bits != 0; bits &= bits - 1)
             worker->ids[set.count++] = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
     fold->file_logit = usable(km_token_model_logit(worker->detector->tokens, &set));
     find_neighbours(worker, &set, &fold->scores.known, &fold->scores.benign, fold->scores.lookalike);
+    memset(fold->ids, 0, KM_TOKEN_IDS / 64 * sizeof *fold->ids);
+    fold->has_ids = false;
+}
+
+void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_worker *worker, struct km_segment *out)
+{
+    const struct km_file_scores *file = &fold->scores;
+    judge_union(fold, worker);
+    *out = (struct km_segment){.length = (size_t)file->bytes, .is_whole = true};
+    out->scores = (struct km_segment_scores){.bytes = (uint32_t)file->bytes,
+                                             .file_logit = fold->file_logit,
+                                             .window_logit = fold->window_logit,
+                                             .window_begin = (uint32_t)file->window_begin,
+                                             .known = file->known,
+                                             .benign = file->benign,
+                                             .reason_count = file->reason_count,
+                                             .sum = fold->sum,
+                                             .cells = (uint32_t)fold->cells,
+                                             .range_count = file->range_count};
+    memcpy(out->scores.lookalike, file->lookalike, sizeof out->scores.lookalike);
+    memcpy(out->scores.reasons, file->reasons, sizeof out->scores.reasons);
+    memcpy(out->scores.ranges, file->ranges, sizeof out->scores.ranges);
 }
 
 void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
@@ -291,17 +315,13 @@ void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_w
     const struct km_token_model *tokens = worker->detector->tokens;
     if (fold->segments == 0)
         file->known = file->benign = NAN;
-    if (fold->has_ids)
-        judge_union(fold, worker);
+    judge_union(fold, worker);
     file->tokens = isnan(fold->file_logit) ? NAN : usable(km_token_model_file_score(tokens, (double)fold->file_logit));
     file->window =
         isnan(fold->window_logit) ? NAN : usable(km_token_model_window_score(tokens, (double)fold->window_logit));
     file->network = fold->cells > 0 ? fold->sum - logf((float)fold->cells) : NAN;
     *out = *file;
-    uint64_t *ids = fold->ids;
-    if (ids && fold->has_ids)
-        memset(ids, 0, KM_TOKEN_IDS / 64 * sizeof *ids);
-    *fold = (struct km_detector_fold){.ids = ids, .sum = NAN, .window_logit = NAN, .file_logit = NAN};
+    *fold = (struct km_detector_fold){.ids = fold->ids, .sum = NAN, .window_logit = NAN, .file_logit = NAN};
 }
 
 enum km_code km_detector_score_file(struct km_detector_worker *worker, const uint8_t *bytes, size_t length,

@@ -156,6 +156,9 @@ struct km_detector_fold *km_detector_fold_new(struct km_err *err) KM_MUST_USE;
 void km_detector_fold_free(struct km_detector_fold *fold);
 enum km_code km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset, const struct km_segment *segment,
                                   struct km_err *err) KM_MUST_USE;
+/* Before finishing: what the segments, which were all of the file, came to, as one segment of the file's length. A fold
+ * of that alone finishes as this one does. */
+void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_worker *worker, struct km_segment *out);
 void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
                              struct km_file_scores *out);
 

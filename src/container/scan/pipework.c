@@ -19,8 +19,12 @@ struct km_pipework_thread {
     struct km_segment segments[KM_PIPEWORK_MAX_ITEMS];
     const struct km_pipework_item *of[KM_PIPEWORK_MAX_ITEMS];
     size_t count;
-    bool splits; /* the held file has to be scored */
+    bool splits; /* the held file of this hash has to be scored */
+    uint8_t held_sha256[KM_SHA256_BYTES];
 };
+
+/* A smaller content's MD5 costs less than asking for it. */
+#define MIN_MD5_KEPT 4096
 
 void km_pipework_fail(struct km_pipeline *pipeline, const struct km_err *cause)
 {
@@ -161,6 +165,29 @@ static void forget_big(struct km_pipeline *pipeline, struct km_pipework_big *big
     free(big);
 }
 
+static struct km_segcache_key key_of(const struct km_pipework_thread *thread, const uint8_t sha256[KM_SHA256_BYTES],
+                                     enum km_segcache_kind kind)
+{
+    struct km_segcache_key key = {.kind = (uint8_t)kind};
+    memcpy(key.content, sha256, sizeof key.content);
+    memcpy(key.models, km_detector_digest(thread->pipeline->options.detector), sizeof key.models);
+    return key;
+}
+
+/* All segments are joined; nobody else has anything of the file any more. */
+static enum km_code end_big(struct km_pipework_thread *thread, struct km_pipework_big *big, struct km_err *err)
+{
+    if (big->has_hash && thread->pipeline->options.cache) {
+        struct km_segment whole;
+        const struct km_segcache_key key = key_of(thread, big->sha256, KM_SEGCACHE_FILE);
+        km_detector_fold_unite(big->fold, thread->detector, &whole);
+        km_segcache_put(thread->pipeline->options.cache, &key, &whole);
+    }
+    enum km_code code = put_scores(thread, big->fold, big->id, err);
+    forget_big(thread->pipeline, big);
+    return code;
+}
+
 /* Takes the segment over. */
 static enum km_code give_segment(struct km_pipework_thread *thread, const struct km_pipework_item *item,
                                  struct km_segment *segment, struct km_err *err)
@@ -182,11 +209,7 @@ static enum km_code give_segment(struct km_pipework_thread *thread, const struct
     insert_result(big, result);
     bool last = join_results(big, &code, err);
     pthread_mutex_unlock(&big->lock);
-    if (code != KM_OK || !last)
-        return code;
-    code = put_scores(thread, big->fold, big->id, err); /* nobody else has anything of it any more */
-    forget_big(thread->pipeline, big);
-    return code;
+    return code == KM_OK && last ? end_big(thread, big, err) : code;
 }
 
 /* ---- A job ---- */
@@ -202,6 +225,19 @@ static void hash_item(struct km_digest *digest, const struct km_pipework_job *jo
     km_digest_finish(digest, out);
 }
 
+/* Of what has this SHA-256 the cache may know the MD5. */
+static void find_md5(struct km_pipework_thread *thread, const struct km_pipework_job *job,
+                     const struct km_pipework_item *item, struct km_pipeline_hashes *hashes)
+{
+    struct km_segcache *cache = thread->pipeline->options.cache;
+    bool is_kept = cache && item->length >= MIN_MD5_KEPT;
+    if (is_kept && km_segcache_get_md5(cache, hashes->sha256, hashes->md5))
+        return;
+    hash_item(thread->md5, job, item, hashes->md5);
+    if (is_kept)
+        km_segcache_put_md5(cache, hashes->sha256, hashes->md5);
+}
+
 static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct km_pipework_job *job,
                                 const struct km_pipework_item *item, struct km_pipeline_hashes *hashes,
                                 struct km_err *err)
@@ -211,7 +247,7 @@ static enum km_code tell_hashes(struct km_pipework_thread *thread, const struct 
         return KM_OK;
     hashes->has_md5 = item->wants_md5;
     if (item->wants_md5)
-        hash_item(thread->md5, job, item, hashes->md5);
+        find_md5(thread, job, item, hashes);
     pthread_mutex_lock(&thread->pipeline->results_lock);
     enum km_code code = options->hashed(options->context, item->tag, hashes, err);
     pthread_mutex_unlock(&thread->pipeline->results_lock);
@@ -225,28 +261,22 @@ static enum km_code give_small(struct km_pipework_thread *thread, const struct k
     return code == KM_OK ? put_scores(thread, thread->fold, item->id, err) : code;
 }
 
-/* Asks the cache for a segment; what it has not waits to be scored. */
-static enum km_code look_in_cache(struct km_pipework_thread *thread, const struct km_pipework_item *item,
-                                  struct km_segment *segment, const uint8_t sha256[KM_SHA256_BYTES], struct km_err *err)
+/* Asks the cache for a segment or a whole file, which has `segments`; true: it was there, and is done. */
+static bool look_in_cache(struct km_pipework_thread *thread, const struct km_pipework_item *item,
+                          const struct km_segcache_key *key, struct km_segment *segment, enum km_code *code,
+                          struct km_err *err)
 {
-    const struct km_pipeline_options *options = &thread->pipeline->options;
-    struct km_segcache_key *key = &thread->keys[thread->count];
-    memcpy(key->content, sha256, sizeof key->content);
-    memcpy(key->models, km_detector_digest(options->detector), sizeof key->models);
-    key->is_whole = segment->is_whole;
-    bool cached = km_segcache_get(options->cache, key, segment);
-    pthread_mutex_lock(&thread->pipeline->results_lock);
-    thread->pipeline->counts.segments++;
-    thread->pipeline->counts.segments_cached += cached;
-    pthread_mutex_unlock(&thread->pipeline->results_lock);
-    if (!cached) {
-        thread->of[thread->count] = item;
-        thread->segments[thread->count++] = *segment;
-        return KM_OK;
-    }
-    enum km_code code = item->big ? give_segment(thread, item, segment, err) : give_small(thread, item, segment, err);
+    struct km_pipeline *pipeline = thread->pipeline;
+    uint64_t segments = (segment->length + KM_SEGMENT_BYTES - 1) / KM_SEGMENT_BYTES;
+    if (!km_segcache_get(pipeline->options.cache, key, segment))
+        return false;
+    pthread_mutex_lock(&pipeline->results_lock);
+    pipeline->counts.segments += segments;
+    pipeline->counts.segments_cached += segments;
+    pthread_mutex_unlock(&pipeline->results_lock);
+    *code = item->big ? give_segment(thread, item, segment, err) : give_small(thread, item, segment, err);
     km_segment_done(segment);
-    return code;
+    return true;
 }
 
 /* Looks a piece up by its hash: in the baseline, in the cache; what is in neither waits to be scored. */
@@ -268,18 +298,31 @@ static enum km_code look_up(struct km_pipework_thread *thread, const struct km_p
         return put_known(thread->pipeline, item->id, err);
     if (item->hash_only)
         return KM_OK;
-    thread->splits = job->rest != NULL;
-    if (thread->splits)
-        return KM_OK;
     struct km_segment segment = {
         .bytes = job->bytes + item->begin, .length = item->length, .is_whole = item->big == NULL};
-    return look_in_cache(thread, item, &segment, hashes.sha256, err);
+    for (const struct km_pipework_job *rest = job->rest; rest; rest = rest->rest)
+        segment.length += rest->used;
+    struct km_segcache_key *key = &thread->keys[thread->count];
+    *key = key_of(thread, hashes.sha256, segment.is_whole ? KM_SEGCACHE_FILE : KM_SEGCACHE_SEGMENT);
+    if (look_in_cache(thread, item, key, &segment, &code, err))
+        return code;
+    thread->splits = job->rest != NULL;
+    if (thread->splits) {
+        memcpy(thread->held_sha256, hashes.sha256, sizeof thread->held_sha256);
+        return KM_OK;
+    }
+    thread->of[thread->count] = item;
+    thread->segments[thread->count++] = segment;
+    return KM_OK;
 }
 
 static enum km_code score(struct km_pipework_thread *thread, struct km_err *err)
 {
     struct km_segcache *cache = thread->pipeline->options.cache;
     enum km_code code = km_detector_score_segments(thread->detector, thread->segments, thread->count, err);
+    pthread_mutex_lock(&thread->pipeline->results_lock);
+    thread->pipeline->counts.segments += thread->count;
+    pthread_mutex_unlock(&thread->pipeline->results_lock);
     for (size_t i = 0; code == KM_OK && i < thread->count; i++) {
         struct km_segment *segment = &thread->segments[i];
         const struct km_pipework_item *item = thread->of[i];
@@ -302,12 +345,15 @@ static enum km_code run_job(struct km_pipework_thread *thread, const struct km_p
 }
 
 /* Queues the segments of a held file, which become jobs of their own. */
-static enum km_code split(struct km_pipeline *pipeline, struct km_pipework_job *job, struct km_err *err)
+static enum km_code split(const struct km_pipework_thread *thread, struct km_pipework_job *job, struct km_err *err)
 {
+    struct km_pipeline *pipeline = thread->pipeline;
     struct km_pipework_big *big = NULL;
     enum km_code code = km_pipework_make_big(pipeline, job->items[0].id, &big, err);
     if (code != KM_OK)
         return code;
+    big->has_hash = true;
+    memcpy(big->sha256, thread->held_sha256, sizeof big->sha256);
     pthread_mutex_lock(&pipeline->queue_lock);
     for (uint64_t sequence = 0; job; sequence++) {
         struct km_pipework_job *rest = km_steal(job->rest);
@@ -377,7 +423,7 @@ static void *work(void *argument)
     for (struct km_pipework_job *job; !failed && (job = next_job(pipeline));) {
         enum km_code code = run_job(thread, job, &err);
         if (code == KM_OK && thread->splits)
-            code = split(pipeline, job, &err);
+            code = split(thread, job, &err);
         if (code != KM_OK)
             km_pipework_fail(pipeline, &err);
         end_job(pipeline, code == KM_OK && thread->splits ? NULL : job);

@@ -26,6 +26,8 @@ struct km_pipework_result {
 struct km_pipework_big {
     struct km_pipework_big *next, *before; /* of all that live, for the end */
     uint32_t id;
+    bool has_hash; /* of the whole, which was held */
+    uint8_t sha256[KM_SHA256_BYTES];
     pthread_mutex_t lock;
     struct km_detector_fold *fold;
     struct km_pipework_result *pending; /* by sequence */

@@ -108,26 +108,54 @@ void km_segcache_close(struct km_segcache *cache)
 
 /* ---- Use ---- */
 
-bool km_segcache_get(struct km_segcache *cache, const struct km_segcache_key *key, struct km_segment *segment)
+/* The caller frees the record. */
+static bool find(struct km_segcache *cache, const struct km_segcache_key *key, struct km_segstore_record *out)
 {
+    struct km_err err = KM_ERR_INIT;
     if (!cache || atomic_load(&cache->broken))
         return false;
-    struct km_err err = KM_ERR_INIT;
-    struct km_segstore_record record;
-    enum km_code code = km_segstore_find(cache->store, key, sizeof *key, &record, &err);
-    if (code == KM_NOTFOUND)
-        return false;
-    if (code != KM_OK) {
+    enum km_code code = km_segstore_find(cache->store, key, sizeof *key, out, &err);
+    if (code != KM_OK && code != KM_NOTFOUND) {
         pthread_mutex_lock(&cache->lock);
         note_trouble(cache, &err);
         pthread_mutex_unlock(&cache->lock);
-        return false;
     }
-    code = km_segment_parse(segment, record.bytes, record.length, &err);
+    return code == KM_OK;
+}
+
+bool km_segcache_get(struct km_segcache *cache, const struct km_segcache_key *key, struct km_segment *segment)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_segstore_record record;
+    if (!find(cache, key, &record))
+        return false;
+    enum km_code code = km_segment_parse(segment, record.bytes, record.length, &err);
     free(record.bytes);
     if (code == KM_OK && record.is_old)
         km_segcache_put(cache, key, segment);
     return code == KM_OK;
+}
+
+static struct km_segcache_key md5_key(const uint8_t sha256[KM_SHA256_BYTES])
+{
+    struct km_segcache_key key = {.kind = KM_SEGCACHE_MD5};
+    memcpy(key.content, sha256, sizeof key.content);
+    return key;
+}
+
+bool km_segcache_get_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES], uint8_t md5[KM_MD5_BYTES])
+{
+    const struct km_segcache_key key = md5_key(sha256);
+    struct km_segstore_record record;
+    if (!find(cache, &key, &record))
+        return false;
+    bool fits = record.length == KM_MD5_BYTES;
+    if (fits)
+        memcpy(md5, record.bytes, KM_MD5_BYTES);
+    free(record.bytes);
+    if (fits && record.is_old)
+        km_segcache_put_md5(cache, sha256, md5);
+    return fits;
 }
 
 /* Called with the lock. */
@@ -150,6 +178,18 @@ static void flush(struct km_segcache *cache)
     km_buf_clear(&cache->records);
 }
 
+/* What was appended to the records since `begin` is this key's, unless that failed. Called with the lock. */
+static void gather(struct km_segcache *cache, const struct km_segcache_key *key, size_t begin, enum km_code code,
+                   const struct km_err *err)
+{
+    if (code == KM_OK)
+        cache->list[cache->count++] = (struct gathered){*key, begin, cache->records.length - begin};
+    else
+        note_trouble(cache, err);
+    if (cache->count == MAX_GATHERED || cache->records.length >= MAX_GATHERED_BYTES)
+        flush(cache);
+}
+
 void km_segcache_put(struct km_segcache *cache, const struct km_segcache_key *key, const struct km_segment *segment)
 {
     if (!cache || atomic_load(&cache->broken))
@@ -157,12 +197,20 @@ void km_segcache_put(struct km_segcache *cache, const struct km_segcache_key *ke
     struct km_err err = KM_ERR_INIT;
     pthread_mutex_lock(&cache->lock);
     size_t begin = cache->records.length;
-    if (km_segment_format(segment, &cache->records, &err) == KM_OK)
-        cache->list[cache->count++] = (struct gathered){*key, begin, cache->records.length - begin};
-    else
-        note_trouble(cache, &err);
-    if (cache->count == MAX_GATHERED || cache->records.length >= MAX_GATHERED_BYTES)
-        flush(cache);
+    gather(cache, key, begin, km_segment_format(segment, &cache->records, &err), &err);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void km_segcache_put_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                         const uint8_t md5[KM_MD5_BYTES])
+{
+    if (!cache || atomic_load(&cache->broken))
+        return;
+    const struct km_segcache_key key = md5_key(sha256);
+    struct km_err err = KM_ERR_INIT;
+    pthread_mutex_lock(&cache->lock);
+    size_t begin = cache->records.length;
+    gather(cache, &key, begin, km_buf_append(&cache->records, md5, KM_MD5_BYTES, &err), &err);
     pthread_mutex_unlock(&cache->lock);
 }
 

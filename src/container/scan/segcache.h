@@ -1,10 +1,11 @@
 /*
- * What the detector said about segments, kept between scans: LMDB, one file in a folder of the user's.
+ * What the detector said about segments and files, kept between scans: LMDB, one file in a folder of the user's. And
+ * the MD5 of contents, which dpkg's lists need: nothing else that a scan does with known bytes costs as much.
  *
- * Key: SHA-256 of the content, whether it is a whole file, digest of models and format. Value: the record of segment.h
- * with a checksum; it is hostile, and a damaged one is a miss. Two generations: a record that is found in the old one
- * moves to the new; when the new one has half of the capacity, the old one is dropped. The folder is the user's own and
- * closed to others (0700); one that is not is refused.
+ * Key: SHA-256 of the content, what is asked for, digest of models and format. Value: the record of segment.h, or the
+ * MD5, with a checksum; it is hostile, and a damaged one is a miss. Two generations: a record that is found in the old
+ * one moves to the new; when the new one has half of the capacity, the old one is dropped. The folder is the user's own
+ * and closed to others (0700); one that is not is refused.
  *
  * A cache is never needed: every failure after opening makes misses, and km_segcache_trouble says so once. A killed
  * writer leaves the last finished state. A database that was changed by others since it was last closed in order, is
@@ -31,10 +32,16 @@
 
 struct km_segcache;
 
+enum km_segcache_kind {
+    KM_SEGCACHE_SEGMENT = 0,
+    KM_SEGCACHE_FILE = 1, /* of one segment, or what its segments came to (km_detector_fold_unite) */
+    KM_SEGCACHE_MD5 = 2,  /* of any models */
+};
+
 struct km_segcache_key {
     uint8_t content[KM_SHA256_BYTES];
     uint8_t models[KM_SHA256_BYTES];
-    uint8_t is_whole;
+    uint8_t kind; /* enum km_segcache_kind */
 };
 
 /* Opens or makes the cache in the folder `path`, which is made with its parents when it is not there. What is there but
@@ -49,6 +56,12 @@ void km_segcache_close(struct km_segcache *cache);
  */
 bool km_segcache_get(struct km_segcache *cache, const struct km_segcache_key *key, struct km_segment *segment);
 void km_segcache_put(struct km_segcache *cache, const struct km_segcache_key *key, const struct km_segment *segment);
+
+/* The MD5 of the content with this SHA-256; false: not there. */
+bool km_segcache_get_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES], uint8_t md5[KM_MD5_BYTES]);
+void km_segcache_put_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                         const uint8_t md5[KM_MD5_BYTES]);
+
 void km_segcache_flush(struct km_segcache *cache);
 
 /* The first failure since opening, or NULL: one line. Call when no other thread uses the cache. */

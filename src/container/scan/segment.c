@@ -209,8 +209,9 @@ enum km_code km_segment_parse(struct km_segment *segment, const uint8_t *record,
     s.cells = get32(&r);
     s.range_count = get32(&r);
     s.reason_count = get32(&r);
-    r.bad = r.bad || s.windows > KM_SEGMENT_BYTES / KM_TOKEN_WINDOW_BYTES || s.window_begin > segment->length ||
-            s.cells > KM_SEGMENT_BYTES / 1024 || (s.cells > 0 && isnan(s.sum));
+    size_t room = (segment->length + KM_SEGMENT_BYTES - 1) / KM_SEGMENT_BYTES * KM_SEGMENT_BYTES;
+    r.bad = r.bad || s.windows > room / KM_TOKEN_WINDOW_BYTES || s.window_begin > segment->length ||
+            s.cells > room / 1024 || (s.cells > 0 && isnan(s.sum));
     get_ranges(&r, &s);
     get_reasons(&r, &s);
     if (!r.bad)

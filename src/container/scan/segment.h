@@ -30,7 +30,7 @@ struct km_segment_scores {
 
 struct km_segment {
     const uint8_t *bytes; /* borrowed; needed for scoring alone */
-    size_t length;        /* 1..KM_SEGMENT_BYTES */
+    size_t length;        /* 1..KM_SEGMENT_BYTES; more in the record of a file of several */
     bool is_whole;        /* the file is this segment */
     struct km_segment_scores scores;
     uint32_t *ids; /* owned, ascending; NULL when is_whole or without tokens */

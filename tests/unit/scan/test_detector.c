@@ -91,6 +91,64 @@ static void a_file_is_its_segments(void **state)
     bundle_done(&bundle);
 }
 
+/* Through the cache's record, too. */
+static void a_united_file_scores_as_its_segments_did(void **state)
+{
+    (void)state;
+    struct bundle bundle;
+    struct km_err err = KM_ERR_INIT;
+    struct km_file_scores whole, united;
+    bundle_init(&bundle);
+    bundle_add_all(&bundle, 7);
+    struct km_detector *detector = bundle_open(&bundle);
+    struct km_detector_worker *worker = km_detector_worker_new(detector, &err);
+    struct km_detector_fold *fold = km_detector_fold_new(&err);
+    assert_non_null(worker);
+    assert_non_null(fold);
+    fill_content(content, sizeof content, 4);
+    assert_ok(km_detector_score_file(worker, content, sizeof content, &whole, &err), err);
+    for (size_t at = 0; at < sizeof content; at += KM_SEGMENT_BYTES) {
+        size_t left = sizeof content - at;
+        struct km_segment segment = {.bytes = content + at,
+                                     .length = left < KM_SEGMENT_BYTES ? left : KM_SEGMENT_BYTES};
+        assert_ok(km_detector_score_segments(worker, &segment, 1, &err), err);
+        assert_ok(km_detector_fold_add(fold, at, &segment, &err), err);
+        km_segment_done(&segment);
+    }
+    struct km_segment one, read = {.length = sizeof content, .is_whole = true};
+    struct km_buf record;
+    km_detector_fold_unite(fold, worker, &one);
+    km_buf_init(&record, KM_SEGMENT_MAX_RECORD);
+    assert_ok(km_segment_format(&one, &record, &err), err);
+    assert_ok(km_segment_parse(&read, (const uint8_t *)record.data, record.length, &err), err);
+    km_detector_fold_finish(fold, worker, &united); /* of the segments, after uniting */
+    assert_memory_equal(&united.tokens, &whole.tokens, sizeof whole.tokens);
+    assert_ok(km_detector_fold_add(fold, 0, &read, &err), err);
+    km_detector_fold_finish(fold, worker, &united);
+    assert_true(isfinite(whole.tokens) && isfinite(whole.network) && isfinite(whole.known));
+    assert_int_equal(united.bytes, whole.bytes);
+    assert_memory_equal(&united.tokens, &whole.tokens, sizeof whole.tokens);
+    assert_memory_equal(&united.window, &whole.window, sizeof whole.window);
+    assert_memory_equal(&united.network, &whole.network, sizeof whole.network);
+    assert_memory_equal(&united.known, &whole.known, sizeof whole.known);
+    assert_memory_equal(&united.benign, &whole.benign, sizeof whole.benign);
+    assert_string_equal(united.lookalike, whole.lookalike);
+    assert_int_equal(united.window_begin, whole.window_begin);
+    assert_int_equal(united.range_count, whole.range_count);
+    for (size_t i = 0; i < whole.range_count; i++) {
+        assert_int_equal(united.ranges[i].begin, whole.ranges[i].begin);
+        assert_int_equal(united.ranges[i].end, whole.ranges[i].end);
+    }
+    assert_int_equal(united.reason_count, whole.reason_count);
+    for (size_t i = 0; i < whole.reason_count; i++)
+        assert_string_equal(united.reasons[i].text, whole.reasons[i].text);
+    km_buf_done(&record);
+    km_detector_fold_free(fold);
+    km_detector_worker_free(worker);
+    km_detector_free(detector);
+    bundle_done(&bundle);
+}
+
 static void features_have_names(void **state)
 {
     (void)state;
@@ -201,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_is_scored_alone),
         cmocka_unit_test(a_file_is_its_segments),
+        cmocka_unit_test(a_united_file_scores_as_its_segments_did),
         cmocka_unit_test(features_have_names),
         cmocka_unit_test(bundles_that_lie_are_refused),
         cmocka_unit_test(weights_that_are_no_numbers_are_refused),

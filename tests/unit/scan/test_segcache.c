@@ -41,7 +41,7 @@ static struct km_segment make_segment(uint32_t seed, bool is_whole)
 
 static struct km_segcache_key key_of(uint32_t seed, bool is_whole)
 {
-    struct km_segcache_key key = {.is_whole = is_whole};
+    struct km_segcache_key key = {.kind = is_whole ? KM_SEGCACHE_FILE : KM_SEGCACHE_SEGMENT};
     memcpy(key.content, &seed, sizeof seed);
     return key;
 }
@@ -132,7 +132,35 @@ static void what_was_put_is_there_again(void **state)
     assert_int_equal(status.st_mode & 077, 0);
     assert_int_equal(stat(data_file, &status), 0);
     assert_int_equal(status.st_mode & 077, 0);
-    assert_false(km_segcache_get(NULL, &(struct km_segcache_key){.is_whole = 1}, NULL));
+    assert_false(km_segcache_get(NULL, &(struct km_segcache_key){.kind = KM_SEGCACHE_FILE}, NULL));
+}
+
+static void an_md5_is_kept_beside_the_scores(void **state)
+{
+    (void)state;
+    char note[KM_ERR_TEXT_BYTES];
+    uint8_t sha256[KM_SHA256_BYTES] = {1}, md5[KM_MD5_BYTES] = {7, 8, 9}, got[KM_MD5_BYTES] = {0};
+    struct km_segcache *cache = open_cache(note);
+    struct km_segcache_key key = {.content = {1}, .kind = KM_SEGCACHE_FILE};
+    const struct km_segment segment = make_segment(1, true);
+    assert_false(km_segcache_get_md5(cache, sha256, got));
+    km_segcache_put_md5(cache, sha256, md5);
+    km_segcache_put(cache, &key, &segment);
+    km_segcache_close(cache);
+    cache = open_cache(note);
+    assert_true(km_segcache_get_md5(cache, sha256, got));
+    assert_memory_equal(got, md5, sizeof md5);
+    struct km_segment file = {.length = segment.length, .is_whole = true};
+    assert_true(km_segcache_get(cache, &key, &file));
+    /* What is no MD5 is not taken for one. */
+    uint8_t other[KM_SHA256_BYTES] = {2};
+    key = (struct km_segcache_key){.content = {2}, .kind = KM_SEGCACHE_MD5};
+    km_segcache_put(cache, &key, &segment);
+    km_segcache_flush(cache);
+    assert_false(km_segcache_get_md5(cache, other, got));
+    assert_false(km_segcache_get_md5(NULL, sha256, got));
+    assert_null(km_segcache_trouble(cache));
+    km_segcache_close(cache);
 }
 
 static void a_folder_open_to_others_is_refused(void **state)
@@ -295,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_put_is_there_again, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(an_md5_is_kept_beside_the_scores, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_folder_open_to_others_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_is_said_and_survived, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(old_records_give_way, make_folder, remove_folder),
