@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/digest.h"
+#include "base/mem.h"
+#include "container/source/hasher.h"
 #include "container/source/sniff.h"
 #include "container/source/tarhead.h"
 #include "container/source/tarmembers.h"
@@ -14,7 +15,7 @@
 struct hashed {
     struct km_stream base;
     struct km_stream *source;
-    struct km_digest *digest; /* NULL: passes on only */
+    struct km_hasher *hasher; /* NULL: passes on only */
 };
 
 struct km_blobread {
@@ -29,9 +30,11 @@ static enum km_code pull_hashed(struct km_stream *base, const uint8_t **out_byte
                                 struct km_err *err)
 {
     struct hashed *hashed = (struct hashed *)base;
+    if (hashed->hasher)
+        km_hasher_wait(hashed->hasher); /* the source takes its block back */
     enum km_code code = km_stream_next(hashed->source, UINT64_MAX, out_bytes, out_length, err);
-    if (code == KM_OK && hashed->digest && *out_length > 0)
-        km_digest_update(hashed->digest, *out_bytes, *out_length);
+    if (code == KM_OK && hashed->hasher && *out_length > 0)
+        km_hasher_update(hashed->hasher, *out_bytes, *out_length);
     return code;
 }
 
@@ -39,8 +42,8 @@ static enum km_code init_hashed(struct hashed *hashed, struct km_stream *source,
 {
     hashed->base.pull = pull_hashed;
     hashed->source = source;
-    hashed->digest = km_digest_new(KM_DIGEST_SHA256, err);
-    return hashed->digest ? KM_OK : err->code;
+    hashed->hasher = km_hasher_new(err);
+    return hashed->hasher ? KM_OK : err->code;
 }
 
 struct km_blobread *km_blobread_new(struct km_reader *reader, struct km_stream *stored, const bool *cut,
@@ -63,9 +66,8 @@ void km_blobread_free(struct km_blobread *blob)
 {
     if (!blob)
         return;
+    km_blobread_forget_hashes(blob); /* first: blocks of the streams are being hashed */
     km_stream_close(blob->inflated);
-    km_digest_free(blob->stored.digest);
-    km_digest_free(blob->uncompressed.digest);
     free(blob);
 }
 
@@ -76,9 +78,8 @@ const struct km_fault *km_blobread_fault(const struct km_blobread *blob)
 
 void km_blobread_forget_hashes(struct km_blobread *blob)
 {
-    km_digest_free(blob->stored.digest);
-    km_digest_free(blob->uncompressed.digest);
-    blob->stored.digest = blob->uncompressed.digest = NULL;
+    km_hasher_free(km_steal(blob->stored.hasher));
+    km_hasher_free(km_steal(blob->uncompressed.hasher));
 }
 
 enum km_code km_blobread_open(struct km_blobread *blob, struct km_stream **out, struct km_err *err)
@@ -129,9 +130,9 @@ static void fill_result(struct km_blobread *blob, struct km_blob *out)
 {
     out->stored_bytes = blob->stored.base.position;
     out->stream_bytes = blob->head->position;
-    km_digest_finish(blob->stored.digest, out->stored_sha256);
+    km_hasher_finish(blob->stored.hasher, out->stored_sha256);
     if (blob->inflated)
-        km_digest_finish(blob->uncompressed.digest, out->stream_sha256);
+        km_hasher_finish(blob->uncompressed.hasher, out->stream_sha256);
     else
         memcpy(out->stream_sha256, out->stored_sha256, sizeof out->stream_sha256);
 }

@@ -1,0 +1,31 @@
+/*
+ * The SHA-256 of a stream on a thread of its own, while whoever reads the stream works on the same block.
+ *
+ * Nothing is copied: a block that was handed over is read until the next call of any function here, which waits for it.
+ * The thread is started by the first large block and ends with the hasher; small blocks, and all where no thread can be
+ * started, are hashed by the caller. One caller at a time.
+ */
+#ifndef KM_CONTAINER_SOURCE_HASHER_H
+#define KM_CONTAINER_SOURCE_HASHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/err.h"
+
+struct km_hasher;
+
+/* NULL with *err set: the codes of km_digest_new. */
+struct km_hasher *km_hasher_new(struct km_err *err) KM_MUST_USE;
+/* Waits. NULL is allowed. */
+void km_hasher_free(struct km_hasher *hasher);
+
+/* After this the last block may go. */
+void km_hasher_wait(struct km_hasher *hasher);
+/* bytes are borrowed until the next call. */
+void km_hasher_update(struct km_hasher *hasher, const uint8_t *bytes, size_t length);
+/* Of all that was handed over. Once. */
+void km_hasher_finish(struct km_hasher *hasher, uint8_t out[KM_SHA256_BYTES]);
+
+#endif
