@@ -146,12 +146,13 @@ enum km_code km_fold(const struct km_graph *graph, const struct km_weights *weig
     f->graph = graph;
     f->weights = weights;
     fold_graph(f, folded);
-    struct km_weights *set = km_weights_new(folded, err);
-    if (!set)
+    struct km_weights *set = out_weights ? km_weights_new(folded, err) : NULL;
+    if (out_weights && !set)
         return err->code;
-    for (size_t i = 0; i < km_weights_count(set); i++)
+    for (size_t i = 0; set && i < km_weights_count(set); i++)
         fold_tensor(f, km_weights_at(set, i), room);
     *out_graph = *folded;
-    *out_weights = set;
+    if (out_weights)
+        *out_weights = set;
     return KM_OK;
 }

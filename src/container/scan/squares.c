@@ -92,13 +92,16 @@ static enum km_code make_size(struct km_squares_model *model, const struct km_mo
     enum km_code code = km_architecture_build(&options, plain, err);
     KM_CLEANUP(km_weights_cleanup) struct km_weights *folded = NULL;
     if (code == KM_OK)
-        code = km_fold(plain, loaded->weights, &model->graphs[s], &folded, err);
+        code = km_fold(plain, loaded->weights, &model->graphs[s], NULL, err);
     if (code != KM_OK)
         return code;
     model->networks[s] = make_network(&model->graphs[s], s, s > 0 ? model->networks[0] : NULL, err);
     if (!model->networks[s])
         return err->code;
-    return km_network_shares(model->networks[s]) ? KM_OK : km_network_set(model->networks[s], folded, err);
+    if (km_network_shares(model->networks[s]))
+        return KM_OK;
+    code = km_fold(plain, loaded->weights, &model->graphs[s], &folded, err);
+    return code == KM_OK ? km_network_set(model->networks[s], folded, err) : code;
 }
 
 /* Weights may be finite and their sums not. */
