@@ -78,18 +78,17 @@ struct km_payload_place km_payload_expect(const uint8_t *head, size_t length, ui
 
 /* ---- Finding a magic number ---- */
 
-/* Most lines of most texts end here: two bytes of every magic number of sniff.c. */
+/* Most lines of most texts end here: two bytes of every magic number of sniff.c, the second ones by the first. */
 static bool starts_like_magic(const uint8_t *bytes)
 {
-    static const char pairs[][2] = {{'\x1f', '\x8b'}, {'\x28', '\xb5'}, {'\xfd', '7'}, {'B', 'Z'},       {'P', 'K'},
-                                    {'!', '<'},       {'0', '7'},       {'7', 'z'},    {'h', 's'},       {'L', 'U'},
-                                    {'L', 'Z'},       {'R', 'a'},       {'M', 'S'},    {'x', 'a'},       {'Q', 'F'},
-                                    {'S', 'a'},       {'a', 'g'},       {'-', '-'},    {'\x04', '\x22'}, {'\x89', 'L'},
-                                    {'\xed', '\xab'}};
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-        if (memcmp(bytes, pairs[i], 2) == 0)
-            return true;
-    return false;
+    static const uint8_t seconds[256][2] = {
+        [0x04] = {0x22}, [0x1f] = {0x8b}, [0x28] = {0xb5}, ['!'] = {'<'},      ['-'] = {'-'},
+        ['0'] = {'7'},   ['7'] = {'z'},   ['B'] = {'Z'},   ['L'] = {'U', 'Z'}, ['M'] = {'S'},
+        ['P'] = {'K'},   ['Q'] = {'F'},   ['R'] = {'a'},   ['S'] = {'a'},      ['a'] = {'g'},
+        ['h'] = {'s'},   ['x'] = {'a'},   [0x89] = {'L'},  [0xed] = {0xab},    [0xfd] = {'7'},
+    };
+    const uint8_t *second = seconds[bytes[0]];
+    return bytes[1] != 0 && (bytes[1] == second[0] || bytes[1] == second[1]);
 }
 
 /* The formats that are looked for. Textual magics (cpio, ar, PGP) mean something only where binary data are expected.
