@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -245,6 +246,46 @@ static void set_version(struct km_detector *detector)
                    hex);
 }
 
+/* A network takes as long to load as the other parts together, and shares nothing with them. */
+struct network_opening {
+    const struct opening *opening;
+    const struct km_json *member;
+    enum km_code code;
+    struct km_err err;
+};
+
+static void *open_network(void *argument)
+{
+    struct network_opening *network = argument;
+    network->code = open_member(network->opening, PART_NETWORK, network->member, &network->err);
+    return NULL;
+}
+
+/* Of several failures the first part's is told. */
+static enum km_code open_members(const struct opening *opening, const struct km_json *manifest, struct km_err *err)
+{
+    struct network_opening network = {.opening = opening, .err = KM_ERR_INIT};
+    enum km_code code = KM_OK;
+    enum part failed = PART_NETWORK;
+    pthread_t thread;
+    network.member = km_json_member(manifest, parts[PART_NETWORK].name);
+    bool apart = network.member && pthread_create(&thread, NULL, open_network, &network) == 0;
+    for (int part = 0; code == KM_OK && part < PART_COUNT; part++) {
+        const struct km_json *member = km_json_member(manifest, parts[part].name);
+        failed = (enum part)part;
+        if (member && !(apart && failed == PART_NETWORK))
+            code = open_member(opening, failed, member, err);
+    }
+    if (apart)
+        (void)pthread_join(thread, NULL);
+    if (network.code != KM_OK) {
+        failed = PART_NETWORK;
+        code = network.code;
+        *err = network.err;
+    }
+    return code == KM_OK ? KM_OK : km_err_wrap(err, "%s", parts[failed].name);
+}
+
 static enum km_code open_manifest(const struct opening *opening, const struct km_buf *text, struct km_err *err)
 {
     struct km_detector *detector = opening->detector;
@@ -257,15 +298,7 @@ static enum km_code open_manifest(const struct opening *opening, const struct km
     if (!is_printable(name))
         return km_fail(err, KM_FORMAT, "'name': a short printable text is wanted");
     (void)snprintf(detector->name, sizeof detector->name, "%s", name);
-    for (int part = 0; part < PART_COUNT; part++) {
-        const struct km_json *member = km_json_member(manifest, parts[part].name);
-        if (!member)
-            continue;
-        code = open_member(opening, (enum part)part, member, err);
-        if (code != KM_OK)
-            return km_err_wrap(err, "%s", parts[part].name);
-    }
-    return KM_OK;
+    return open_members(opening, manifest, err);
 }
 
 enum km_code km_detector_open(int folder, struct km_detector **out, struct km_err *err)

@@ -54,7 +54,8 @@ struct km_pipeline_options {
 struct km_pipeline;
 struct km_pipeline_file;
 
-/* Starts the workers. NULL with *err set: KM_NOMEM, KM_IO, and what a worker's detector says. options is copied. */
+/* Starts the workers, which make their networks while the reading begins: a failure of theirs is told by open and
+ * finish. NULL with *err set: KM_NOMEM, KM_IO. options is copied. */
 struct km_pipeline *km_pipeline_new(const struct km_pipeline_options *options, struct km_err *err) KM_MUST_USE;
 /* Drops what waits, joins the workers. */
 void km_pipeline_free(struct km_pipeline *pipeline);

@@ -413,13 +413,9 @@ static void *work(void *argument)
     struct km_pipework_thread *thread = argument;
     struct km_pipeline *pipeline = thread->pipeline;
     struct km_err err = KM_ERR_INIT;
-    if (prepare(thread, &err) != KM_OK)
+    bool failed = prepare(thread, &err) != KM_OK;
+    if (failed)
         km_pipework_fail(pipeline, &err);
-    pthread_mutex_lock(&pipeline->queue_lock);
-    pipeline->started++;
-    bool failed = pipeline->failure.code != KM_OK;
-    pthread_cond_broadcast(&pipeline->freed);
-    pthread_mutex_unlock(&pipeline->queue_lock);
     for (struct km_pipework_job *job; !failed && (job = next_job(pipeline));) {
         enum km_code code = run_job(thread, job, &err);
         if (code == KM_OK && thread->splits)
@@ -448,14 +444,7 @@ enum km_code km_pipework_start(struct km_pipeline *pipeline, struct km_err *err)
             return km_fail_errno(err, failure, "cannot start a worker");
         pipeline->thread_count++;
     }
-    pthread_mutex_lock(&pipeline->queue_lock);
-    while (pipeline->started < pipeline->thread_count)
-        pthread_cond_wait(&pipeline->freed, &pipeline->queue_lock);
-    enum km_code code = pipeline->failure.code;
-    if (code != KM_OK)
-        *err = pipeline->failure;
-    pthread_mutex_unlock(&pipeline->queue_lock);
-    return code;
+    return KM_OK;
 }
 
 void km_pipework_join(struct km_pipeline *pipeline)

@@ -63,10 +63,9 @@ struct km_pipeline {
     struct km_pipework_job *first, *last; /* queued */
     struct km_pipework_job *unused;
     size_t job_count, job_limit;
-    size_t busy;    /* queued, or with a worker */
-    size_t started; /* workers that are ready */
-    bool stop;      /* no more work: workers end when the queue is empty */
-    bool drop;      /* they end at once */
+    size_t busy; /* queued, or with a worker */
+    bool stop;   /* no more work: workers end when the queue is empty */
+    bool drop;   /* they end at once */
     struct km_err failure;
 
     pthread_mutex_t results_lock;
@@ -83,7 +82,7 @@ struct km_pipeline {
     size_t held; /* segments of files that are held */
 };
 
-/* Starts options.jobs workers and waits until each has its models. */
+/* Starts options.jobs workers; what they cannot have is the pipeline's failure. */
 enum km_code km_pipework_start(struct km_pipeline *pipeline, struct km_err *err) KM_MUST_USE;
 /* Ends and joins them. */
 void km_pipework_join(struct km_pipeline *pipeline);
