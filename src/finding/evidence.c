@@ -28,6 +28,9 @@ static const struct {
     {KM_EVIDENCE_SYSTEM_PLACE, "it lies in {place}, where packages put their programs", NULL},
     {KM_EVIDENCE_TEMPORARY_PLACE, "it lies in {place}, which is for temporary files", NULL},
     {KM_EVIDENCE_HIDDEN_NAME, "its name is hidden ({name})", NULL},
+    {KM_EVIDENCE_ODD_NAME, "the archive stores it under a name that climbs with '..' or cannot be kept whole",
+     "Honest tools do not store such names: who unpacks this archive without care may overwrite files elsewhere. Ask "
+     "where the archive comes from."},
     {KM_EVIDENCE_DELETED, "a later layer deletes it ({layer}), but the image still carries it",
      "Anyone who has the image has this file; if it is a secret or unwanted, rebuild without the layer that added it."},
     {KM_EVIDENCE_FIRST_EXEC, "it started the program {what}, which it never did while it was learned ({arguments})",

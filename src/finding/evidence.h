@@ -11,15 +11,16 @@
 #include "base/err.h"
 #include "finding/finding.h"
 
-#define KM_EVIDENCE_TEST_FILE       "inert.test-file"   /* name */
-#define KM_EVIDENCE_HASH_LISTED     "hash.listed"       /* list, name */
-#define KM_EVIDENCE_UNOWNED         "package.unowned"   /* database */
-#define KM_EVIDENCE_CHANGED         "package.changed"   /* package, actual */
-#define KM_EVIDENCE_EXECUTABLE      "file.executable"   /* format */
-#define KM_EVIDENCE_SETUID          "file.setuid"       /* mode, uid */
-#define KM_EVIDENCE_SYSTEM_PLACE    "place.system"      /* place */
-#define KM_EVIDENCE_TEMPORARY_PLACE "place.temporary"   /* place */
-#define KM_EVIDENCE_HIDDEN_NAME     "place.hidden"      /* name */
+#define KM_EVIDENCE_TEST_FILE       "inert.test-file" /* name */
+#define KM_EVIDENCE_HASH_LISTED     "hash.listed"     /* list, name */
+#define KM_EVIDENCE_UNOWNED         "package.unowned" /* database */
+#define KM_EVIDENCE_CHANGED         "package.changed" /* package, actual */
+#define KM_EVIDENCE_EXECUTABLE      "file.executable" /* format */
+#define KM_EVIDENCE_SETUID          "file.setuid"     /* mode, uid */
+#define KM_EVIDENCE_SYSTEM_PLACE    "place.system"    /* place */
+#define KM_EVIDENCE_TEMPORARY_PLACE "place.temporary" /* place */
+#define KM_EVIDENCE_HIDDEN_NAME     "place.hidden"    /* name */
+#define KM_EVIDENCE_ODD_NAME        "name.odd"
 #define KM_EVIDENCE_DELETED         "layer.deleted"     /* layer */
 #define KM_EVIDENCE_TOKENS          "tokens.score"      /* score, words */
 #define KM_EVIDENCE_BACKGROUND      "tokens.background" /* score */

@@ -192,7 +192,8 @@ static enum km_code begin(void *context, const struct km_entry *entry, void **ou
     struct open_file *file = take_open_file(examine, err);
     if (!file)
         return err->code;
-    *record = (struct km_record){.uid = entry->uid, .mode = (uint16_t)(entry->mode & 07777)};
+    *record =
+        (struct km_record){.uid = entry->uid, .mode = (uint16_t)(entry->mode & 07777), .has_odd_name = entry->odd_name};
     file->record = record;
     file->depth = entry->depth;
     file->is_unpacked = false;

@@ -82,7 +82,7 @@ static bool open_case(const struct judge *judge, uint32_t id, uint16_t image, st
 static bool is_listed(const struct judge *judge, const struct km_case *file)
 {
     KM_ASSERT(file->record);
-    return judge->options->all || file->record->is_eicar || file->record->is_listed ||
+    return judge->options->all || file->record->is_eicar || file->record->is_listed || file->record->has_odd_name ||
            km_record_is_executable(file->record) || file->match.state == KM_PACKAGE_CHANGED ||
            (file->fusion && km_case_score(file) >= KM_JUDGE_LEAST_SHOWN);
 }

@@ -22,6 +22,7 @@ struct km_record {
     bool is_eicar;
     bool is_listed;         /* its SHA-256 is on a hash list */
     bool is_known;          /* the site's baseline has its SHA-256 */
+    bool has_odd_name;      /* km_entry's */
     bool is_skipped;        /* the policy says: not to be judged */
     uint8_t packing;        /* enum km_packing; of complete files */
     uint32_t sha256;        /* index + 1 into the kept hashes; 0: not kept */

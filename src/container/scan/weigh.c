@@ -20,6 +20,7 @@
 #define WEIGHT_TEMPORARY_PLACE 1.2
 #define WEIGHT_HIDDEN_NAME     0.8
 #define WEIGHT_SETUID          1.5
+#define WEIGHT_ODD_NAME        1.5
 #define WEIGHT_TEST_FILE       12.0
 #define WEIGHT_HASH_LISTED     12.0
 #define WEIGHT_PACKED_FOREIGN  1.2
@@ -63,6 +64,14 @@ static void weigh_identity(const struct km_case_sources *sources, struct km_case
         km_evidence_add_text(evidence, "list", match.label);
         km_evidence_add_text(evidence, "name", match.name);
     }
+}
+
+/* A hard link's own name was not kept. */
+static void weigh_name(struct km_case *file)
+{
+    KM_ASSERT(file->record);
+    if (file->record->has_odd_name && file->place.type == KM_ENTRY_FILE)
+        (void)km_case_add_evidence(file, KM_EVIDENCE_ODD_NAME, WEIGHT_ODD_NAME);
 }
 
 static void weigh_package(struct km_case *file)
@@ -161,6 +170,7 @@ bool km_case_open(struct km_case *file, const struct km_case_sources *sources, u
     /* A hard link's content is reported once, under its target's name. */
     if (place->type == KM_ENTRY_FILE)
         weigh_identity(sources, file);
+    weigh_name(file);
     weigh_package(file);
     weigh_program(file);
     weigh_origin(file);

@@ -34,13 +34,13 @@ static enum km_code add_parts(const char *stored, struct km_buf *out, bool *out_
     return KM_OK;
 }
 
-enum km_code km_entrypath_normalise(const char *stored, struct km_buf *out, bool *out_renamed, struct km_err *err)
+enum km_code km_entrypath_normalise(const char *stored, struct km_buf *out, bool *out_climbs, struct km_err *err)
 {
-    bool renamed = stored[0] == '/' || stored[0] == '\0';
+    bool climbs = false;
     km_buf_clear(out);
-    enum km_code code = add_parts(stored, out, &renamed, err);
+    enum km_code code = add_parts(stored, out, &climbs, err);
     if (code == KM_OK)
-        *out_renamed = renamed;
+        *out_climbs = climbs;
     return code;
 }
 

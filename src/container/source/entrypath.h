@@ -10,9 +10,9 @@
 #include "base/err.h"
 
 /* Replaces *out by `stored` without leading "/" and "./", without ".", "..", doubled and trailing "/". ".." takes the
- * part before it away and never climbs above the root. *out_renamed: the name was absolute, held "..", or was empty.
- * The root itself ("./") becomes "". KM_LIMIT of the buffer, KM_NOMEM. */
-enum km_code km_entrypath_normalise(const char *stored, struct km_buf *out, bool *out_renamed,
+ * part before it away and never climbs above the root. *out_climbs: the name held "..". The root itself ("./") becomes
+ * "". KM_LIMIT of the buffer, KM_NOMEM. */
+enum km_code km_entrypath_normalise(const char *stored, struct km_buf *out, bool *out_climbs,
                                     struct km_err *err) KM_MUST_USE;
 
 enum km_whiteout {

@@ -79,8 +79,8 @@ static enum km_code read_blob_member(const struct km_images *images, struct km_m
 static enum km_code take_member(const struct km_images *images, struct km_members *archive,
                                 const struct km_member *member, struct km_buf *name, struct km_err *err)
 {
-    bool renamed = false;
-    enum km_code code = km_entrypath_normalise(member->path, name, &renamed, err);
+    bool climbs = false;
+    enum km_code code = km_entrypath_normalise(member->path, name, &climbs, err);
     if (code != KM_OK)
         return code;
     if (member->type == KM_ENTRY_FILE)

@@ -26,7 +26,6 @@ struct km_reader *km_reader_new(const struct km_source_limits *limits, struct km
     reader->layer_inflate.grace_bytes = limits->layer_grace;
     if (reader->limits.nested_depth > KM_SOURCE_MAX_NESTED_DEPTH)
         reader->limits.nested_depth = KM_SOURCE_MAX_NESTED_DEPTH;
-    km_nameset_init(&reader->paths);
     km_buf_init(&reader->where, MAX_WHERE_BYTES);
     for (size_t i = 0; i < KM_READER_MAX_FRAMES; i++) {
         km_buf_init(&reader->frames[i].path, MAX_PATH_BYTES);
@@ -39,7 +38,6 @@ void km_reader_free(struct km_reader *reader)
 {
     if (!reader)
         return;
-    km_nameset_done(&reader->paths);
     km_buf_done(&reader->where);
     for (size_t i = 0; i < KM_READER_MAX_FRAMES; i++)
         km_buf_done(&reader->frames[i].path);
@@ -264,12 +262,8 @@ static enum km_code begin_entry(struct km_reader *reader, struct km_reader_frame
     *out_refused = reader->entries >= reader->limits.max_entries;
     if (*out_refused)
         return KM_OK;
-    enum km_code code = KM_OK;
-    if (frame == reader->frames)
-        code = km_nameset_add(&reader->paths, entry->path, strlen(entry->path), &entry->duplicate_of_blob_path, err);
     entry->id = reader->entries;
-    if (code == KM_OK)
-        code = km_layout_add_entry(reader->layout, entry, err);
+    enum km_code code = km_layout_add_entry(reader->layout, entry, err);
     if (code == KM_LIMIT) {
         *out_refused = true;
         reader->limits.max_entries = reader->entries; /* the index is full: no more from here on */
@@ -302,8 +296,8 @@ static enum km_code describe(struct km_reader *reader, struct km_reader_frame *f
                              .gid = member->gid,
                              .mtime_s = member->mtime_s,
                              .stream_offset = member->offset};
-    enum km_code code = km_entrypath_normalise(member->path, &frame->path, &out->renamed, err);
-    out->renamed |= member->odd_name;
+    enum km_code code = km_entrypath_normalise(member->path, &frame->path, &out->odd_name, err);
+    out->odd_name |= member->odd_name;
     out->path = km_buf_text(&frame->path);
     return code;
 }
@@ -328,7 +322,6 @@ static enum km_code take_whiteout(struct km_reader *reader, struct km_reader_fra
         code = end_member(reader, frame, true, err);
     entry->type = KM_ENTRY_FILE;
     entry->size = size;
-    entry->duplicate_of_blob_path = false;
     *out_done = size == 0;
     return code;
 }
@@ -365,7 +358,7 @@ static enum km_code take_member(struct km_reader *reader, struct km_reader_frame
     if (code != KM_OK || done)
         return code;
     if (entry.type == KM_ENTRY_FILE && frame->path.length == 0)
-        entry.renamed = true;
+        entry.odd_name = true;
     code = km_entrypath_normalise(member->path, &frame->path, &done, err); /* a whiteout has changed it */
     entry.path = km_buf_text(&frame->path);
     if (code == KM_OK)
@@ -431,7 +424,6 @@ enum km_code km_reader_walk(struct km_reader *reader, const struct km_tree *tree
     reader->tree = tree;
     reader->damaged = reader->counting = false;
     reader->uncounted_files = reader->uncounted_bytes = 0;
-    km_nameset_clear(&reader->paths);
     root->members = tree->members;
     root->inflated = NULL;
     root->open = false;

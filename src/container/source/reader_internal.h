@@ -7,7 +7,6 @@
 
 #include "base/buf.h"
 #include "container/source/memberstream.h"
-#include "container/source/nameset.h"
 #include "container/source/reader.h"
 
 #define KM_READER_MAX_FRAMES (KM_SOURCE_MAX_NESTED_DEPTH + 2) /* the deepest one only looks for tails */
@@ -37,7 +36,6 @@ struct km_reader {
     uint32_t entries;
     const struct km_tree *tree;
     bool damaged; /* the tree had faults */
-    struct km_nameset paths;
     struct km_buf where;
     /* After the limit of entries: what the rest of the tree holds. */
     bool counting;

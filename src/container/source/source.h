@@ -53,10 +53,9 @@ struct km_entry {
     const char *path; /* normalised: no leading "/" or "./", no "..", no doubled or trailing "/"; else raw bytes.
                        * For members of nested archives: the path inside the archive. */
     const char *link; /* target of links as stored, or NULL */
-    bool renamed;     /* the stored name was absolute, climbed with "..", or was empty */
-    bool duplicate_of_blob_path; /* the same blob holds this path earlier */
-    uint64_t size;               /* logical bytes, holes included; KM_SIZE_UNKNOWN for single compressed files */
-    uint32_t mode;               /* permission bits with setuid, setgid, sticky */
+    bool odd_name;    /* the stored name climbed with "..", or could not be kept whole; an absolute one is not odd */
+    uint64_t size;    /* logical bytes, holes included; KM_SIZE_UNKNOWN for single compressed files */
+    uint32_t mode;    /* permission bits with setuid, setgid, sticky */
     uint32_t uid, gid;
     int64_t mtime_s;
     uint64_t stream_offset; /* of the member's first header in the blob's uncompressed stream; 0 for directories */

@@ -23,6 +23,7 @@ struct scene {
         enum km_verdict verdict;
         bool hidden;
     } list[MAX_FOUND];
+    const char *odd; /* this path's stored name was odd; or NULL */
     char gap[512];
     enum km_gap_reason gap_reason;
     size_t gaps;
@@ -71,8 +72,13 @@ static void scene_done(struct scene *s)
 static void put(struct scene *s, uint32_t blob, enum km_entry_type type, const char *path, const char *content)
 {
     const struct km_entry_sink *sink = km_examine_sink(s->examine);
-    const struct km_entry entry = {
-        .id = s->f.entries, .blob = blob, .parent = KM_ENTRY_NONE, .type = type, .path = path, .mode = 0755};
+    const struct km_entry entry = {.id = s->f.entries,
+                                   .blob = blob,
+                                   .parent = KM_ENTRY_NONE,
+                                   .type = type,
+                                   .path = path,
+                                   .odd_name = s->odd && strcmp(path, s->odd) == 0,
+                                   .mode = 0755};
     void *state = NULL;
     assert_int_equal(add_entry(&s->f, blob, type, path), entry.id);
     assert_ok(sink->begin(sink->context, &entry, &state, &s->f.err), s->f.err);
@@ -85,7 +91,9 @@ static void put(struct scene *s, uint32_t blob, enum km_entry_type type, const c
  * and "c:1" is base over itself. The base has the package p with /usr/bin/p, whose checksum is given. */
 static void three_images(struct scene *s, const char *md5, const char *const (*over)[2])
 {
+    const char *odd = s->odd;
     scene_init(s);
+    s->odd = odd;
     char sums[128];
     (void)snprintf(sums, sizeof sums, "%s  usr/bin/p\n", md5);
     uint32_t base = add_blob(&s->f, "base.tar", KM_BLOB_TREE, "base");
@@ -116,7 +124,7 @@ static void each_image_has_its_own_database(void **state)
 {
     (void)state;
     static const char *const sums[][2] = {{INFO("p.md5sums"), MD5_NONE "  usr/bin/p\n"}, {NULL, NULL}};
-    struct scene s;
+    struct scene s = {0};
     three_images(&s, MD5_SH, sums);
     judge(&s, KM_JUDGE_MAX_STEPS);
     for (size_t i = 0; i < 3; i++) {
@@ -148,7 +156,7 @@ static void an_entry_is_found_once_where_it_is_worst(void **state)
         {{{INFO("p.md5sums"), NULL}, {NULL, NULL}}, "a:1", 2},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct scene s;
+        struct scene s = {0};
         three_images(&s, MD5_NONE, rows[i].over);
         judge(&s, KM_JUDGE_MAX_STEPS);
         assert_int_equal(s.judgement.integrity.files_changed, rows[i].changed);
@@ -158,6 +166,21 @@ static void an_entry_is_found_once_where_it_is_worst(void **state)
         assert_false(s.list[0].hidden);
         scene_done(&s);
     }
+}
+
+/* Also of data, which is not listed for being unowned alone. */
+static void an_odd_name_is_said(void **state)
+{
+    (void)state;
+    static const char *const over[][2] = {
+        {"etc/cron.d/x", "* * * * * root true\n"}, {"etc/motd", "hello\n"}, {NULL, NULL}};
+    struct scene s = {.odd = "etc/cron.d/x"};
+    three_images(&s, MD5_SH, over);
+    judge(&s, UINT64_MAX);
+    assert_int_equal(s.found, 1);
+    assert_string_equal(s.list[0].path, "etc/cron.d/x");
+    assert_int_equal(s.list[0].verdict, KM_VERDICT_CLEAN);
+    scene_done(&s);
 }
 
 static void gaps_of_databases(void **state)
@@ -184,7 +207,7 @@ static void gaps_of_databases(void **state)
         {{{STATUS, NULL}, {NULL, NULL}}, "none", "", 2},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct scene s;
+        struct scene s = {0};
         three_images(&s, MD5_SH, rows[i].over);
         judge(&s, KM_JUDGE_MAX_STEPS);
         assert_string_equal(s.judgement.images[0].database, "dpkg");
@@ -205,7 +228,7 @@ static void images_beyond_the_limit_are_a_gap(void **state)
     static const char *const extra[][2] = {{"opt/x", "x"}, {NULL, NULL}};
     bool seen[4] = {false};
     for (uint64_t limit = 0; limit < 400 && !seen[3]; limit++) {
-        struct scene s;
+        struct scene s = {0};
         three_images(&s, MD5_SH, extra);
         judge(&s, limit);
         size_t compared = 0;
@@ -235,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_image_has_its_own_database),
         cmocka_unit_test(an_entry_is_found_once_where_it_is_worst),
+        cmocka_unit_test(an_odd_name_is_said),
         cmocka_unit_test(gaps_of_databases),
         cmocka_unit_test(images_beyond_the_limit_are_a_gap),
     };

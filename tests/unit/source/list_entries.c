@@ -96,8 +96,7 @@ static enum km_code on_begin(void *context, const struct km_entry *entry, void *
     km_json_set_integer(line, "gid", entry->gid);
     km_json_set_integer(line, "mtime", entry->mtime_s);
     km_json_set_integer(line, "offset", (int64_t)entry->stream_offset);
-    km_json_set_bool(line, "renamed", entry->renamed);
-    km_json_set_bool(line, "duplicate", entry->duplicate_of_blob_path);
+    km_json_set_bool(line, "odd_name", entry->odd_name);
     print_line(line);
     return KM_OK;
 }
