@@ -16,6 +16,8 @@
 #include "container/scan/segcache.h"
 
 #define DATA_FILE      "data.mdb"
+#define LOCK_FILE      "lock.mdb"
+#define LOCK_BYTES     8192 /* of the 126 readers that LMDB expects */
 #define STAMP_FILE     "stamp"
 #define CHECKSUM_BYTES 8
 #define CHECK_SECONDS  60
@@ -92,11 +94,23 @@ static int write_meta(const struct km_segstore *store, MDB_txn *txn, const char 
     return mdb_put(txn, store->meta, &key, &value, 0);
 }
 
+/* LMDB maps its lock file and writes to it: where a full disk has no room for these pages, that ends the process. */
+static int make_lock_file(const struct km_segstore *store)
+{
+    KM_CLEANUP(km_cleanup_close)
+    int fd = openat(store->folder, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return errno;
+    return fallocate(fd, 0, 0, LOCK_BYTES) == 0 || errno == EOPNOTSUPP ? 0 : errno;
+}
+
 static int open_env(struct km_segstore *store, unsigned flags)
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", store->folder);
-    int result = mdb_env_create(&store->env);
+    int result = flags & MDB_NOLOCK ? 0 : make_lock_file(store);
+    if (result == 0)
+        result = mdb_env_create(&store->env);
     if (result == 0)
         result = mdb_env_set_maxdbs(store->env, 4);
     if (result == 0)
@@ -192,7 +206,7 @@ static void write_stamp(const struct km_segstore *store)
 static void remove_files(const struct km_segstore *store)
 {
     (void)unlinkat(store->folder, DATA_FILE, 0);
-    (void)unlinkat(store->folder, "lock.mdb", 0);
+    (void)unlinkat(store->folder, LOCK_FILE, 0);
     (void)unlinkat(store->folder, STAMP_FILE, 0);
 }
 

@@ -1,7 +1,10 @@
 #define KM_TEST_NAME "segcache"
 #include "bundles.h"
 
+#include <lmdb.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -283,6 +286,98 @@ static void a_killed_writer_leaves_a_whole_cache(void **state)
     }
 }
 
+static bool write_all(const char *path, size_t kib)
+{
+    static const uint8_t bytes[1024];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    bool good = fd >= 0;
+    for (size_t i = 0; good && i < kib; i++)
+        good = write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes;
+    return good && close(fd) == 0;
+}
+
+/* In a child with a file system of its own of 256 KiB, of which so many are left: 0 the cache did as it should, 2 there
+ * is no such file system to be had. */
+static int use_full_disk(size_t left_kib)
+{
+    char path[192], note[KM_ERR_TEXT_BYTES];
+    struct km_err err = KM_ERR_INIT;
+    struct km_segcache *cache = NULL;
+    (void)snprintf(path, sizeof path, "%s/other", folder);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", folder, "tmpfs", 0, "size=256k,mode=0700") != 0)
+        return 2;
+    if (!write_all(path, 256 - left_kib))
+        return 3;
+    enum km_code code = km_segcache_open(folder, CAPACITY, &cache, note, &err);
+    if (code != KM_OK)
+        return code == KM_LIMIT || code == KM_IO ? 0 : 4;
+    for (uint32_t i = 0; i < 3000; i++)
+        put(cache, i, true);
+    km_segcache_flush(cache);
+    if (!km_segcache_trouble(cache) || check(cache, 2999, true))
+        return 5;
+    km_segcache_close(cache);
+    /* Room again: it goes on. */
+    if (unlink(path) != 0 || km_segcache_open(folder, CAPACITY, &cache, note, &err) != KM_OK)
+        return 6;
+    put(cache, 1, true);
+    km_segcache_flush(cache);
+    bool good = !km_segcache_trouble(cache) && check(cache, 1, true);
+    km_segcache_close(cache);
+    return good ? 0 : 7;
+}
+
+static void a_full_disk_is_said_and_survived(void **state)
+{
+    (void)state;
+    static const size_t left[] = {0, 4, 8, 12, 16, 20, 28, 40, 64, 128};
+    fill(0);
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        int status;
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(use_full_disk(left[i]));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 2) {
+            print_message("no mount namespace of its own is to be had here\n");
+            skip();
+        }
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            fail_msg("with %zu KiB left: status %d", left[i], status);
+    }
+}
+
+/* As another version of komainu would leave it. */
+static void another_versions_cache_begins_anew(void **state)
+{
+    (void)state;
+    char note[KM_ERR_TEXT_BYTES];
+    uint32_t version = KM_SEGCACHE_VERSION + 1;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi meta;
+    MDB_val key = {strlen("version"), (void *)"version"}, value = {sizeof version, &version};
+    fill(10);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_open(env, folder, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "meta", 0, &meta), 0);
+    assert_int_equal(mdb_put(txn, meta, &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    struct km_segcache *cache = open_cache(note);
+    assert_non_null(strstr(note, "another version"));
+    assert_false(check(cache, 2, true));
+    put(cache, 2, true);
+    km_segcache_flush(cache);
+    assert_true(check(cache, 2, true));
+    assert_null(km_segcache_trouble(cache));
+    km_segcache_close(cache);
+}
+
 static void records_are_checked(void **state)
 {
     (void)state;
@@ -326,6 +421,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_md5_is_kept_beside_the_scores, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_folder_open_to_others_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_is_said_and_survived, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(another_versions_cache_begins_anew, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_said_and_survived, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(old_records_give_way, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_killed_writer_leaves_a_whole_cache, make_folder, remove_folder),
         cmocka_unit_test(records_are_checked),
