@@ -76,12 +76,6 @@ void km_dn_close(struct km_dn *dn)
     free(dn);
 }
 
-void km_dn_version(char *out)
-{
-    const dnnl_version_t *version = dnnl_version();
-    (void)snprintf(out, 32, "%d.%d.%d", version->major, version->minor, version->patch);
-}
-
 static dnnl_format_tag_t tag_of(uint32_t rank, enum km_dn_order order)
 {
     switch (order) {

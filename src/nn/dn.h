@@ -25,9 +25,6 @@ struct km_dn_prim;
 struct km_dn *km_dn_open(struct km_err *err) KM_MUST_USE;
 void km_dn_close(struct km_dn *dn);
 
-/* "2.6.3": of the library that runs, which may be newer than the header. out holds 32 bytes. */
-void km_dn_version(char *out);
-
 enum km_dn_order {
     KM_DN_ANY = 0,       /* oneDNN chooses: only as an argument of the primitives below */
     KM_DN_PLAIN = 1,     /* row-major: x, nc, oihw, nchw */

@@ -93,9 +93,6 @@ struct km_package_db {
 
 uint64_t km_dpkg_key(const struct km_package_db *db, const char *path, size_t length);
 
-/* The number of a directory that a merged /usr links, or 0. */
-unsigned km_dpkg_top(const char *name, size_t length);
-
 /* km_grow on the memory limit of the db. KM_LIMIT, KM_NOMEM. */
 enum km_code km_dpkg_grow(struct km_package_db *db, void **array, size_t *capacity, size_t needed, size_t size,
                           struct km_err *err) KM_MUST_USE;

@@ -62,7 +62,8 @@ enum km_package_file_kind km_package_wants(const char *path)
     return classify(path, &stem, &length);
 }
 
-unsigned km_dpkg_top(const char *name, size_t length)
+/* The number of a directory that a merged /usr links, or 0. */
+static unsigned number_of_top(const char *name, size_t length)
 {
     for (unsigned i = 1; i < MERGED_COUNT; i++)
         if (strlen(merged_folders[i]) == length && memcmp(name, merged_folders[i], length) == 0)
@@ -80,7 +81,7 @@ uint64_t km_dpkg_key(const struct km_package_db *db, const char *path, size_t le
     const char *rest = usr ? path + 4 : path;
     size_t rest_length = usr ? length - 4 : length;
     const char *slash = memchr(rest, '/', rest_length);
-    unsigned top = slash ? km_dpkg_top(rest, (size_t)(slash - rest)) : 0;
+    unsigned top = slash ? number_of_top(rest, (size_t)(slash - rest)) : 0;
     uint64_t hash = km_keyhash_bytes(&db->hash_key, rest, rest_length) & KM_DPKG_KEY_HASH_MASK;
     return hash | (uint64_t)top << 1 | (usr ? KM_DPKG_KEY_USR : 0);
 }
@@ -334,7 +335,7 @@ void km_package_db_add_alias(struct km_package_db *db, const char *path, const c
     while (length > 0 && target[length - 1] == '/')
         length--;
     if (strlen(path) == length && memcmp(path, target, length) == 0)
-        db->aliases |= 1U << km_dpkg_top(path, length) & ~1U;
+        db->aliases |= 1U << number_of_top(path, length) & ~1U;
 }
 
 void km_package_db_spoil(struct km_package_db *db, const char *reason)

@@ -36,27 +36,7 @@ static const struct {
     {"value", KM_COLLECT_ARGUMENTS},
 };
 
-const char *km_collect_kind_to_string(enum km_collect_kind kind)
-{
-    return (size_t)kind < KM_COLLECT_KINDS ? kind_names[kind] : "unknown";
-}
-
-const char *km_collect_level_to_string(enum km_collect_level level)
-{
-    return (size_t)level < sizeof level_names / sizeof level_names[0] ? level_names[level] : "unknown";
-}
-
-enum km_code km_collect_kind_from_string(const char *text, enum km_collect_kind *out, struct km_err *err)
-{
-    for (size_t i = 0; i < KM_COLLECT_KINDS; i++)
-        if (strcmp(kind_names[i], text) == 0) {
-            *out = (enum km_collect_kind)i;
-            return KM_OK;
-        }
-    return km_fail(err, KM_FORMAT, "'%s' is none of paths, arguments, addresses, contents", text);
-}
-
-enum km_code km_collect_level_from_string(const char *text, enum km_collect_level *out, struct km_err *err)
+static enum km_code read_level(const char *text, enum km_collect_level *out, struct km_err *err)
 {
     for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++)
         if (strcmp(level_names[i], text) == 0) {
@@ -100,7 +80,7 @@ enum km_code km_collect_load(struct km_desk *desk, struct km_collect *out, struc
         snprintf(name, sizeof name, "collect.%s", kind_names[i]);
         const char *usual = i == KM_COLLECT_CONTENTS ? "none" : "whole";
         if (km_desk_get_setting(desk, name, usual, value, err) != KM_OK ||
-            km_collect_level_from_string(value, &collect.levels[i], err) != KM_OK)
+            read_level(value, &collect.levels[i], err) != KM_OK)
             return km_err_wrap(err, "%s", name);
     }
     if (load_salt(desk, collect.salt, err) != KM_OK)

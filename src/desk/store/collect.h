@@ -48,10 +48,4 @@ const char *km_collect_text(const struct km_collect *collect, enum km_collect_ki
 const char *km_collect_argument(const struct km_collect *collect, const char *evidence, const char *name,
                                 const char *text, char *room);
 
-/* "paths", … and "none", "hashed", "whole". from_string: KM_FORMAT. */
-const char *km_collect_kind_to_string(enum km_collect_kind kind);
-const char *km_collect_level_to_string(enum km_collect_level level);
-enum km_code km_collect_kind_from_string(const char *text, enum km_collect_kind *out, struct km_err *err) KM_MUST_USE;
-enum km_code km_collect_level_from_string(const char *text, enum km_collect_level *out, struct km_err *err) KM_MUST_USE;
-
 #endif

@@ -168,11 +168,6 @@ bool km_query_is_null(struct km_query *query, int column)
     return sqlite3_column_type(query->statement, column) == SQLITE_NULL;
 }
 
-int km_query_column_count(const struct km_query *query)
-{
-    return sqlite3_column_count(query->statement);
-}
-
 int64_t km_query_last_id(const struct km_desk *desk)
 {
     return sqlite3_last_insert_rowid(desk->db);

@@ -51,7 +51,6 @@ const void *km_query_bytes(struct km_query *query, int column, size_t *out_lengt
 int64_t km_query_integer(struct km_query *query, int column);
 double km_query_real(struct km_query *query, int column);
 bool km_query_is_null(struct km_query *query, int column);
-int km_query_column_count(const struct km_query *query);
 
 /* Of the newest INSERT, and of the newest statement that changed rows, on this connection. */
 int64_t km_query_last_id(const struct km_desk *desk);

@@ -80,11 +80,6 @@ enum km_record_kind km_record_get_kind(const struct km_record *record)
     return record->kind;
 }
 
-int64_t km_record_get_time(const struct km_record *record)
-{
-    return record->place.at_ns;
-}
-
 struct km_record *km_record_get_next(const struct km_record *record)
 {
     return record->next;

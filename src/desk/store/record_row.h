@@ -39,7 +39,6 @@ struct km_record *km_record_new_end(const struct km_record_place *place, const s
 void km_record_free(struct km_record *record);
 
 enum km_record_kind km_record_get_kind(const struct km_record *record);
-int64_t km_record_get_time(const struct km_record *record);
 
 /* Rows form a queue. */
 struct km_record *km_record_get_next(const struct km_record *record);

@@ -60,11 +60,6 @@ const char *km_criterion_result_to_string(enum km_criterion_result result)
     return "unknown";
 }
 
-const struct km_criterion *km_criterion_get(size_t i)
-{
-    return i < COUNT ? &criteria[i] : NULL;
-}
-
 /* NaN: not asked. A limit of null was taken off. */
 static double wanted_of(const struct km_criterion *criterion, const struct km_stage_facts *facts)
 {

@@ -44,8 +44,6 @@ struct km_criterion {
     const char *idle;                 /* a figure whose 0 means that there was nothing to judge, or NULL */
     double usual[KM_STAGE_COUNT - 1]; /* NaN: not asked */
 };
-/* i from 0; NULL behind the last. Static storage. */
-const struct km_criterion *km_criterion_get(size_t i);
 
 struct km_criterion_check {
     const struct km_criterion *criterion;

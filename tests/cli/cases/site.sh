@@ -70,7 +70,7 @@ COMPARE
 
 echo "-- packed, and nobody vouches for it"
 image packed
-cp "$SOURCE/tests/unit/source/packed/amd64-nrv2e.upx" packed/opt/acme/opened && cp packed/opt/acme/opened packed/opt/acme/shut
+cp "$SOURCE/tests/unit/source/packed/amd64-pie-lzma.upx" packed/opt/acme/opened && cp packed/opt/acme/opened packed/opt/acme/shut
 printf '\377\377\377\377' | dd of=packed/opt/acme/shut bs=1 seek=400 conv=notrunc status=none
 chmod 755 packed/opt/acme/*
 scan packed --baseline none --all dir:packed

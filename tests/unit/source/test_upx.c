@@ -31,7 +31,7 @@ static const struct {
 static uint8_t packed[MAX_FIXTURE_BYTES];
 static size_t packed_bytes;
 
-static void load(size_t i)
+static void read_fixture(size_t i)
 {
     char path[1024];
     const char *source = getenv("KOMAINU_SOURCE");
@@ -45,7 +45,12 @@ static void load(size_t i)
     packed_bytes = fread(packed, 1, sizeof packed, file);
     assert_int_equal(fgetc(file), EOF);
     (void)fclose(file);
-    if (strstr(path, "nrv") && !km_upx_handles(KM_UPX_NRV2B)) {
+}
+
+static void load(size_t i)
+{
+    read_fixture(i);
+    if (strstr(fixtures[i].name, "nrv") && !km_upx_handles(KM_UPX_NRV2B)) {
         print_message("built without libucl: NRV is not opened\n");
         skip();
     }
@@ -408,9 +413,30 @@ static void unknown_filters_change_nothing(void **state)
         assert_int_equal(bytes[i], 0xe8);
 }
 
+static void a_build_without_libucl_says_that_nrv_is_opaque(void **state)
+{
+    (void)state;
+    if (km_upx_handles(KM_UPX_NRV2B)) {
+        print_message("built with libucl: NRV is opened\n");
+        skip();
+    }
+    for (size_t i = 0; i < FIXTURES; i++) {
+        if (!strstr(fixtures[i].name, "nrv"))
+            continue;
+        read_fixture(i);
+        struct heard heard = hear(NULL);
+        assert_int_equal(heard.inner, 0);
+        assert_int_equal(heard.gaps[KM_GAP_UNSUPPORTED], 1);
+        assert_int_equal(gaps(&heard), 1);
+        assert_non_null(strstr(heard.detail, "packed by UPX: "));
+        assert_non_null(strstr(heard.detail, "this build does not open method"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_build_without_libucl_says_that_nrv_is_opaque),
         cmocka_unit_test(programs_come_out_as_they_were),
         cmocka_unit_test(without_its_name_it_is_recognised_all_the_same),
         cmocka_unit_test(damage_is_never_silent),
