@@ -112,8 +112,10 @@ static enum km_code collect(void *context, const struct km_incident_row *row, st
     if (row->decision >= 0 || list->count == sizeof list->items / sizeof list->items[0])
         return KM_OK;
     struct listed *item = &list->items[list->count++];
-    *item = (struct listed){
-        .id = row->id, .kind = strcmp(row->kind, "daemon") == 0 ? PILOT_DAEMON : PILOT_IMAGE, .shown = row->shown};
+    *item = (struct listed){.id = row->id,
+                            .kind = strcmp(row->kind, "daemon") == 0 ? PILOT_DAEMON : PILOT_IMAGE,
+                            .shown = row->shown,
+                            .returned = row->returned_ns != 0};
     (void)snprintf(item->subject, sizeof item->subject, "%s", row->subject);
     (void)snprintf(item->dominant, sizeof item->dominant, "%s", row->dominant);
     return KM_OK;
