@@ -11,7 +11,7 @@ void bench_die(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    fputs("bench_daemon: ", stderr);
+    fputs("bench: ", stderr);
     (void)vfprintf(stderr, fmt, args);
     va_end(args);
     fputc('\n', stderr);
