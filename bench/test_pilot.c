@@ -139,7 +139,7 @@ static void run_small(const struct fixture *fixture, unsigned first_day, bool de
     out->again = live(&small, first_day + 2, day, 2);
     out->misuses = live(&small, first_day + 3, misuses, 2);
     out->decisions = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1");
-    out->waiting = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1 AND kind=1 AND applied_ns IS NULL"
+    out->waiting = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1 AND applied_ns IS NULL"
                                  " AND applied_error IS NULL");
     out->learned = count(&small, "SELECT count(*) FROM audit WHERE who=?1 AND action='profile.accept'");
     out->answered = count(&small, "SELECT count(*) FROM incident i JOIN decision d ON d.unit=i.subject AND"
