@@ -132,8 +132,8 @@ static void run_small(const struct fixture *fixture, unsigned first_day, bool de
         &(struct pilot_guard_options){.profiles = profiles, .desk = desk, .rules = rules, .learn_ns = LEARN_NS});
     const struct pilot_life *const learned[] = {life_of(fixture, POSTGRESQL, 0), life_of(fixture, REDIS, 0)};
     const struct pilot_life *const day[] = {life_of(fixture, POSTGRESQL, 2), life_of(fixture, REDIS, 3)};
-    const struct pilot_life *const misuses[] = {find_misuse(fixture, "postgresql.copy-to-program"),
-                                                find_misuse(fixture, "redis.shell")};
+    const struct pilot_life *const misuses[] = {find_misuse(fixture, "postgresql.outbound"),
+                                                find_misuse(fixture, "redis.outbound")};
     (void)live(&small, first_day, learned, 2);
     out->first = live(&small, first_day + 1, day, 2);
     out->again = live(&small, first_day + 2, day, 2);
