@@ -132,14 +132,14 @@ static void run_small(const struct fixture *fixture, unsigned first_day, bool de
         &(struct pilot_guard_options){.profiles = profiles, .desk = desk, .rules = rules, .learn_ns = LEARN_NS});
     const struct pilot_life *const learned[] = {life_of(fixture, POSTGRESQL, 0), life_of(fixture, REDIS, 0)};
     const struct pilot_life *const day[] = {life_of(fixture, POSTGRESQL, 2), life_of(fixture, REDIS, 3)};
-    const struct pilot_life *const misuses[] = {find_misuse(fixture, "postgresql.copy-to-program"),
-                                                find_misuse(fixture, "redis.shell")};
+    const struct pilot_life *const misuses[] = {find_misuse(fixture, "postgresql.outbound"),
+                                                find_misuse(fixture, "redis.outbound")};
     (void)live(&small, first_day, learned, 2);
     out->first = live(&small, first_day + 1, day, 2);
     out->again = live(&small, first_day + 2, day, 2);
     out->misuses = live(&small, first_day + 3, misuses, 2);
     out->decisions = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1");
-    out->waiting = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1 AND kind=1 AND applied_ns IS NULL"
+    out->waiting = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1 AND applied_ns IS NULL"
                                  " AND applied_error IS NULL");
     out->learned = count(&small, "SELECT count(*) FROM audit WHERE who=?1 AND action='profile.accept'");
     out->answered = count(&small, "SELECT count(*) FROM incident i JOIN decision d ON d.unit=i.subject AND"

@@ -104,23 +104,37 @@ static enum km_code keep_path(char **out, const char *path, const struct km_coll
     return keep(out, km_collect_text(collect, KM_COLLECT_PATHS, path, room), err);
 }
 
+static const char *name_of(const struct km_evidence *evidence, const char **out_argument)
+{
+    for (size_t i = 0; i < evidence->arg_count; i++)
+        if (evidence->args[i].type == KM_ARG_TEXT && evidence->args[i].text) {
+            *out_argument = evidence->args[i].name;
+            return evidence->args[i].text;
+        }
+    return NULL;
+}
+
+/* Of a daemon, evidence that names what was done goes before evidence of how: else one benign decision about an unusual
+ * order of calls would answer whatever else a thread of that role ever does. */
 void km_record_format_dominant(const struct km_finding *finding, const struct km_collect *collect, char *out)
 {
     const struct km_evidence *strongest = NULL;
-    for (size_t i = 0; i < finding->evidence_count; i++)
-        if (!strongest || finding->evidence[i].weight > strongest->weight)
-            strongest = &finding->evidence[i];
-    snprintf(out, KM_RECORD_DOMINANT_BYTES, "%s", strongest ? strongest->id : "none");
-    if (!strongest || strcmp(finding->kind, "file") == 0)
-        return;
-    for (size_t i = 0; i < strongest->arg_count; i++)
-        if (strongest->args[i].type == KM_ARG_TEXT && strongest->args[i].text) {
-            char room[KM_COLLECT_TEXT_BYTES];
-            snprintf(
-                out, KM_RECORD_DOMINANT_BYTES, "%s %s", strongest->id,
-                km_collect_argument(collect, strongest->id, strongest->args[i].name, strongest->args[i].text, room));
-            return;
+    const char *argument = NULL;
+    bool file = strcmp(finding->kind, "file") == 0, named = false;
+    for (size_t i = 0; i < finding->evidence_count; i++) {
+        const struct km_evidence *evidence = &finding->evidence[i];
+        bool names = !file && evidence->weight > 0 && name_of(evidence, &argument);
+        if (!strongest || names > named || (names == named && evidence->weight > strongest->weight)) {
+            strongest = evidence;
+            named = names;
         }
+    }
+    snprintf(out, KM_RECORD_DOMINANT_BYTES, "%s", strongest ? strongest->id : "none");
+    const char *text = strongest && !file ? name_of(strongest, &argument) : NULL;
+    char room[KM_COLLECT_TEXT_BYTES];
+    if (text)
+        snprintf(out, KM_RECORD_DOMINANT_BYTES, "%s %s", strongest->id,
+                 km_collect_argument(collect, strongest->id, argument, text, room));
 }
 
 struct km_record *km_record_new_begin(const struct km_record_place *place, const struct km_target *target,

@@ -48,8 +48,9 @@ void km_record_set_next(struct km_record *record, struct km_record *next);
 enum km_code km_record_write(const struct km_record *record, struct km_desk *desk, int64_t run, int64_t *out_id,
                              struct km_err *err) KM_MUST_USE;
 
-/* What a finding is grouped by besides its subject: the id of its strongest evidence and, for a daemon, its first text
- * argument, cut at KM_RECORD_DOMINANT_BYTES. "none" without evidence. */
+/* What a finding is grouped and decided by besides its subject: the id of its strongest evidence; for a daemon, of the
+ * strongest that has weight and a text argument, if there is one, and that argument. Cut at KM_RECORD_DOMINANT_BYTES;
+ * "none" without evidence. */
 #define KM_RECORD_DOMINANT_BYTES 200
 void km_record_format_dominant(const struct km_finding *finding, const struct km_collect *collect, char *out);
 

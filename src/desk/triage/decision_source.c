@@ -13,17 +13,25 @@ struct km_decide_source {
     struct km_desk *desk;
     char *guardian, *host;
     struct km_collect collect;
-    struct km_query *row; /* of the newest answer: its strings */
     struct km_decision answer;
+    char *texts[4];    /* of the answer: who, note, path, sha256 */
     int64_t *answered; /* decisions, ascending */
     size_t count, capacity;
 };
+
+static void forget_answer(struct km_decide_source *source)
+{
+    for (size_t i = 0; i < sizeof source->texts / sizeof source->texts[0]; i++) {
+        free(source->texts[i]);
+        source->texts[i] = NULL;
+    }
+}
 
 static void source_free(struct km_decide_source *source)
 {
     if (!source)
         return;
-    km_query_close(source->row);
+    forget_answer(source);
     free(source->guardian);
     free(source->host);
     free(source->answered);
@@ -40,11 +48,7 @@ struct km_decide_source *km_decide_open(struct km_desk *desk, const char *guardi
     source->desk = desk;
     source->guardian = km_strndup(guardian, strlen(guardian), err);
     source->host = source->guardian ? km_strndup(host, strlen(host), err) : NULL;
-    if (!source->host || km_collect_load(desk, &source->collect, err) != KM_OK)
-        return NULL;
-    source->row = km_query_open_once(
-        desk, "SELECT kind, who, note, until_ns, coalesce(path, ''), sha256 FROM decision WHERE id=?1", err);
-    return source->row ? km_steal(source) : NULL;
+    return source->host && km_collect_load(desk, &source->collect, err) == KM_OK ? km_steal(source) : NULL;
 }
 
 static enum km_code note_answer(struct km_decide_source *source, int64_t id, struct km_err *err)
@@ -65,22 +69,34 @@ static enum km_code note_answer(struct km_decide_source *source, int64_t id, str
     return KM_OK;
 }
 
+/* The strings are copied: a statement that stands on its row holds an old view of the store, on which this connection
+ * could write nothing more as soon as somebody else has. */
 static enum km_code read_answer(struct km_decide_source *source, int64_t id, struct km_err *err)
 {
     bool row = false;
-    struct km_query *query = source->row;
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
+        source->desk, "SELECT kind, until_ns, who, note, coalesce(path, ''), sha256 FROM decision WHERE id=?1", err);
+    if (!query)
+        return err->code;
     km_query_bind_integer(query, 1, id);
     if (km_query_step(query, &row, err) != KM_OK)
         return err->code;
     if (!row)
         return km_fail(err, KM_NOTFOUND, "the decision is gone");
+    forget_answer(source);
+    for (int i = 0; i < (int)(sizeof source->texts / sizeof source->texts[0]); i++) {
+        const char *text = km_query_text_or_null(query, 2 + i);
+        source->texts[i] = text ? km_strndup(text, strlen(text), err) : NULL;
+        if (text && !source->texts[i])
+            return err->code;
+    }
     source->answer = (struct km_decision){
         .kind = (enum km_decision_kind)km_query_integer(query, 0),
-        .who = km_query_text(query, 1),
-        .note = km_query_text(query, 2),
-        .until_wall_ns = km_query_is_null(query, 3) ? INT64_MAX : km_query_integer(query, 3),
-        .path = km_query_text(query, 4),
-        .sha256 = km_query_text_or_null(query, 5),
+        .who = source->texts[0],
+        .note = source->texts[1],
+        .until_wall_ns = km_query_is_null(query, 1) ? INT64_MAX : km_query_integer(query, 1),
+        .path = source->texts[2],
+        .sha256 = source->texts[3],
     };
     return KM_OK;
 }
@@ -92,7 +108,6 @@ static const struct km_decision *find(void *context, const struct km_finding *fi
     struct km_err ignored = KM_ERR_INIT;
     const struct km_subject *of = &finding->subject;
     char room[KM_COLLECT_TEXT_BYTES], dominant[KM_RECORD_DOMINANT_BYTES];
-    km_query_reset(source->row);
     km_record_format_dominant(finding, &source->collect, dominant);
     struct km_triage_subject subject = {
         .kind = finding->kind ? finding->kind : "file",
@@ -153,7 +168,6 @@ enum km_code km_decide_close(struct km_decide_source *source, struct km_err *err
 {
     if (!source)
         return KM_OK;
-    km_query_reset(source->row);
     enum km_code code = acknowledge_answered(source, err);
     if (code == KM_OK)
         code = acknowledge_undone(source, err);
