@@ -21,9 +21,11 @@ enum km_code km_triage_find_decision(struct km_desk *desk, const struct km_triag
         " NULL AND (until_ns IS NULL OR until_ns>?4)"
         " UNION SELECT id, kind FROM decision WHERE path=?2 AND image=?3 AND (kind=2 OR kind IN (3, 4) AND sha256 IS"
         " NULL) AND unit IS NULL AND undone_ns IS NULL AND (until_ns IS NULL OR until_ns>?4)) ORDER BY id DESC LIMIT 1";
+    /* What was learned and names no act is in the profile now: whatever else of that kind comes is something new. */
     static const char of_daemon[] =
         "SELECT id, kind FROM decision WHERE unit=?1 AND role IS ?2 AND dominant=?3 AND host=?5 AND kind<>0 AND"
-        " undone_ns IS NULL AND (until_ns IS NULL OR until_ns>?4) ORDER BY id DESC LIMIT 1";
+        " (kind<>1 OR instr(dominant, ' ')>0) AND undone_ns IS NULL AND (until_ns IS NULL OR until_ns>?4) ORDER BY id "
+        "DESC LIMIT 1";
     struct km_query *query KM_CLEANUP(km_query_cleanup) =
         km_query_open(desk, subject->daemon ? of_daemon : of_file, err);
     bool row = false;

@@ -460,6 +460,41 @@ static void a_scan_is_answered_from_the_store(void **state)
     assert_int_equal(desk_number(desk, "SELECT applied_ns IS NULL FROM decision"), 0);
 }
 
+static bool is_answered(struct km_desk *desk, const struct km_finding *finding)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_decide_source *source = km_decide_open(desk, "guard", "gate", &err);
+    assert_non_null(source);
+    struct km_decisions decisions = km_decide_decisions(source);
+    bool answered = decisions.find(decisions.context, finding, NOON) != NULL;
+    assert_ok(km_decide_close(source, &err), err);
+    return answered;
+}
+
+/* An act is known by its name. A strange order of calls has none: what was learned of one says nothing of the next. */
+static void what_was_learned_answers_for_a_named_act_only(void **state)
+{
+    struct km_desk *desk = *state;
+    record_alone(desk, daemon_finding("nginx.service", "/bin/sh", NOON, 0.8));
+    (void)triage(desk, NOON);
+    (void)decide(desk, 1, KM_DECISION_BENIGN_LEARN, 0);
+    struct km_finding act = daemon_finding("nginx.service", "/bin/sh", NOON, 0.8);
+    assert_true(is_answered(desk, &act));
+    struct km_evidence order = {.id = "behaviour.sequence", .weight = 9};
+    struct km_finding sequence = daemon_finding("nginx.service", "", NOON, 0.8);
+    sequence.evidence = &order;
+    record_alone(desk, sequence);
+    (void)triage(desk, NOON);
+    int64_t learned = decide(desk, 2, KM_DECISION_BENIGN_LEARN, 0);
+    assert_string_equal(desk_text(desk, "SELECT dominant FROM decision WHERE id=2"), "behaviour.sequence");
+    assert_int_equal(learned, 2);
+    assert_false(is_answered(desk, &sequence));
+    record_alone(desk, sequence);
+    (void)triage(desk, NOON);
+    (void)decide(desk, 3, KM_DECISION_BENIGN_UNTIL, NOON + DAY);
+    assert_true(is_answered(desk, &sequence));
+}
+
 static enum km_code see_label(void *context, const struct km_label_given *label, struct km_err *err)
 {
     (void)err;
@@ -653,6 +688,7 @@ int main(void)
         WITH_DESK(a_guardian_is_told_once_and_acknowledges),
         WITH_DESK(a_decision_that_cannot_be_applied_says_why),
         WITH_DESK(a_scan_is_answered_from_the_store),
+        WITH_DESK(what_was_learned_answers_for_a_named_act_only),
         WITH_DESK(only_learned_content_is_labelled_benign),
         WITH_DESK(a_suppression_hides_counts_and_gives_back),
         WITH_DESK(a_suppression_can_end_early),
