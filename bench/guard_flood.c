@@ -1,5 +1,6 @@
 #include "guard_flood.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -96,7 +97,7 @@ static bool flood_start(struct flood *out, long rate, long milliseconds, bool la
 {
     int ends[2];
     out->shared = mmap(NULL, sizeof *out->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (out->shared == MAP_FAILED || pipe2(ends, 0) != 0)
+    if (out->shared == MAP_FAILED || pipe2(ends, O_CLOEXEC) != 0)
         return false;
     out->shared->rate = rate;
     out->shared->milliseconds = milliseconds;
@@ -138,10 +139,9 @@ static double cpu_seconds(void)
 }
 
 /* Reads while the child works, or only afterwards. */
-static enum km_code drain(struct km_probe *probe, struct flood *flood, bool stopped, unsigned long long *counts,
+static enum km_code drain(struct km_probe *probe, struct flood *flood, bool stopped, const struct km_event_sink *sink,
                           struct km_err *err)
 {
-    const struct km_event_sink sink = {counts, count_event};
     int64_t begin = km_clock_monotonic_ns();
     enum km_code code = KM_OK;
 
@@ -152,16 +152,17 @@ static enum km_code drain(struct km_probe *probe, struct flood *flood, bool stop
         if (stopped)
             (void)nanosleep(&tick, NULL);
         else
-            code = km_probe_poll(probe, POLL_MS, &sink, err);
+            code = km_probe_poll(probe, POLL_MS, sink, err);
     }
     flood_end(flood);
-    return code == KM_OK ? km_probe_poll(probe, 0, &sink, err) : code;
+    return code == KM_OK ? km_probe_poll(probe, 0, sink, err) : code;
 }
 
 static enum km_code run_once(long rate, bool landmarks, bool stopped, struct figures *out, struct km_err *err)
 {
     struct km_probe_options options = {.ring_bytes = stopped ? 65536 : 0};
     unsigned long long counts[16] = {0};
+    const struct km_event_sink sink = {counts, count_event};
     struct km_probe_counters counters;
     struct flood flood;
     unsigned daemon = 0;
@@ -179,7 +180,7 @@ static enum km_code run_once(long rate, bool landmarks, bool stopped, struct fig
     if (code == KM_OK && write(flood.go, "gogogogo", THREADS) != THREADS)
         code = km_fail(err, KM_IO, "the flood does not begin");
     if (code == KM_OK)
-        code = drain(probe, &flood, stopped, counts, err);
+        code = drain(probe, &flood, stopped, &sink, err);
     else
         flood_end(&flood);
     if (code == KM_OK)

@@ -74,16 +74,15 @@ static bool climbs(struct km_bytes path)
     return false;
 }
 
-/* Another process's memory, and keys in anyone's home. */
+/* Another process's memory, and keys in anyone's home: a daemon's is anywhere. */
 static bool is_sensitive_by_end(struct km_bytes path)
 {
     static const char mem[] = "/mem", ssh[] = "/.ssh/", gnupg[] = "/.gnupg/";
     if (lies_in(path, "/proc") && path.length > sizeof mem - 1 &&
         memcmp(path.data + path.length - (sizeof mem - 1), mem, sizeof mem - 1) == 0)
         return true;
-    return path.data && lies_in(path, "/home") &&
-           (memmem(path.data, path.length, ssh, sizeof ssh - 1) ||
-            memmem(path.data, path.length, gnupg, sizeof gnupg - 1));
+    return path.data && (memmem(path.data, path.length, ssh, sizeof ssh - 1) ||
+                         memmem(path.data, path.length, gnupg, sizeof gnupg - 1));
 }
 
 enum km_zone km_zone_of_path(struct km_bytes path)

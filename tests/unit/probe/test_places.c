@@ -71,6 +71,7 @@ static void places_and_zones_agree_on_what_counts_alone(void **state)
         {"/run/systemd/system/a.service", true, true},
         {"/home/me/.ssh/known_hosts", true, true},
         {"/home/me/.gnupg/x", true, true},
+        {"/var/lib/redis/.ssh/authorized_keys", true, true},
         {"/home/me/notes", false, false},
         {"/usr/share/doc/x", false, true},
         {"/var/lib/x/y", false, false},

@@ -8,6 +8,11 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Classes that are nothing to look at when the call is entered, but for its argument class in a full stream. */
+#define NO_LANDMARK                                                                                                    \
+    (1ULL << KM_PROBE_CALL_PLAIN | 1ULL << KM_PROBE_CALL_FD | 1ULL << KM_PROBE_CALL_ACCEPT |                           \
+     1ULL << KM_PROBE_CALL_SOCKET | 1ULL << KM_PROBE_CALL_ENDS | 1ULL << KM_PROBE_CALL_WAIT)
+
 #define FEED_TAP        2 /* enum km_feed */
 #define FEED_ESCALATION 3
 
@@ -310,7 +315,7 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long id)
     const struct km_episode_rule *rule;
     struct call_args args;
     __u32 space, folded, class, mode;
-    int full;
+    int full, looked_at;
 
     if (!thread)
         return 0;
@@ -342,13 +347,13 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long id)
         emit_stream(task, thread, 1);
     }
     class = call_class[space][folded];
-    if (class == KM_PROBE_CALL_PLAIN && thread->feed == KM_FEED_NONE)
+    looked_at = !(NO_LANDMARK >> class & 1);
+    if (!looked_at && thread->feed == KM_FEED_NONE)
         return 0;
     read_args(&args, regs, space);
     if (thread->feed != KM_FEED_NONE)
         stream_enter(task, thread, &args, class, folded | space << KM_WINDOW_CALL_BITS);
-    if (class != KM_PROBE_CALL_PLAIN && class != KM_PROBE_CALL_FD && class != KM_PROBE_CALL_ACCEPT &&
-        class != KM_PROBE_CALL_SOCKET && class != KM_PROBE_CALL_ENDS && class != KM_PROBE_CALL_WAIT)
+    if (looked_at)
         landmark_enter(task, thread, &args, class, folded | space << KM_WINDOW_CALL_BITS);
     return 0;
 }

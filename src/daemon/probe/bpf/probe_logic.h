@@ -200,7 +200,7 @@ static inline void km_probe_tidy_step(struct km_probe_tidy *tidy, char *out, __u
         tidy->cut = 1;
         return;
     }
-    asm volatile("" : "+r"(used)); /* the compiler leaves the mask out otherwise, which the verifier wants to see */
+    __asm__ volatile("" : "+r"(used)); /* the compiler leaves the mask out otherwise, which the verifier wants to see */
     out[used & mask] = (char)byte;
     tidy->used = (__u16)(used + 1);
 }
