@@ -352,6 +352,7 @@ static enum km_code split(const struct km_pipework_thread *thread, struct km_pip
     enum km_code code = km_pipework_make_big(pipeline, job->items[0].id, &big, err);
     if (code != KM_OK)
         return code;
+    KM_ASSERT(big);
     big->has_hash = true;
     memcpy(big->sha256, thread->held_sha256, sizeof big->sha256);
     pthread_mutex_lock(&pipeline->queue_lock);
