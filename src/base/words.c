@@ -2,6 +2,8 @@
 
 #include <libintl.h>
 #include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,7 @@
 #define PROBE "(the language of this catalogue)"
 
 static const char *chosen = "en";
+static bool is_paused;
 
 static const char *name_from_environment(void)
 {
@@ -59,5 +62,60 @@ const char *km_words_language(void)
 const char *km_words(const char *english)
 {
     /* The empty text is the key of a catalogue's header. */
-    return *english && strcmp(chosen, "en") != 0 ? dgettext(DOMAIN, english) : english;
+    return *english && !is_paused && strcmp(chosen, "en") != 0 ? dgettext(DOMAIN, english) : english;
+}
+
+bool km_words_pause(bool paused)
+{
+    bool before = is_paused;
+    is_paused = paused;
+    return before;
+}
+
+/* The text for the name at `at` ("name}…"), or NULL. */
+static const char *find_argument(const char *at, va_list args)
+{
+    size_t length = strcspn(at, "}");
+    for (const char *name; at[length] && (name = va_arg(args, const char *));) {
+        const char *text = va_arg(args, const char *);
+        if (strlen(name) == length && strncmp(name, at, length) == 0)
+            return text;
+    }
+    return NULL;
+}
+
+static void format(char *out, size_t out_bytes, const char *english, va_list given)
+{
+    const char *at = km_words(english);
+    size_t length = 0;
+    *out = '\0';
+    while (*at && length + 1 < out_bytes) {
+        va_list args;
+        va_copy(args, given);
+        const char *text = *at == '{' ? find_argument(at + 1, args) : NULL;
+        va_end(args);
+        size_t plain = 1 + strcspn(at + 1, "{");
+        int written = text ? snprintf(out + length, out_bytes - length, "%s", text)
+                           : snprintf(out + length, out_bytes - length, "%.*s", (int)plain, at);
+        length += written > 0 ? (size_t)written : 0;
+        at += text ? strcspn(at, "}") + 1 : plain;
+    }
+}
+
+void km_words_format(char *out, size_t out_bytes, const char *english, ...)
+{
+    va_list args;
+    va_start(args, english);
+    format(out, out_bytes, english, args);
+    va_end(args);
+}
+
+void km_words_print(FILE *out, const char *english, ...)
+{
+    char text[KM_WORDS_PRINT_BYTES];
+    va_list args;
+    va_start(args, english);
+    format(text, sizeof text, english, args);
+    va_end(args);
+    fputs(text, out);
 }

@@ -8,6 +8,10 @@
 #ifndef KM_BASE_WORDS_H
 #define KM_BASE_WORDS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
 #include "base/err.h"
 
 /* "en" or "ja"; NULL: by LC_ALL, LC_MESSAGES and LANG, in that order, and English when those name another language or
@@ -19,5 +23,18 @@ const char *km_words_language(void);
 
 /* The sentence in the language of the process, or itself. Never freed. */
 const char *km_words(const char *english);
+
+/* The same with each {name} in it replaced: name, text, name, text, …, NULL behind the sentence; a name that is not
+ * given stays. The texts are not changed: whoever brings hostile ones escapes them. Cut when out is too small
+ * (out_bytes >= 1).
+ */
+void km_words_format(char *out, size_t out_bytes, const char *english, ...) __attribute__((sentinel));
+
+/* The same to a stream; cut at KM_WORDS_PRINT_BYTES. */
+#define KM_WORDS_PRINT_BYTES 8192
+void km_words_print(FILE *out, const char *english, ...) __attribute__((sentinel));
+
+/* While paused all is English: around formats that programs read. Returns what it was before; one thread. */
+bool km_words_pause(bool paused);
 
 #endif

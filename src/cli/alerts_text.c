@@ -19,6 +19,10 @@
 #define CELL_BYTES      512
 #define SENTENCE_BYTES  8192
 #define TIME_WORD_BYTES KM_CLOCK_UTC_BYTES
+#define NUMBER_BYTES    24
+#define NAME_COLUMNS    7
+#define VERDICT_COLUMNS 10
+#define STATE_COLUMNS   9
 
 enum km_code km_alerts_parse_id(const char *text, int64_t *out, struct km_err *err)
 {
@@ -75,11 +79,41 @@ static void print_escaped(const char *text)
     fputs(cell, stdout);
 }
 
-static void print_time(const char *label, int64_t at_ns)
+/* Text from the store as an argument of a sentence; `cell` has CELL_BYTES. */
+static const char *escape(const char *text, char *cell)
 {
-    char text[TIME_WORD_BYTES];
-    km_clock_format_utc(at_ns, text);
-    printf("%s%s", label, text);
+    (void)km_text_escape(text ? text : "", text ? strlen(text) : 0, cell, CELL_BYTES);
+    return cell;
+}
+
+static const char *format_number(int64_t number, char *out)
+{
+    (void)snprintf(out, NUMBER_BYTES, "%" PRId64, number);
+    return out;
+}
+
+static const char *format_time(int64_t at_ns, char *out)
+{
+    km_clock_format_utc(at_ns, out);
+    return out;
+}
+
+/* A cell of a table; `columns` wide on a terminal. */
+static void print_padded(const char *text, size_t columns)
+{
+    size_t width = km_text_columns(text);
+    printf("%s%*s", text, width < columns ? (int)(columns - width) : 0, "");
+}
+
+/* "shop:1 (worker)" */
+static void print_subject(const struct km_incident_row *row)
+{
+    print_escaped(row->subject);
+    if (!row->role)
+        return;
+    fputs(" (", stdout);
+    print_escaped(row->role);
+    fputs(")", stdout);
 }
 
 /* ---- the list ---- */
@@ -88,26 +122,29 @@ static enum km_code print_row(void *context, const struct km_incident_row *row, 
 {
     (void)err;
     size_t *count = context;
-    if ((*count)++ == 0)
-        puts("incident  priority  verdict     state      last seen             count  what");
-    char last[TIME_WORD_BYTES];
-    km_clock_format_utc(row->last_ns, last);
-    printf("#%-8" PRId64 " %7.2f  %-10s  %-9s  %-20s  %5" PRId64 "  ", row->id, row->priority,
-           km_verdict_to_string(row->verdict), km_triage_state_to_string(row->state), last, row->count);
-    print_escaped(row->subject);
-    if (row->role) {
-        fputs(" (", stdout);
-        print_escaped(row->role);
-        fputs(")", stdout);
+    char last[TIME_WORD_BYTES], number[NUMBER_BYTES];
+    if ((*count)++ == 0) {
+        static const size_t widths[] = {10, 10, VERDICT_COLUMNS + 2, STATE_COLUMNS + 2, 22, 7, 0};
+        const char *const heads[] = {km_words("incident"), km_words("priority"),  km_words("verdict"),
+                                     km_words("state"),    km_words("last seen"), km_words("count"),
+                                     km_words("what")};
+        for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+            print_padded(heads[i], widths[i]);
+        fputc('\n', stdout);
     }
+    printf("#%-8" PRId64 " %7.2f  ", row->id, row->priority);
+    print_padded(km_words(km_verdict_to_string(row->verdict)), VERDICT_COLUMNS + 2);
+    print_padded(km_words(km_triage_state_to_string(row->state)), STATE_COLUMNS + 2);
+    printf("%-20s  %5" PRId64 "  ", format_time(row->last_ns, last), row->count);
+    print_subject(row);
     fputs(": ", stdout);
     print_escaped(row->dominant);
     if (row->shown != KM_TRIAGE_ALERT && row->shown != KM_TRIAGE_WAITS)
-        printf(" [%s]", km_triage_shown_to_string(row->shown));
+        printf(" [%s]", km_words(km_triage_shown_to_string(row->shown)));
     if (row->returned_ns > 0)
-        printf(" [back from suppression %" PRId64 "]", row->suppression_id);
+        km_words_print(stdout, " [back from suppression {id}]", "id", format_number(row->suppression_id, number), NULL);
     if (row->decision >= 0)
-        printf(" [%s]", km_decision_kind_to_string((enum km_decision_kind)row->decision));
+        printf(" [%s]", km_words(km_decision_kind_to_string((enum km_decision_kind)row->decision)));
     if (row->assignee) {
         fputs(" @", stdout);
         print_escaped(row->assignee);
@@ -135,6 +172,13 @@ static enum km_code count_left_out(struct km_desk *desk, struct left_out *out, s
                          : code;
 }
 
+static void print_hint(const char *english, int64_t number)
+{
+    char text[NUMBER_BYTES], line[CELL_BYTES];
+    km_words_format(line, sizeof line, english, "n", format_number(number, text), NULL);
+    puts(line);
+}
+
 struct last_row {
     size_t count;
     int64_t id;
@@ -160,17 +204,16 @@ enum km_code km_alerts_print_list(struct km_desk *desk, const struct km_incident
     if (code != KM_OK)
         return code;
     if (last.count == 0)
-        puts(digest ? "nothing was over budget" : "no incidents");
+        puts(km_words(digest ? "nothing was over budget" : "no incidents"));
     if (more)
-        printf("more: --after %" PRId64 "\n", last.id);
+        print_hint("more: --after {n}", last.id);
     /* What is not shown is said, so that silence is never taken for rest. */
     if (usual && left_out.digested > 0)
-        printf("%" PRId64 " over budget: komainu alerts digest\n", left_out.digested);
+        print_hint("{n} over budget: komainu alerts digest", left_out.digested);
     if (usual && left_out.suppressed > 0)
-        printf("%" PRId64 " suppressed: komainu alerts suppress\n", left_out.suppressed);
+        print_hint("{n} suppressed: komainu alerts suppress", left_out.suppressed);
     if (usual && left_out.returned > 0)
-        printf("%" PRId64 " back from suppressions, to be reviewed: komainu alerts list --returned\n",
-               left_out.returned);
+        print_hint("{n} back from suppressions, to be reviewed: komainu alerts list --returned", left_out.returned);
     return KM_OK;
 }
 
@@ -187,11 +230,13 @@ static enum km_code print_sentence(const struct km_evidence *evidence, struct km
     return code;
 }
 
-static void print_named(const char *name, const char *text)
+static void print_named(const char *english, const char *text)
 {
     if (!text)
         return;
-    printf("    %s ", name);
+    fputs("    ", stdout);
+    print_padded(km_words(english), NAME_COLUMNS);
+    fputc(' ', stdout);
     print_escaped(text);
     fputc('\n', stdout);
 }
@@ -201,14 +246,17 @@ static enum km_code print_finding(void *context, const struct km_stored_finding 
     (void)context;
     const struct km_finding *finding = &stored->finding;
     const struct km_subject *subject = &finding->subject;
-    print_time("  ", stored->at_ns);
-    printf("  %s, score %.2f, confidence %.2f\n", km_verdict_to_string(finding->verdict), finding->score,
-           finding->confidence);
-    print_named("image  ", subject->image);
-    print_named("path   ", subject->path);
-    print_named("layer  ", subject->layer);
-    print_named("step   ", subject->layer_history);
-    print_named("sha256 ", subject->sha256);
+    char at[TIME_WORD_BYTES], score[NUMBER_BYTES], confidence[NUMBER_BYTES];
+    (void)snprintf(score, sizeof score, "%.2f", finding->score);
+    (void)snprintf(confidence, sizeof confidence, "%.2f", finding->confidence);
+    km_words_print(stdout, "  {time}  {verdict}, score {score}, confidence {confidence}\n", "time",
+                   format_time(stored->at_ns, at), "verdict", km_words(km_verdict_to_string(finding->verdict)), "score",
+                   score, "confidence", confidence, NULL);
+    print_named("image", subject->image);
+    print_named("path", subject->path);
+    print_named("layer", subject->layer);
+    print_named("step", subject->layer_history);
+    print_named("sha256", subject->sha256);
     print_named("package", finding->package);
     print_named("program", subject->executable);
     print_named("command", subject->command);
@@ -222,26 +270,21 @@ static enum km_code print_decision(void *context, const struct km_alerts_decisio
 {
     (void)context;
     (void)err;
-    print_time("  ", decision->at_ns);
-    printf("  %s by ", decision->kind);
-    print_escaped(decision->who);
-    fputs(": ", stdout);
-    print_escaped(decision->note);
+    char who[CELL_BYTES], note[CELL_BYTES], at[TIME_WORD_BYTES];
+    printf("  %s  ", format_time(decision->at_ns, at));
+    km_words_print(stdout, "{kind} by {who}: {note}", "kind", km_words(decision->kind), "who",
+                   escape(decision->who, who), "note", escape(decision->note, note), NULL);
     if (decision->until_ns > 0)
-        print_time("; until ", decision->until_ns);
-    if (decision->undone_ns > 0) {
-        fputs("; undone by ", stdout);
-        print_escaped(decision->undone_by ? decision->undone_by : "");
-        fputs(": ", stdout);
-        print_escaped(decision->undone_note ? decision->undone_note : "");
-    } else if (decision->problem) {
-        fputs("; could not be applied: ", stdout);
-        print_escaped(decision->problem);
-    } else if (decision->applied_ns > 0) {
-        print_time("; applied ", decision->applied_ns);
-    } else {
-        fputs("; not yet applied by the guardian", stdout);
-    }
+        km_words_print(stdout, "; until {time}", "time", format_time(decision->until_ns, at), NULL);
+    if (decision->undone_ns > 0)
+        km_words_print(stdout, "; undone by {who}: {note}", "who", escape(decision->undone_by, who), "note",
+                       escape(decision->undone_note, note), NULL);
+    else if (decision->problem)
+        km_words_print(stdout, "; could not be applied: {why}", "why", escape(decision->problem, note), NULL);
+    else if (decision->applied_ns > 0)
+        km_words_print(stdout, "; applied {time}", "time", format_time(decision->applied_ns, at), NULL);
+    else
+        fputs(km_words("; not yet applied by the guardian"), stdout);
     fputc('\n', stdout);
     return KM_OK;
 }
@@ -249,59 +292,69 @@ static enum km_code print_decision(void *context, const struct km_alerts_decisio
 static void print_runbook(const struct km_incident_row *row)
 {
     const struct km_runbook *runbook = km_runbook_find(row->kind, row->dominant);
-    printf("\nwhat to do: %s\n", km_words(runbook->title));
-    puts("  look at");
+    printf("\n%s%s\n  %s\n", km_words("what to do: "), km_words(runbook->title), km_words("look at"));
     for (size_t i = 0; runbook->look[i]; i++)
         printf("    - %s\n", km_words(runbook->look[i]));
-    puts("  recover");
+    printf("  %s\n", km_words("recover"));
     for (size_t i = 0; runbook->recover[i]; i++)
         printf("    - %s\n", km_words(runbook->recover[i]));
-    printf("  tell\n    - %s\n", km_words(runbook->tell));
+    printf("  %s\n    - %s\n", km_words("tell"), km_words(runbook->tell));
+}
+
+static void print_priority(const struct km_incident_row *row)
+{
+    const double values[] = {row->priority, row->score, row->importance, row->reach, row->patch_window};
+    char texts[sizeof values / sizeof values[0]][NUMBER_BYTES];
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        (void)snprintf(texts[i], sizeof texts[i], i == 2 || i == 4 ? "%.4g" : "%.2f", values[i]);
+    km_words_print(stdout,
+                   "  priority {priority} = score {score} x importance {importance} x reach {reach} x patch window "
+                   "{window} (not measured yet)\n",
+                   "priority", texts[0], "score", texts[1], "importance", texts[2], "reach", texts[3], "window",
+                   texts[4], NULL);
 }
 
 static void print_head(const struct km_incident_row *row)
 {
-    printf("incident %" PRId64 ": ", row->id);
-    print_escaped(row->subject);
-    if (row->role) {
-        fputs(" (", stdout);
-        print_escaped(row->role);
-        fputs(")", stdout);
-    }
-    fputs("\n  on ", stdout);
-    print_escaped(row->host);
-    printf(", %s, %s, %s", km_verdict_to_string(row->verdict), km_triage_state_to_string(row->state),
-           km_triage_shown_to_string(row->shown));
-    if (row->assignee) {
-        fputs(", assigned to ", stdout);
-        print_escaped(row->assignee);
-    }
-    if (row->service) {
-        fputs(", affects ", stdout);
-        print_escaped(row->service);
-    }
-    printf("\n  %" PRId64 " finding%s", row->count, row->count == 1 ? "" : "s");
-    print_time(", first ", row->first_ns);
-    print_time(", last ", row->last_ns);
+    char text[CELL_BYTES], number[NUMBER_BYTES], first[TIME_WORD_BYTES], last[TIME_WORD_BYTES];
+    km_words_print(stdout, "incident {id}: ", "id", format_number(row->id, number), NULL);
+    print_subject(row);
+    fputc('\n', stdout);
+    km_words_print(stdout, "  on {host}, {verdict}, {state}, {shown}", "host", escape(row->host, text), "verdict",
+                   km_words(km_verdict_to_string(row->verdict)), "state",
+                   km_words(km_triage_state_to_string(row->state)), "shown",
+                   km_words(km_triage_shown_to_string(row->shown)), NULL);
+    if (row->assignee)
+        km_words_print(stdout, ", assigned to {name}", "name", escape(row->assignee, text), NULL);
+    if (row->service)
+        km_words_print(stdout, ", affects {name}", "name", escape(row->service, text), NULL);
+    fputc('\n', stdout);
+    km_words_print(stdout,
+                   row->count == 1 ? "  1 finding, first {first}, last {last}"
+                                   : "  {n} findings, first {first}, last {last}",
+                   "n", format_number(row->count, number), "first", format_time(row->first_ns, first), "last",
+                   format_time(row->last_ns, last), NULL);
     if (row->images > 0)
-        printf(", in %" PRId64 " image%s", row->images, row->images == 1 ? "" : "s");
+        km_words_print(stdout, row->images == 1 ? ", in 1 image" : ", in {n} images", "n",
+                       format_number(row->images, number), NULL);
+    (void)snprintf(number, sizeof number, "%.4g", row->minutes);
     if (row->minutes > 0)
-        printf(", %.4g minutes spent", row->minutes);
-    printf("\n  priority %.2f = score %.2f x importance %.4g x reach %.2f x patch window %.4g (not measured yet)\n",
-           row->priority, row->score, row->importance, row->reach, row->patch_window);
+        km_words_print(stdout, ", {n} minutes spent", "n", number, NULL);
+    fputc('\n', stdout);
+    print_priority(row);
 }
 
 static enum km_code print_incident(void *context, const struct km_incident_row *row, struct km_err *err)
 {
     struct km_desk *desk = context;
     print_head(row);
-    puts("\nevidence, strongest findings first");
+    printf("\n%s\n", km_words("evidence, strongest findings first"));
     const struct km_stored_question question = {.incident = row->id, .limit = KM_ALERTS_FINDINGS_SHOWN};
     enum km_code code = km_stored_visit(desk, &question, NULL, print_finding, err);
     if (code == KM_OK && row->count > KM_ALERTS_FINDINGS_SHOWN)
-        printf("  and %" PRId64 " more\n", row->count - KM_ALERTS_FINDINGS_SHOWN);
+        print_hint("  and {n} more", row->count - KM_ALERTS_FINDINGS_SHOWN);
     if (code == KM_OK && (row->decision >= 0 || row->decided_ns > 0))
-        puts("\ndecisions");
+        printf("\n%s\n", km_words("decisions"));
     if (code == KM_OK)
         code = km_alerts_visit_decisions(desk, row->id, NULL, print_decision, err);
     if (code == KM_OK)
@@ -326,25 +379,26 @@ static enum km_code print_suppression(void *context, const struct km_suppression
     } parts[] = {{"host", suppression->host},        {"daemon", suppression->daemon}, {"role", suppression->role},
                  {"image", suppression->image},      {"path", suppression->path},     {"sha256", suppression->sha256},
                  {"evidence", suppression->evidence}};
+    char text[CELL_BYTES], number[NUMBER_BYTES], digest[NUMBER_BYTES], at[TIME_WORD_BYTES];
     (*count)++;
-    printf("suppression %" PRId64 ":", row->id);
+    km_words_print(stdout, "suppression {id}:", "id", format_number(row->id, number), NULL);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (parts[i].text) {
             printf(" %s=", parts[i].name);
             print_escaped(parts[i].text);
         }
-    fputs("\n  because: ", stdout);
-    print_escaped(suppression->reason);
-    fputs("\n  owner: ", stdout);
-    print_escaped(suppression->owner);
-    print_time(row->ended_ns > 0 ? ", ended " : ", ends ", row->ended_ns > 0 ? row->ended_ns : suppression->expires_ns);
-    printf("\n  hid %" PRId64 " finding%s", row->hidden, row->hidden == 1 ? "" : "s");
+    fputc('\n', stdout);
+    km_words_print(stdout, "  because: {reason}\n", "reason", escape(suppression->reason, text), NULL);
+    km_words_print(stdout, row->ended_ns > 0 ? "  owner: {owner}, ended {time}\n" : "  owner: {owner}, ends {time}\n",
+                   "owner", escape(suppression->owner, text), "time",
+                   format_time(row->ended_ns > 0 ? row->ended_ns : suppression->expires_ns, at), NULL);
+    km_words_print(stdout, "  findings hidden since it began: {n}", "n", format_number(row->hidden, number), NULL);
     if (row->last_hidden_ns > 0)
-        print_time(", last ", row->last_hidden_ns);
-    printf("; hides %" PRId64 " incident%s now", row->incidents, row->incidents == 1 ? "" : "s");
+        km_words_print(stdout, ", last {time}", "time", format_time(row->last_hidden_ns, at), NULL);
+    km_words_print(stdout, "; incidents hidden now: {n}", "n", format_number(row->incidents, number), NULL);
     if (row->waiting > 0)
-        printf("; came back and wait for a decision: %" PRId64 " (in the digest: %" PRId64 ")", row->waiting,
-               row->waiting_digest);
+        km_words_print(stdout, "; came back and wait for a decision: {n} (in the digest: {digest})", "n",
+                       format_number(row->waiting, number), "digest", format_number(row->waiting_digest, digest), NULL);
     fputc('\n', stdout);
     return KM_OK;
 }
@@ -354,6 +408,6 @@ enum km_code km_alerts_print_suppressions(struct km_desk *desk, bool all, struct
     size_t count = 0;
     enum km_code code = km_suppress_visit(desk, all, &count, print_suppression, err);
     if (code == KM_OK && count == 0)
-        puts("no suppressions");
+        puts(km_words("no suppressions"));
     return code;
 }

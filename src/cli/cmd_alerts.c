@@ -139,7 +139,7 @@ static const struct km_option rows[] = {
     {.name = "lang",
      .type = KM_OPTION_CHOICE,
      .choices = "en|ja",
-     .help = "language of sentences about findings; unset: by LC_ALL, LC_MESSAGES and LANG"},
+     .help = "language of the text; unset: by LC_ALL, LC_MESSAGES and LANG"},
     {0},
 };
 
@@ -225,7 +225,9 @@ static enum km_code answer(const struct request *request, int64_t id, const char
 {
     if (request->json)
         return km_alerts_json_incident(request->desk, request->place, id, err);
-    printf("incident %" PRId64 ": %s\n", id, done);
+    char number[32];
+    snprintf(number, sizeof number, "%" PRId64, id);
+    km_words_print(stdout, "incident {id}: {done}\n", "id", number, "done", km_words(done), NULL);
     return KM_OK;
 }
 
@@ -252,7 +254,7 @@ static enum km_code act_assign(const struct request *request, struct km_err *err
     change.assignee = request->count > 1 ? request->operands[1] : request->who;
     if (km_incident_apply(request->desk, id, &change, request->now_ns, err) != KM_OK)
         return err->code;
-    return answer(request, id, *change.assignee ? "assigned" : "assigned to nobody", err);
+    return answer(request, id, *change.assignee ? "assigned" : km_words("assigned to nobody"), err);
 }
 
 static enum km_code act_state(const struct request *request, struct km_err *err)
@@ -307,7 +309,7 @@ static enum km_code act_undo(const struct request *request, struct km_err *err)
         return km_fail(err, KM_FORMAT, "taking a decision back needs --note");
     if (km_decide_undo(request->desk, &given, request->now_ns, &decision, err) != KM_OK)
         return err->code;
-    return answer(request, given.incident, "the decision is taken back", err);
+    return answer(request, given.incident, km_words("the decision is taken back"), err);
 }
 
 static enum km_code show_suppressions(const struct request *request, struct km_err *err)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/guard_run.h"
 
@@ -70,7 +71,7 @@ static const struct km_option rows[] = {
      .help = "what people said about findings; see komainu-decisions(5)"},
     {.name = "use-desk",
      .type = KM_OPTION_FLAG,
-     .help = "keep findings in the desk's store, and apply what is decided there; see komainu-alerts(1)"},
+     .help = "keep findings in the desk's store, and apply its decisions; unset: if it is there already"},
     {.name = "desk", .type = KM_OPTION_TEXT, .argument = "FILE", .help = "the desk's store; implies --use-desk"},
     {.name = "budget",
      .type = KM_OPTION_INTEGER,
@@ -94,6 +95,10 @@ static const struct km_option rows[] = {
      .argument = "FILE",
      .fallback = "/run/komainu/guarded",
      .help = "where to write the names of the guarded daemons, one a line, while they are"},
+    {.name = "lang",
+     .type = KM_OPTION_CHOICE,
+     .choices = "en|ja",
+     .help = "language of alerts as text; unset: by LC_ALL, LC_MESSAGES and LANG"},
     {.name = NULL},
 };
 
@@ -138,7 +143,9 @@ static int run(const struct km_options *options, int operand_count, char **opera
     (void)operands;
     struct km_err err = KM_ERR_INIT;
     struct km_guard_times times;
-    enum km_code code = parse_duration(options, "learn", &times.learn_ns, &err);
+    enum km_code code = km_words_choose(km_options_text(options, "lang"), &err);
+    if (code == KM_OK)
+        code = parse_duration(options, "learn", &times.learn_ns, &err);
     if (code == KM_OK)
         code = parse_duration(options, "for", &times.for_ns, &err);
     if (code == KM_OK && count_targets(options) == 0)

@@ -8,8 +8,10 @@
 #include "base/mem.h"
 #include "base/newfile.h"
 #include "base/text.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
+#include "cli/desk_use.h"
 #include "cli/interrupt.h"
 #include "cli/option_rows.h"
 #include "cli/progress.h"
@@ -62,8 +64,12 @@ static const struct km_option rows[] = {
      .help = "what people said about findings; see komainu-decisions(5)"},
     {.name = "record",
      .type = KM_OPTION_FLAG,
-     .help = "keep the results in the desk's store, and ask it for decisions; see komainu-alerts(1)"},
+     .help = "keep results in the desk's store, and ask it for decisions; unset: if it is there already"},
     {.name = "store", .type = KM_OPTION_TEXT, .argument = "FILE", .help = "the store; implies --record"},
+    {.name = "lang",
+     .type = KM_OPTION_CHOICE,
+     .choices = "en|ja",
+     .help = "language of the text; unset: by LC_ALL, LC_MESSAGES and LANG"},
     KM_SCAN_SETUP_OPTIONS,
     {.name = "all", .type = KM_OPTION_FLAG, .help = "list unowned data files, too, and explain everything"},
     {.name = "max-findings",
@@ -162,8 +168,11 @@ static enum km_code split_output(const char *text, struct output *out, struct km
 static enum km_code print_results(const struct km_results *results, const struct km_options *options, bool as_list,
                                   const struct output *output, FILE *stream, struct km_err *err)
 {
-    return output->is_text ? print_text(results, km_options_flag(options, "all"), stream, err)
-                           : print_document(results, output->report, as_list, stream, err);
+    bool before = km_words_pause(!output->is_text);
+    enum km_code code = output->is_text ? print_text(results, km_options_flag(options, "all"), stream, err)
+                                        : print_document(results, output->report, as_list, stream, err);
+    (void)km_words_pause(before);
+    return code;
 }
 
 static enum km_code write_output(const struct km_results *results, const struct km_options *options, bool as_list,
@@ -196,6 +205,7 @@ struct scan {
     struct km_hashlist *hashes;
     struct km_decision_list *decision_list; /* or NULL */
     struct km_decisions decisions;
+    enum km_desk_link_use use;
     struct km_desk_link *desk; /* or NULL: nothing is recorded */
     struct km_scan_items items;
     struct km_scan_access access;
@@ -237,11 +247,21 @@ static enum km_code read_decisions(struct scan *scan, struct km_err *err)
 
 static enum km_code open_desk(struct scan *scan, struct km_err *err)
 {
+    scan->use = km_desk_link_use(scan->options, "record", "store");
+    if (scan->use == KM_DESK_LINK_NONE)
+        return KM_OK;
+    struct km_err why = KM_ERR_INIT;
     const struct km_desk_link_options options = {
         .command = "scan", .store = km_options_text(scan->options, "store"), .versions = {.komainu = KM_VERSION}};
-    scan->desk = km_desk_link_open(&options, err);
-    if (!scan->desk)
+    scan->desk = km_desk_link_open(&options, &why);
+    if (!scan->desk && scan->use == KM_DESK_LINK_USUAL) {
+        fprintf(stderr, "komainu: scan: nothing is recorded at the desk: %s\n", why.text);
+        return KM_OK;
+    }
+    if (!scan->desk) {
+        *err = why;
         return err->code;
+    }
     scan->decisions = km_desk_link_decisions(scan->desk, scan->decision_list ? &scan->decisions : NULL);
     return KM_OK;
 }
@@ -253,6 +273,8 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     const char *const *texts;
     if (operand_count == 0)
         return km_fail(err, KM_FORMAT, "no TARGET given; see --help");
+    if (km_words_choose(km_options_text(options, "lang"), err) != KM_OK)
+        return err->code;
     for (size_t i = 0; i < km_options_texts(options, "output", &texts); i++) {
         struct output output;
         if (split_output(texts[i], &output, err) != KM_OK)
@@ -270,7 +292,7 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     km_hashlist_seal(scan->hashes);
     if (km_options_text(options, "decisions") && read_decisions(scan, err) != KM_OK)
         return err->code;
-    if ((km_options_flag(options, "record") || km_options_text(options, "store")) && open_desk(scan, err) != KM_OK)
+    if (open_desk(scan, err) != KM_OK)
         return err->code;
     if (!scan->network && km_scan_setup_open(&scan->setup, options, "scan", true, err) != KM_OK)
         return err->code;
@@ -419,7 +441,8 @@ static int run(const struct km_options *options, int operand_count, char **opera
             print_failure(result->target.name, result->outcome.error);
     }
     int status = exit_of_results(scan.results, km_options_text(options, "fail-on"));
-    return recorded || status != KM_EXIT_OK ? status : KM_EXIT_ERROR; /* a verdict is never replaced */
+    bool lacks = !recorded && scan.use == KM_DESK_LINK_ASKED;
+    return lacks && status == KM_EXIT_OK ? KM_EXIT_ERROR : status; /* a verdict is never replaced */
 }
 
 const struct km_cmd km_cmd_scan = {"scan", "TARGET...", "find what does not belong in containers", rows, run};

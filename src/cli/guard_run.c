@@ -13,6 +13,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "cli/cmd.h"
+#include "cli/desk_use.h"
 #include "cli/guard_desk.h"
 #include "cli/guard_memory.h"
 #include "cli/guard_output.h"
@@ -138,7 +139,8 @@ static enum km_code read_decisions(struct run *run, struct km_err *err)
 static enum km_code open_desk(struct run *run, struct km_err *err)
 {
     const char *named = km_options_text(run->options, "desk");
-    if (!named && !km_options_flag(run->options, "use-desk"))
+    enum km_desk_link_use use = km_desk_link_use(run->options, "use-desk", "desk");
+    if (use == KM_DESK_LINK_NONE)
         return KM_OK;
     const struct km_guard_desk_config config = {
         .named = named,
@@ -146,8 +148,15 @@ static enum km_code open_desk(struct run *run, struct km_err *err)
         .versions = {.komainu = KM_VERSION, .rules = run->rules ? run->rules_digest : NULL},
         .say_context = run->output,
         .say = km_guard_output_say};
-    run->desk = km_guard_desk_open(&config, err);
-    return run->desk ? KM_OK : err->code;
+    struct km_err why = KM_ERR_INIT;
+    run->desk = km_guard_desk_open(&config, &why);
+    if (run->desk || use == KM_DESK_LINK_USUAL) {
+        if (!run->desk)
+            fprintf(stderr, "komainu: guard: nothing is recorded at the desk: %s\n", why.text);
+        return KM_OK;
+    }
+    *err = why;
+    return err->code;
 }
 
 static void count_refused(void *context, const struct km_rule_report *report)

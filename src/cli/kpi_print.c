@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "base/words.h"
 #include "cli/document.h"
 #include "desk/triage/kpi_text.h"
@@ -17,13 +18,9 @@
 
 /* ---- text ---- */
 
-/* Cells are padded by columns on a terminal, not by bytes: a character of Japanese takes two. */
 static void print_cell(const char *text, int width, bool right)
 {
-    int columns = 0;
-    for (const char *at = text; *at; at++)
-        columns += ((unsigned char)*at < 0x80) + 2 * ((unsigned char)*at >= 0xe0);
-    int padding = width > columns ? width - columns : 0;
+    int columns = (int)km_text_columns(text), padding = width > columns ? width - columns : 0;
     printf("%*s%s%*s", right ? padding : 0, "", text, right ? 0 : padding, "");
 }
 

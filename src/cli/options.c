@@ -471,6 +471,13 @@ bool km_options_is_given(const struct km_options *options, const char *name)
     return strcmp(value_of(options, name, &row)->origin, COMMAND_LINE) == 0;
 }
 
+bool km_options_is_set(const struct km_options *options, const char *name)
+{
+    const struct km_option *row;
+    const char *origin = value_of(options, name, &row)->origin;
+    return *origin != '\0' && strcmp(origin, "default") != 0;
+}
+
 /* A text as a quoted YAML scalar, which a JSON string is. */
 static void print_quoted(const char *text, FILE *out)
 {

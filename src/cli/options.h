@@ -57,6 +57,8 @@ size_t km_options_texts(const struct km_options *options, const char *name, cons
 
 /* Whether the value comes from the command line. */
 bool km_options_is_given(const struct km_options *options, const char *name);
+/* Whether it was said anywhere: on the command line, in the environment or in a file. */
+bool km_options_is_set(const struct km_options *options, const char *name);
 
 /* Prints each configurable option of a command as YAML with its value and where that comes from. */
 void km_options_print(const struct km_options *options, FILE *out);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "base/words.h"
 #include "finding/evidence.h"
 #include "finding/json_output.h"
 
@@ -94,6 +95,7 @@ enum km_code km_alert_format_json(const struct km_alert *alert, struct km_buf *o
     const struct km_finding *finding = alert->finding;
     struct km_json *root KM_CLEANUP(km_json_cleanup) = km_json_new_object();
     struct km_buf sentence;
+    bool before = km_words_pause(true); /* for programs */
     km_buf_init(&sentence, (size_t)16 << 10);
     enum km_code code = append_sentence(alert, &sentence, err);
     km_json_set_string(root, "schema", KM_ALERT_SCHEMA);
@@ -103,6 +105,7 @@ enum km_code km_alert_format_json(const struct km_alert *alert, struct km_buf *o
     km_json_set_string(root, "kind", finding->kind);
     km_json_set_string(root, "sentence", km_buf_text(&sentence));
     km_json_set_string(root, "advice", advice_of(finding));
+    (void)km_words_pause(before);
     km_buf_done(&sentence);
     km_json_set(root, "subject", new_subject(&finding->subject));
     km_json_set_escaped(root, "package", finding->package);
@@ -141,11 +144,12 @@ static enum km_code append_head(const struct km_alert *alert, bool colour, struc
     bool severe = finding->verdict == KM_VERDICT_MALICIOUS;
     char time[KM_CLOCK_UTC_BYTES];
     km_clock_format_utc(finding->time_wall_ns, time);
-    enum km_code code = km_buf_append_format(out, err, "%s %s%s%s ", time,
-                                             !colour  ? ""
-                                             : severe ? "\033[1;31m"
-                                                      : "\033[33m",
-                                             alert->update ? "ALERT, stronger now:" : "ALERT", colour ? "\033[0m" : "");
+    enum km_code code =
+        km_buf_append_format(out, err, "%s %s%s%s ", time,
+                             !colour  ? ""
+                             : severe ? "\033[1;31m"
+                                      : "\033[33m",
+                             km_words(alert->update ? "ALERT, stronger now:" : "ALERT"), colour ? "\033[0m" : "");
     if (code == KM_OK)
         code = append_sentence(alert, out, err);
     return code == KM_OK ? km_buf_append_text(out, "\n", err) : code;
@@ -189,6 +193,6 @@ enum km_code km_alert_format_text(const struct km_alert *alert, bool colour, str
         code = append_place(alert, out, err);
     const char *advice = advice_of(finding);
     if (code == KM_OK && advice)
-        code = km_buf_append_format(out, err, "      what to do: %s\n", advice);
+        code = km_buf_append_format(out, err, "      %s%s\n", km_words("what to do: "), advice);
     return code;
 }

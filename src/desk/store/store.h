@@ -72,6 +72,8 @@ enum km_desk_place {
 enum km_code km_desk_find_place(const char *named, char *out, enum km_desk_place *out_place,
                                 struct km_err *err) KM_MUST_USE;
 /* "named", "shared", "own". Static storage. */
+/* Whether the store that km_desk_find_place(NULL) would name is there and may be written; makes nothing. */
+bool km_desk_is_there(void);
 const char *km_desk_place_to_string(enum km_desk_place place);
 
 #endif

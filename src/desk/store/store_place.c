@@ -26,6 +26,23 @@ static enum km_code own_path(char *out, struct km_err *err)
     return km_folder_make_parents(out, err);
 }
 
+static bool may_use(const char *path)
+{
+    return access(path, R_OK | W_OK) == 0;
+}
+
+bool km_desk_is_there(void)
+{
+    const char *named = getenv("KOMAINU_STORE");
+    char path[KM_DESK_PATH_BYTES];
+    struct km_err ignored = KM_ERR_INIT;
+    if (named && *named)
+        return may_use(named);
+    if (geteuid() == 0 || access(KM_FOLDER_SHARED, R_OK | W_OK | X_OK) == 0)
+        return may_use(KM_DESK_SHARED_PATH);
+    return km_folder_own(KM_FOLDER_STATE, "desk.db", path, sizeof path, &ignored) == KM_OK && may_use(path);
+}
+
 enum km_code km_desk_find_place(const char *named, char *out, enum km_desk_place *out_place, struct km_err *err)
 {
     const char *environment = getenv("KOMAINU_STORE");

@@ -53,3 +53,20 @@ print(db.execute('SELECT count(*), count(ended_ns) FROM run').fetchone(), db.exe
       db.execute('SELECT count(*), sum(count) FROM incident').fetchone(), db.execute('PRAGMA integrity_check').fetchone())
 P
 "$KOMAINU" audit verify --store many.db >/dev/null 2>&1 && echo 'the log is whole'
+echo '--- a store that is there is used without a flag, and trouble with it is no error'
+plain() { # VARIABLE=VALUE... ARGUMENT...
+  env -u KOMAINU_SCAN_RECORD "$@" 2>&1 | grep -E 'store|recorded|verdict|incident' | mask
+  echo "exit ${PIPESTATUS[0]}"
+}
+echo fine >image/opt/app/eicar.com
+mkdir home2
+plain KOMAINU_STORE= HOME="$PWD/home2" XDG_STATE_HOME="$PWD/home2" "$KOMAINU" scan --model none dir:image
+find home2 -name 'desk.db*'
+plain KOMAINU_STORE=$PWD/here.db "$KOMAINU" scan --model none dir:image
+"$KOMAINU" alerts list --store here.db >/dev/null 2>&1
+plain KOMAINU_STORE=$PWD/here.db "$KOMAINU" scan --model none dir:image
+plain KOMAINU_STORE=$PWD/here.db "$KOMAINU" scan --model none --no-record dir:image
+plain KOMAINU_STORE=$PWD/here.db KOMAINU_SCAN_RECORD=false "$KOMAINU" scan --model none dir:image
+python3 -c "import sqlite3; db = sqlite3.connect('here.db'); print(db.execute('SELECT count(*) FROM target').fetchone()); db.execute('PRAGMA user_version=999')"
+plain KOMAINU_STORE=$PWD/here.db "$KOMAINU" scan --model none dir:image
+plain KOMAINU_STORE=$PWD/here.db "$KOMAINU" scan --model none --record dir:image

@@ -50,8 +50,17 @@ language LC_ALL=java
 language KOMAINU_LOCALE_DIR=/nonexistent LC_ALL=ja_JP.UTF-8
 KOMAINU_LOCALE_DIR=/nonexistent report --lang ja
 report --lang fr
-"$KOMAINU" alerts show 2 --lang ja 2>/dev/null | sed -n '/^what to do/,$p'
+times() { sed -E 's/20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g; s/root/USER/g'"; s/$(id -un)/USER/g"; }
+"$KOMAINU" alerts show 1 --lang ja 2>/dev/null | times
 "$KOMAINU" alerts show 2 --lang ja 2>/dev/null | grep tmp
+"$KOMAINU" alerts list --lang ja 2>/dev/null | times
+"$KOMAINU" alerts digest --lang ja 2>/dev/null | times
+"$KOMAINU" kpi --lang ja 2>/dev/null | sed -n '3,6p'
+mkdir -p image/tmp && printf '%s%s%s' 'X5O!P%@AP[4\PZX54(P^)7CC)7}$' 'EICAR' '-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*' >image/tmp/test
+"$KOMAINU" scan --model none --lang ja dir:image | sed -E 's/（[0-9]+ s）/（TIME）/'
+"$KOMAINU" scan --model none --lang ja -f json dir:image >ja.json
+"$KOMAINU" scan --model none -f json dir:image >en.json
+diff <(grep -v seconds ja.json) <(grep -v seconds en.json) && echo 'JSON is English'
 env LC_ALL=ja_JP.UTF-8 "$KOMAINU" alerts show 2 -f json 2>/dev/null | grep -c 'ファイル'
 
 echo '--- JSON: the schema, and the figures of komainu kpi'

@@ -21,6 +21,26 @@ def block(text, begin):
     return text.split(begin, 1)[1].split('\n};', 1)[0].split('\n    };', 1)[0]
 
 
+# Which argument of a call is the sentence.
+CALLS = {'km_words': 0, 'km_words_format': 2, 'km_words_print': 1, 'print_label': 1, 'print_gone': 1, 'print_hint': 0, 'print_named': 0}
+
+
+def sentences_of(text):
+    """The literals in the sentence's argument of each call: both of a condition, adjacent ones joined."""
+    found = []
+    for call in re.finditer(r'\b(' + '|'.join(CALLS) + r')\(', text):
+        at, depth, argument, kept = call.end(), 1, 0, ''
+        while depth > 0:
+            literal = re.compile(r'"(?:[^"\\]|\\.)*"').match(text, at)
+            part = literal.group() if literal else text[at]
+            depth += (part == '(') - (part == ')')
+            argument += part == ',' and depth == 1
+            kept += part if argument == CALLS[call.group(1)] and depth > 0 else ''
+            at += len(part)
+        found += [joined(m) for m in re.findall(LITERAL, kept)]
+    return found
+
+
 def wanted():
     """Sentences in the order of their tables and calls."""
     found = ['(the language of this catalogue)']
@@ -38,9 +58,9 @@ def wanted():
     found += [joined(m) for part in re.findall(r'note = ([^;]*);', kpi) for m in re.findall(LITERAL, part)]
     found += re.findall(r'\{"([^"]+)", "', block(read('src/desk/triage/survey.c'), 'questions[KM_SURVEY_QUESTIONS] = {'))
     found += [m for m in re.findall(r'"(\w+)"', read('src/desk/triage/stage_criteria.c').split('stage_names[', 1)[1].split(';')[0])]
-    calls = r'km_words\(\s*(' + LITERAL + ')'
-    for path in ('src/cli/kpi_print.c', 'src/desk/triage/kpi_text.c'):
-        found += [joined(m) for m in re.findall(calls, read(path))]
+    for path in ('src/cli/kpi_print.c', 'src/desk/triage/kpi_text.c', 'src/finding/text_output.c', 'src/finding/alert_output.c',
+                 'src/cli/alerts_text.c', 'src/cli/cmd_alerts.c'):
+        found += sentences_of(read(path))
     finding = read('src/finding/finding.c') + read('src/finding/decision.c')
     found += [joined(m) for m in re.findall(r'\[KM_(?:VERDICT|GAP|DECISION)_\w+\] = (' + LITERAL + ')', finding)]
     triage = read('src/desk/triage/triage.c')
