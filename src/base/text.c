@@ -36,7 +36,8 @@ static int is_deceptive(uint32_t codepoint)
     return codepoint < 0x20 || (codepoint >= 0x7f && codepoint < 0xa0) || codepoint == 0xad || codepoint == 0x61c ||
            (codepoint >= 0x200b && codepoint <= 0x200f) || (codepoint >= 0x2028 && codepoint <= 0x202e) ||
            (codepoint >= 0x2060 && codepoint <= 0x206f) || codepoint == 0xfeff ||
-           (codepoint >= 0xfff9 && codepoint <= 0xfffb) || (codepoint >= 0xe0000 && codepoint <= 0xe007f);
+           (codepoint >= 0xfff9 && codepoint <= 0xfffb) || (codepoint >= 0xe0000 && codepoint <= 0xe007f) ||
+           (codepoint >= 0xfdd0 && codepoint <= 0xfdef) || (codepoint & 0xfffe) == 0xfffe;
 }
 
 /* Writes the escape of one character's bytes to out; returns its length (at most 16). */

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 /* Writes `in` (in_bytes long, any bytes) to out as printable UTF-8: control characters, DEL, backslash, invalid UTF-8
- * and the Unicode characters that reorder or hide text (bidi controls, zero width, line separators) become \n, \t, \r,
- * \\ or \xNN. Cuts at a whole character with "..." when out_bytes is too small; always ends with NUL.
- * out_bytes must be at least 4. Returns the length written without the NUL. */
+ * and the Unicode characters that reorder or hide text (bidi controls, zero width, line separators) or are none
+ * (U+FFFE, which XML forbids) become \n, \t, \r, \\ or \xNN. Cuts at a whole character with "..." when out_bytes is too
+ * small; always ends with NUL. out_bytes must be at least 4. Returns the length written without the NUL. */
 size_t km_text_escape(const char *in, size_t in_bytes, char *out, size_t out_bytes);
 
 /* The worst case of km_text_escape, NUL included: for callers that must not cut. */

@@ -4,6 +4,7 @@
 Scans a small container made with odd names and checks what comes out in the formats of other tools: SARIF with
 Microsoft's own validator (npm), STIX against the rules of its specification, JUnit and ECS by reading them.
 """
+import hashlib
 import io
 import json
 import os
@@ -47,13 +48,98 @@ def make_container(path):
             tar.addfile(info, io.BytesIO(content))
 
 
+MEGABYTE = 1 << 20
+# Control characters, invalid UTF-8, noncharacters, what reorders text, markup of each format, a formula, a long name.
+HOSTILE = [b'\x01\x02\x7f\x1b]0;title\x07', b'\xff\xfe\xc3(\xed\xa0\x80', b'\xef\xbf\xbe\xef\xbf\xbf',
+           b'\xe2\x80\xae\xe2\x80\xa8gnp', b']]>--><![CDATA[', b"' OR file:name = 'x", b'=cmd()|"\\', b'%00%n{0}{name}',
+           b'a\nb\r\tc', b'\xf0\x9f\xa6\x81', b'x' * 250 + b'/' + b'\xff' * 250 + b'/' + b'\x1b' * 3000]
+
+
+def make_hostile(path):
+    """An image whose paths and history are hostile; one step of a megabyte, one path of a megabyte."""
+    def add(tar, name, content):
+        info = tarfile.TarInfo(name.decode('utf-8', 'surrogateescape'))
+        info.size, info.mode = len(content), 0o755
+        tar.addfile(info, io.BytesIO(content))
+
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode='w', format=tarfile.GNU_FORMAT, encoding='utf-8', errors='surrogateescape') as tar:
+        for name in [b'usr/bin/' + h for h in HOSTILE] + [b'usr/' + b'y/' * (MEGABYTE // 2) + b'z']:
+            add(tar, name, EICAR)
+    blob = layer.getvalue()
+    created = ''.join(map(chr, range(1, 32))) + '\u202e</script>]]>\ufffe' + 'RUN \u20ac' * (MEGABYTE // 7)
+    config = json.dumps({'architecture': 'amd64', 'os': 'li\x1bnux', 'history': [{'created_by': created}],
+                         'rootfs': {'type': 'layers', 'diff_ids': ['sha256:' + hashlib.sha256(blob).hexdigest()]}}).encode()
+    name = hashlib.sha256(config).hexdigest() + '.json'
+    manifest = json.dumps([{'Config': name, 'RepoTags': ['sh\x1b[1mop:\u202e1"<&>'], 'Layers': ['l/layer.tar']}]).encode()
+    with tarfile.open(path, 'w') as tar:
+        for entry, content in ((name, config), ('l/layer.tar', blob), ('manifest.json', manifest)):
+            add(tar, entry.encode(), content)
+
+
+def strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for k, v in value.items():
+            yield k
+            yield from strings(v)
+    elif isinstance(value, list):
+        for v in value:
+            yield from strings(v)
+
+
+def is_harmless(text):
+    """Nothing that controls a terminal, reorders text, or is no character of XML."""
+    return not any(ord(c) < 32 and c not in '\t\n' or ord(c) == 127 or 0x202a <= ord(c) <= 0x202e or
+                   0xd800 <= ord(c) <= 0xdfff or ord(c) & 0xfffe == 0xfffe for c in text)
+
+
+def check_hostile(komainu, folder):
+    make_hostile(f'{folder}/hostile.tar')
+    kinds = ('sarif', 'stix', 'junit', 'ecs', 'json')
+    outputs = [f'--output={kind}=hostile.{kind}.out' for kind in kinds]
+    done = subprocess.run([komainu, 'scan', '--no-record', '--all', *outputs, 'hostile.tar'], cwd=folder, capture_output=True,
+                          check=False)
+    check('hostile: the scan finds', done.returncode == 2, done.stderr[-300:])
+    check('hostile: the text is harmless', is_harmless(done.stdout.decode()))
+    documents = {kind: open(f'{folder}/hostile.{kind}.out', 'rb').read() for kind in kinds}
+    for kind, text in documents.items():
+        try:
+            if kind == 'junit':
+                tree = ElementTree.fromstring(text)
+                found = [t for e in tree.iter() for t in (e.text, e.tail, *e.attrib.values()) if t]
+                count = sum(c.find('failure') is not None and c.get('name') != 'coverage' for c in tree.iter('testcase'))
+            else:
+                values = [json.loads(line) for line in text.decode().splitlines()] if kind == 'ecs' else [json.loads(text)]
+                found = list(strings(values))
+                count = {'sarif': lambda: len(values[0]['runs'][0]['results']),
+                         'stix': lambda: sum(o['type'] == 'sighting' for o in values[0]['objects']),
+                         'ecs': lambda: sum(v['event']['kind'] == 'alert' for v in values),
+                         'json': lambda: sum(f['verdict'] == 'malicious' for f in values[0]['findings'])}[kind]()
+        except (ValueError, ElementTree.ParseError) as error:
+            check(f'hostile: {kind} can be read', False, error)
+            continue
+        check(f'hostile: {kind} can be read', True)
+        bad = [t for t in found if not is_harmless(t)]
+        check(f'hostile: {kind} is harmless', not bad, ascii(bad[:2])[:300])
+        check(f'hostile: {kind} has every finding', count == documents_count(documents), count)
+        check(f'hostile: {kind} does not grow with one text', len(text) < 8 * MEGABYTE, len(text))
+    validate_sarif(folder, ('hostile.sarif.out',))
+    check_stix_ids(json.loads(documents['stix'])['objects'])
+
+
+def documents_count(documents):
+    return sum(f['verdict'] == 'malicious' for f in json.loads(documents['json'])['findings'])
+
+
 def scan(komainu, folder):
     outputs = [f'--output={kind}={kind}.out' for kind in ('sarif', 'stix', 'junit', 'ecs')]
-    done = subprocess.run([komainu, 'scan', 'box.tar', *outputs], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([komainu, 'scan', '--no-record', 'box.tar', *outputs], cwd=folder, capture_output=True, text=True, check=False)
     check('scan finds the test files', done.returncode == 2, done.stderr)
     # A target that cannot be opened is in every report, too.
     bad = [f'--output={kind}=bad.{kind}.out' for kind in ('sarif', 'stix', 'junit', 'ecs')]
-    done = subprocess.run([komainu, 'scan', 'missing.tar', *bad], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([komainu, 'scan', '--no-record', 'missing.tar', *bad], cwd=folder, capture_output=True, text=True, check=False)
     check('scan of a missing target fails', done.returncode == 1, done.stderr)
 
 
@@ -74,7 +160,7 @@ def check_sarif(folder):
     validate_sarif(folder)
 
 
-def validate_sarif(folder):
+def validate_sarif(folder, names=('sarif.out', 'bad.sarif.out')):
     """The validator comes from the npm registry, once; where that is not reached, the skip is counted."""
     if not shutil.which('npm'):
         skip('sarif: valid to sarif-multitool', 'npm is not installed')
@@ -91,7 +177,7 @@ def validate_sarif(folder):
         with tarfile.open(f'{cache}/{got.stdout.split()[-1]}') as package:
             package.extractall(cache)
         os.chmod(tool, 0o755)
-    for name in ('sarif.out', 'bad.sarif.out'):
+    for name in names:
         shutil.copy(f'{folder}/{name}', f'{folder}/{name}.sarif')
         done = subprocess.run([tool, 'validate', f'{folder}/{name}.sarif'], capture_output=True, text=True,
                               env={**os.environ, 'DOTNET_SYSTEM_GLOBALIZATION_INVARIANT': '1'}, check=False)
@@ -136,6 +222,18 @@ def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
 
 
+def check_stix_ids(objects):
+    for o in objects:
+        if o['type'] in OBSERVED:
+            contributing = ('extensions', 'hashes', 'name', 'parent_directory_ref', 'path')
+            text = canonical({k: o[k] for k in contributing if k in o})
+            if o['id'] != f'{o["type"]}--{uuid.uuid5(OBSERVABLES, text)}':
+                check('stix: observables are named by their content', False, o['id'])
+                break
+    else:
+        check('stix: observables are named by their content', True)
+
+
 def check_stix(folder):
     with open(f'{folder}/stix.out', encoding='utf-8') as f:
         bundle = json.load(f)
@@ -159,15 +257,7 @@ def check_stix(folder):
     else:
         check('stix: every object is complete', True)
     check('stix: references lead to objects of the bundle', set(references(objects)) <= set(ids))
-    for o in objects:
-        if o['type'] in OBSERVED:
-            contributing = ('extensions', 'hashes', 'name', 'parent_directory_ref', 'path')
-            text = canonical({k: o[k] for k in contributing if k in o})
-            if o['id'] != f'{o["type"]}--{uuid.uuid5(OBSERVABLES, text)}':
-                check('stix: observables are named by their content', False, o['id'])
-                break
-    else:
-        check('stix: observables are named by their content', True)
+    check_stix_ids(objects)
     patterns = [o['pattern'] for o in objects if o['type'] == 'indicator']
     check('stix: an indicator for each finding, and a sighting of each',
           len(patterns) == 4 and sum(o['type'] == 'sighting' for o in objects) == 4
@@ -207,6 +297,7 @@ def main():
         check_stix(folder)
         check_junit(folder)
         check_ecs(folder)
+        check_hostile(komainu, folder)
     print(f'1..{passed + failed + skipped}')
     return failed != 0
 

@@ -41,19 +41,12 @@ void km_html_format(struct km_html *html, const char *markup, ...)
     km_html_raw(html, text);
 }
 
-/* One byte that is special in markup, or the first of a character that XML does not have (U+FFFE, U+FFFF). Returns the
- * bytes that were taken. */
+/* One byte that is special in markup. Returns the bytes that were taken. */
 static size_t write_special(struct km_html *html, const char *at)
 {
     static const struct {
         const char *bytes, *written;
-    } replacements[] = {{"&", "&amp;"},
-                        {"<", "&lt;"},
-                        {">", "&gt;"},
-                        {"\"", "&quot;"},
-                        {"'", "&#39;"},
-                        {"\xef\xbf\xbe", "\\xEF\\xBF\\xBE"},
-                        {"\xef\xbf\xbf", "\\xEF\\xBF\\xBF"}};
+    } replacements[] = {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}};
     for (size_t i = 0; i < sizeof replacements / sizeof replacements[0]; i++) {
         size_t length = strlen(replacements[i].bytes);
         if (strncmp(at, replacements[i].bytes, length) == 0) {
@@ -73,7 +66,7 @@ void km_html_text(struct km_html *html, const char *text)
         text = "-";
     (void)km_text_escape(text, strlen(text), escaped, sizeof escaped);
     for (const char *at = escaped; *at && html->code == KM_OK;) {
-        size_t plain = strcspn(at, "&<>\"'\xef");
+        size_t plain = strcspn(at, "&<>\"'");
         html->code = km_buf_append(html->out, at, plain, html->err);
         at += plain;
         if (*at)

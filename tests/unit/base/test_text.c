@@ -24,6 +24,9 @@ static void escape_table(void **state)
         {"\xed\xa0\x80", 3, "\\xed\\xa0\\x80"},             /* surrogate */
         {"exe\xe2\x80\xaegnp", 9, "exe\\xe2\\x80\\xaegnp"}, /* right-to-left override */
         {"\xc2\x9b", 2, "\\xc2\\x9b"},                      /* C1 CSI */
+        {"\xef\xbf\xbe", 3, "\\xef\\xbf\\xbe"},             /* U+FFFE is no character */
+        {"\xf0\x9f\xbf\xbf", 4, "\\xf0\\x9f\\xbf\\xbf"},    /* U+1FFFF neither */
+        {"\xef\xbf\xbd", 3, "\xef\xbf\xbd"},                /* U+FFFD is */
         {"", 0, ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -38,7 +38,7 @@ static void text_is_escaped_for_html_and_xml(void **state)
         {"\x1b[31m\n", "\\x1b[31m\\n"},
         {"\xff", "\\xff"},
         {"\xe2\x80\xae", "\\xe2\\x80\\xae"},
-        {"\xef\xbf\xbf", "\\xEF\\xBF\\xBF"}, /* U+FFFF is UTF-8, but no character of XML */
+        {"\xef\xbf\xbf", "\\xef\\xbf\\xbf"}, /* U+FFFF is UTF-8, but no character of XML */
         {"\xef\xbc\xa1", "\xef\xbc\xa1"},    /* U+FF21 is one */
         {"\xe7\x8b\x9b", "\xe7\x8b\x9b"},
     };
