@@ -422,6 +422,12 @@ static int run(const struct km_options *options, int operand_count, char **opera
     size_t a = 0, count = sizeof actions / sizeof actions[0];
     while (operand_count > 0 && a < count && strcmp(actions[a].name, operands[0]) != 0)
         a++;
+    if (a < count && operand_count > 0 && strcmp(actions[a].name, "decide") == 0 && operand_count != 3) {
+        fprintf(stderr,
+                "komainu: alerts: decide ID benign-once | benign-learn | benign-until | suspicious | attack, with "
+                "--note TEXT\n");
+        return KM_EXIT_ERROR;
+    }
     if (operand_count == 0 || a == count || operand_count - 1 < actions[a].least ||
         operand_count - 1 > actions[a].most) {
         fprintf(stderr, "komainu: alerts: list | show ID | assign ID [NAME] | state ID STATE | decide ID DECISION | "

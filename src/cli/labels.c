@@ -43,7 +43,7 @@ static int compare(const void *left, const void *right)
 static enum km_code parse_entry(const struct km_json *value, struct entry *out, struct km_err *err)
 {
     const char *sha256 = km_json_string(value, "sha256", ""), *label = km_json_string(value, "label", "");
-    if (strlen(sha256) != 2 * KM_SHA256_BYTES || km_hex_parse(sha256, KM_SHA256_BYTES, out->sha256, err) != KM_OK)
+    if (strlen(sha256) != 2 * sizeof out->sha256 || km_hex_parse(sha256, KM_SHA256_BYTES, out->sha256, err) != KM_OK)
         return km_fail(err, KM_FORMAT, "'%s' is no SHA-256", sha256);
     if (strcmp(label, "benign") == 0)
         out->label = KM_LABEL_BENIGN;

@@ -56,7 +56,7 @@ static enum km_code check_given(const struct km_verdict_given *given, int64_t no
     if (strlen(given->note) > MAX_NOTE_BYTES)
         return km_fail(err, KM_LIMIT, "a note is at most %d bytes long", MAX_NOTE_BYTES);
     if (given->kind == KM_DECISION_BENIGN_UNTIL && given->until_ns == 0)
-        return km_fail(err, KM_FORMAT, "benign-until needs a date");
+        return km_fail(err, KM_FORMAT, "benign-until needs an end: --until 2026-12-31 or --until 14d");
     if (given->until_ns != 0 && given->until_ns <= now_ns)
         return km_fail(err, KM_FORMAT, "the date has passed");
     if (!(given->minutes >= 0 && given->minutes <= MAX_MINUTES))

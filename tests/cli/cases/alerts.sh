@@ -66,6 +66,8 @@ alerts show
 alerts show x
 alerts show 99
 alerts decide 1 harmless --note x
+alerts decide 1
+alerts decide 1 benign-until --note x
 alerts list --since yesterday
 alerts list --search '"open'
 alerts list --store /nonexistent/desk.db
