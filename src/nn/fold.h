@@ -10,8 +10,8 @@
 #include "nn/graph.h"
 #include "nn/weights.h"
 
-/* *out_graph and *out_weights (the caller frees them; NULL: not wanted) are the folded network. A norm whose input has other readers, or
- * is no such layer, stays. KM_CONFLICT when the weights are not the graph's; KM_NOMEM. */
+/* *out_graph and *out_weights (the caller frees them; NULL: not wanted) are the folded network. A norm whose input has
+ * other readers, or is no such layer, stays. KM_CONFLICT when the weights are not the graph's; KM_NOMEM. */
 enum km_code km_fold(const struct km_graph *graph, const struct km_weights *weights, struct km_graph *out_graph,
                      struct km_weights **out_weights, struct km_err *err) KM_MUST_USE;
 
