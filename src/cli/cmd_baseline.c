@@ -206,6 +206,15 @@ static enum km_code check_labels(const struct request *request, const struct km_
     return KM_OK;
 }
 
+static void audit(const char *image, const char *action, const char *reason)
+{
+    char object[1024];
+    (void)snprintf(object, sizeof object, "image %s", image);
+    struct km_json *detail KM_CLEANUP(km_json_cleanup) = reason && *reason ? km_json_new_object() : NULL;
+    km_json_set_escaped(detail, "reason", reason);
+    km_desk_link_audit("baseline", action, object, detail);
+}
+
 static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, struct km_err *err)
 {
     const struct request *request = heard->request;
@@ -240,6 +249,7 @@ static enum km_code take_in(const struct heard *heard, enum km_exit *out_exit, s
     if (code != KM_OK)
         return code;
     tell_added(&addition, files, layers, &programs);
+    audit(addition.image.name, "baseline.add", addition.image.reason);
     *out_exit = addition.image.gaps > 0 ? KM_EXIT_INCOMPLETE : KM_EXIT_OK;
     return KM_OK;
 }
@@ -398,8 +408,10 @@ static enum km_code act_remove(const struct request *request, struct km_err *err
     enum km_code code = open_folder(request->folder, &fd, err);
     for (int i = 0; code == KM_OK && i < request->operand_count; i++) {
         code = km_baseline_remove(fd, request->operands[i], err);
-        if (code == KM_OK)
-            printf("removed %s\n", request->operands[i]);
+        if (code != KM_OK)
+            break;
+        printf("removed %s\n", request->operands[i]);
+        audit(request->operands[i], "baseline.remove", NULL);
     }
     return code;
 }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/desk_link.h"
 #include "cli/document.h"
 #include "cli/labels.h"
 #include "cli/option_rows.h"
@@ -200,6 +201,8 @@ static enum km_code calibrate(struct work *work, const char *path, struct km_err
         code = keep(work, &calibration, path, err);
     if (code != KM_OK)
         return code;
+    if (kept)
+        km_desk_link_audit("calibrate", "calibration.set", path, NULL);
     if (strcmp(km_options_text(options, "format"), "json") == 0)
         return print_json(work, &calibration, kept ? path : NULL, err);
     print_text(work, &calibration, kept ? path : NULL);
@@ -208,7 +211,10 @@ static enum km_code calibrate(struct work *work, const char *path, struct km_err
 
 static enum km_code remove_calibration(const char *path, struct km_err *err)
 {
-    return unlink(path) == 0 ? KM_OK : km_fail_errno(err, errno, "%s", path);
+    if (unlink(path) != 0)
+        return km_fail_errno(err, errno, "%s", path);
+    km_desk_link_audit("calibrate", "calibration.remove", path, NULL);
+    return KM_OK;
 }
 
 /* A name that would not be read back is refused before the work. */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cmd.h"
+#include "cli/desk_link.h"
 #include "cli/document.h"
 #include "cli/option_rows.h"
 #include "cli/profile_source.h"
@@ -225,30 +226,54 @@ static enum km_code act_diff(const struct request *request, struct km_err *err)
     return code == KM_OK ? print_only(new, old, "+", err) : code;
 }
 
+static void audit(const struct request *request, const char *action, struct km_json *detail)
+{
+    char object[2048];
+    (void)snprintf(object, sizeof object, "profile %s/%s", request->unit, request->role);
+    km_desk_link_audit("profile", action, object, detail);
+    km_json_free(detail);
+}
+
 static enum km_code act_accept(const struct request *request, struct km_err *err)
 {
     if (request->extra_count != 1)
         return km_fail(err, KM_FORMAT, "accept UNIT ROLE ID: name the alarm; 'show' lists them");
     const struct km_store_acceptance given = {.id = request->extra[0], .until_ns = request->until_ns};
-    return km_store_accept(request->store, request->unit, request->role, &given, err);
+    enum km_code code = km_store_accept(request->store, request->unit, request->role, &given, err);
+    if (code != KM_OK)
+        return code;
+    struct km_json *detail = km_json_new_object();
+    km_json_set_string(detail, "alarm", given.id);
+    audit(request, "profile.accept", detail);
+    return KM_OK;
 }
 
 static enum km_code act_rollback(const struct request *request, struct km_err *err)
 {
     unsigned version;
     enum km_code code = km_store_rollback(request->store, request->unit, request->role, &version, err);
-    if (code == KM_OK)
-        printf("version %u is in force\n", version);
-    return code;
+    if (code != KM_OK)
+        return code;
+    printf("version %u is in force\n", version);
+    struct km_json *detail = km_json_new_object();
+    km_json_set_integer(detail, "version", version);
+    audit(request, "profile.rollback", detail);
+    return KM_OK;
 }
 
 static enum km_code act_expire(const struct request *request, struct km_err *err)
 {
     unsigned ended;
     enum km_code code = km_store_expire(request->store, request->unit, request->role, km_clock_wall_ns(), &ended, err);
-    if (code == KM_OK)
-        printf("%u decisions ended\n", ended);
-    return code;
+    if (code != KM_OK)
+        return code;
+    printf("%u decisions ended\n", ended);
+    struct km_json *detail = km_json_new_object();
+    km_json_set_integer(detail, "decisions", ended);
+    if (ended > 0)
+        audit(request, "profile.expire", km_steal(detail));
+    km_json_free(detail);
+    return KM_OK;
 }
 
 static const struct {

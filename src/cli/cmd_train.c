@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/cmd.h"
+#include "cli/desk_link.h"
 #include "cli/interrupt.h"
 #include "cli/labels.h"
 #include "cli/option_rows.h"
@@ -121,8 +122,10 @@ static enum km_code train(const struct km_options *options, struct km_err *err)
     if (code == KM_OK)
         code = km_modeltrain_run(dataset, &training, err);
     km_progress_parts_end(&progress);
-    if (code == KM_OK)
+    if (code == KM_OK) {
         printf("%s: trained on data set %.12s\n", out, km_dataset_digest(dataset));
+        km_desk_link_audit("train", "model.train", out, NULL);
+    }
     km_sitefiles_done(&site);
     return code;
 }

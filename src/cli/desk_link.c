@@ -118,19 +118,30 @@ struct km_desk *km_desk_link_desk(struct km_desk_link *link)
     return link->desk;
 }
 
-enum km_code km_desk_link_audit(const struct km_desk_link_entry *entry, struct km_err *err)
+static enum km_code add_entry(struct km_desk *desk, const char *action, const char *object,
+                              const struct km_json *detail, struct km_err *err)
 {
     char who[KM_DESK_LINK_NAME_BYTES];
-    enum km_desk_place place;
-    struct km_desk *desk KM_CLEANUP(km_desk_cleanup) = km_desk_link_store(entry->command, entry->named, &place, err);
-    if (!desk || km_desk_begin(desk, err) != KM_OK)
-        return err->code;
     km_desk_link_who(who);
-    enum km_code code = km_audit_add(desk, who, entry->action, entry->object, entry->detail, err);
+    enum km_code code = km_desk_begin(desk, err);
+    if (code != KM_OK)
+        return code;
+    code = km_audit_add(desk, who, action, object, detail, err);
     if (code == KM_OK)
         return km_desk_commit(desk, err);
     km_desk_rollback(desk);
     return code;
+}
+
+void km_desk_link_audit(const char *command, const char *action, const char *object, const struct km_json *detail)
+{
+    struct km_err err = KM_ERR_INIT;
+    enum km_desk_place place;
+    if (!km_desk_is_there())
+        return;
+    struct km_desk *desk KM_CLEANUP(km_desk_cleanup) = km_desk_link_store(command, NULL, &place, &err);
+    if (!desk || add_entry(desk, action, object, detail, &err) != KM_OK)
+        fprintf(stderr, "komainu: %s: done, and not in the audit log: %s\n", command, err.text);
 }
 
 /* ---- the tee ---- */

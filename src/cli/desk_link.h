@@ -25,13 +25,10 @@
 struct km_desk *km_desk_link_store(const char *command, const char *named, enum km_desk_place *out_place,
                                    struct km_err *err) KM_MUST_USE;
 
-/* Adds an entry to the audit log of the store that `named` (or NULL) means: for commands that change a model, a profile
- * or a stage. action "model.promote", object "model tokens 3"; detail NULL or the caller's. */
-struct km_desk_link_entry {
-    const char *command, *named, *action, *object;
-    const struct km_json *detail;
-};
-enum km_code km_desk_link_audit(const struct km_desk_link_entry *entry, struct km_err *err) KM_MUST_USE;
+/* For commands that have changed a model, a profile or the baseline: adds an entry to the audit log of the store that
+ * is used without being named, if it is there (docs/adr/0006-recording.md). action "baseline.add"; object "image x";
+ * detail NULL or the caller's. Trouble is said on standard error: the change has happened. */
+void km_desk_link_audit(const char *command, const char *action, const char *object, const struct km_json *detail);
 
 /* Who runs this: the user's name; for root under sudo the one who called it. out: KM_DESK_LINK_NAME_BYTES. */
 void km_desk_link_who(char *out);

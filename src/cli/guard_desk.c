@@ -33,6 +33,7 @@ struct pending {
 /* What was reported of a daemon. */
 struct reported {
     uint64_t episodes, lost, events, held;
+    bool learning;
 };
 
 struct km_guard_desk {
@@ -175,22 +176,49 @@ static enum km_code learn(struct km_guard_desk *desk, const struct pending *pend
     return code;
 }
 
-static enum km_code audit(struct km_guard_desk *desk, const struct pending *pending, size_t count, struct km_err *err)
+static enum km_code audit(struct km_guard_desk *desk, const char *action, const char *object,
+                          const struct km_json *detail, struct km_err *err)
 {
     struct km_desk *store = km_desk_link_desk(desk->link);
+    if (km_desk_begin(store, err) != KM_OK)
+        return err->code;
+    enum km_code code = km_audit_add(store, "guard", action, object, detail, err);
+    if (code == KM_OK)
+        code = km_desk_commit(store, err);
+    km_desk_rollback(store);
+    return code;
+}
+
+static enum km_code audit_decision(struct km_guard_desk *desk, const struct pending *pending, size_t count,
+                                   struct km_err *err)
+{
     char object[2 * TEXT_BYTES + 16];
     (void)snprintf(object, sizeof object, "profile %s/%s", pending->daemon, pending->role);
     struct km_json *detail KM_CLEANUP(km_json_cleanup) = km_json_new_object();
     km_json_set_integer(detail, "decision", pending->decision);
     km_json_set_integer(detail, "alarms", (int64_t)count);
-    if (km_desk_begin(store, err) != KM_OK)
-        return err->code;
-    enum km_code code =
-        km_audit_add(store, "guard", pending->undo ? "profile.withdraw" : "profile.accept", object, detail, err);
-    if (code == KM_OK)
-        code = km_desk_commit(store, err);
-    km_desk_rollback(store);
-    return code;
+    return audit(desk, pending->undo ? "profile.withdraw" : "profile.accept", object, detail, err);
+}
+
+/* Profiles that came into force since the last look. */
+static enum km_code audit_learned(struct km_guard_desk *desk, const struct km_guard *guard, struct km_err *err)
+{
+    struct km_guard_status status;
+    for (size_t i = 0; km_guard_get_status(guard, i, &status); i++) {
+        bool learned = desk->reported[i].learning && !status.learning && status.profiled;
+        if (learned) {
+            char object[TEXT_BYTES + 16];
+            (void)snprintf(object, sizeof object, "profile %.*s", TEXT_BYTES - 1, status.name);
+            struct km_json *detail KM_CLEANUP(km_json_cleanup) = km_json_new_object();
+            km_json_set_bool(detail, "mature", status.mature);
+            km_json_set_integer(detail, "episodes", (int64_t)status.episodes);
+            enum km_code code = audit(desk, "profile.learn", object, detail, err);
+            if (code != KM_OK)
+                return code;
+        }
+        desk->reported[i].learning = status.learning;
+    }
+    return KM_OK;
 }
 
 /* *out_problem: why the profile is as it was; static. *out_count: alarms that were learned or taken out. */
@@ -224,7 +252,7 @@ static enum km_code apply(struct km_guard_desk *desk, const struct pending *pend
     if (problem && km_clock_wall_ns() - pending->at_ns < PATIENCE_NS)
         return KM_OK;
     if (count > 0)
-        code = audit(desk, pending, count, err);
+        code = audit_decision(desk, pending, count, err);
     if (code == KM_OK && (count > 0 || pending->undo))
         code = km_guard_renew(guard, pending->daemon, pending->role, err);
     const struct km_acknowledgement given = {
@@ -272,7 +300,7 @@ static enum km_code report_daemon(struct km_guard_desk *desk, const struct km_gu
     if (code == KM_OK && held > 0)
         code = km_recorder_add_health(recorder, "held_findings", (double)held, status->name, err);
     if (code == KM_OK)
-        *before = (struct reported){status->episodes, status->lost, status->events, status->held};
+        *before = (struct reported){status->episodes, status->lost, status->events, status->held, before->learning};
     return code;
 }
 
@@ -315,7 +343,9 @@ enum km_code km_guard_desk_tick(struct km_guard_desk *desk, struct km_live *live
     if (now_ns - desk->decide_ns < DECIDE_NS)
         return KM_OK;
     desk->decide_ns = now_ns;
-    code = apply_decisions(desk, live, &failed);
+    code = audit_learned(desk, km_live_guard(live), &failed);
+    if (code == KM_OK)
+        code = apply_decisions(desk, live, &failed);
     if (code == KM_OK && now_ns - desk->report_ns >= REPORT_NS)
         code = report(desk, live, now_ns, &failed);
     if (code == KM_NOMEM) {

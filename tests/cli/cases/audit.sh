@@ -65,3 +65,10 @@ follows privacy privacy show
 follows privacy privacy show tanaka@example.org
 follows privacy privacy erase tanaka@example.org --yes
 follows privacy privacy expire
+
+echo '--- what other commands change is in the log of a store that is there'
+mkdir -p own/etc && echo hello >own/etc/motd && tar -cf own.tar -C own .
+"$KOMAINU" baseline --store known add --name shop own.tar >/dev/null 2>&1
+"$KOMAINU" baseline --store known remove shop >/dev/null 2>&1
+"$KOMAINU" audit list 2>/dev/null | mask | tail -n 2
+k audit verify

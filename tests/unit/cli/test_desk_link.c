@@ -180,10 +180,13 @@ static void trouble_with_the_store_ends_nothing(void **state)
 static void another_command_adds_to_the_log(void **state)
 {
     const struct deskfile *file = *state;
-    struct km_err err = KM_ERR_INIT;
-    const struct km_desk_link_entry entry = {"profile", file->path, "profile.rollback", "profile nginx.service worker",
-                                             NULL};
-    assert_ok(km_desk_link_audit(&entry, &err), err);
+    assert_int_equal(setenv("KOMAINU_STORE", file->path, 1), 0);
+    (void)unlink(file->path);
+    km_desk_link_audit("profile", "profile.rollback", "profile nginx.service worker", NULL);
+    assert_int_not_equal(access(file->path, F_OK), 0); /* no store: none is made for this */
+    km_desk_close(deskfile_open(file));
+    km_desk_link_audit("profile", "profile.rollback", "profile nginx.service worker", NULL);
+    assert_int_equal(unsetenv("KOMAINU_STORE"), 0);
     struct km_desk *desk = deskfile_open(file);
     assert_string_equal(desk_text(desk, "SELECT action||': '||object FROM audit"),
                         "profile.rollback: profile nginx.service worker");
