@@ -132,6 +132,8 @@ static const struct {
      "the network {model} scores its picture {score} at most; {above} of {patches} patches are above {threshold}",
      "The picture tells no file: 'komainu render --byte' names the one at an offset, and a scan without --view tar "
      "looks at each."},
+    {KM_EVIDENCE_PART,
+     "it is several files one behind the other; this is said of the one from byte {begin} to byte {end}", NULL},
     {KM_EVIDENCE_PACKED_FOREIGN, "it is packed ({packing}), could not be looked into, and nobody vouches for it",
      "Ask for the unpacked program; what must hide its content in an image needs an explanation."},
     {KM_EVIDENCE_BASELINE_KNOWN, "the site's baseline has exactly this content", NULL},

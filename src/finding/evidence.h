@@ -27,6 +27,7 @@
 #define KM_EVIDENCE_LOOKALIKE       "tokens.lookalike"  /* score, file, similarity */
 #define KM_EVIDENCE_NETWORK         "network.score"     /* score, offset */
 #define KM_EVIDENCE_PICTURE         "picture.score"     /* score, patches, above, threshold, benign, model */
+#define KM_EVIDENCE_PART            "file.part"         /* begin, end */
 #define KM_EVIDENCE_PACKED_FOREIGN  "packed.foreign"    /* packing */
 #define KM_EVIDENCE_BASELINE_KNOWN  "baseline.known"
 

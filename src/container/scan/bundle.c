@@ -12,7 +12,7 @@
 #include "base/json.h"
 
 #define VERSION        1
-#define SCORE_FORMAT   1 /* changes with everything that changes what a segment's record means */
+#define SCORE_FORMAT   2 /* changes with everything that changes what a segment's record means */
 #define MAX_PART_BYTES ((size_t)256 << 20)
 #define MAX_FILE_NAME  64
 
@@ -321,6 +321,7 @@ enum km_code km_detector_open(int folder, struct km_detector **out, struct km_er
     km_buf_done(&text);
     if (code != KM_OK)
         return km_err_wrap(err, "%s", KM_DETECTOR_MANIFEST);
+    detector->ranking = detector->fusion;
     set_version(detector);
     *out = km_steal(detector);
     return KM_OK;
@@ -334,6 +335,8 @@ void km_detector_free(struct km_detector *detector)
         km_token_index_free(detector->indexes[i]);
     km_token_model_free(detector->tokens);
     km_squares_model_free(detector->squares);
+    if (detector->ranking != detector->fusion)
+        km_additive_free(detector->ranking);
     km_additive_free(detector->fusion);
     free(detector);
 }
@@ -362,7 +365,8 @@ enum km_code km_detector_set_fusion(struct km_detector *detector, const struct k
     struct km_additive *copy = code == KM_OK ? km_additive_copy(fusion, err) : NULL;
     if (!copy)
         return err->code;
-    km_additive_free(detector->fusion);
+    if (detector->fusion != detector->ranking)
+        km_additive_free(detector->fusion);
     detector->fusion = copy;
     set_version(detector);
     return KM_OK;

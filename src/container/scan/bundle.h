@@ -20,6 +20,8 @@ struct km_detector {
     size_t index_count;
     struct km_squares_model *squares; /* or NULL */
     struct km_additive *fusion;       /* or NULL */
+    /* The bundle's own fusion, by which parts of segments are chosen: fusion, until a site's replaces that. */
+    struct km_additive *ranking;
 };
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "container/scan/bundle.h"
+#include "container/scan/fileparts.h"
 #include "container/scan/segment.h"
 #include "container/scan/squares.h"
 #include "container/tokens/tokenjudge.h"
@@ -26,6 +27,8 @@ struct km_detector_fold {
     float file_logit; /* of the only segment */
     uint64_t *ids;    /* bits of KM_TOKEN_IDS: the union of several segments; NULL until there are some */
     bool has_ids;
+    struct km_segment_part part; /* the strongest of all segments */
+    uint64_t part_at;            /* where its segment begins */
 };
 
 static const char *const names[KM_FEATURE_COUNT] = {
@@ -169,8 +172,9 @@ static enum km_code score_tokens(struct km_detector_worker *worker, struct km_se
     return KM_OK;
 }
 
-enum km_code km_detector_score_segments(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
-                                        struct km_err *err)
+/* As many segments as there are, each by all its bytes. */
+static enum km_code score_whole(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
+                                struct km_err *err)
 {
     enum km_code code = KM_OK;
     for (size_t i = 0; code == KM_OK && i < count; i++) {
@@ -181,6 +185,7 @@ enum km_code km_detector_score_segments(struct km_detector_worker *worker, struc
                                                         .known = NAN,
                                                         .benign = NAN,
                                                         .sum = NAN};
+        segments[i].part = (struct km_segment_part){.end = 0};
         segments[i].ids = NULL;
         segments[i].id_count = 0;
         if (worker->judge)
@@ -188,6 +193,93 @@ enum km_code km_detector_score_segments(struct km_detector_worker *worker, struc
     }
     if (code == KM_OK && worker->squares)
         code = km_squares_score(worker->squares, segments, count, err);
+    return code;
+}
+
+/* ---- Parts of a segment ---- */
+
+static double rank_by(const struct km_additive *fusion, const struct km_file_scores *scores)
+{
+    double features[KM_FEATURE_COUNT], sum = 0;
+    km_detector_features(scores, features);
+    if (!fusion)
+        return fmax(features[KM_FEATURE_TOKENS_SCORE], features[KM_FEATURE_NETWORK_SCORE]);
+    for (size_t i = 0; i < km_additive_term_count(fusion); i++) {
+        const struct km_additive_term *term = km_additive_term(fusion, i);
+        enum km_feature feature;
+        if (km_feature_from_name(term->name, &feature))
+            sum += km_additive_contribution(term, features[feature]);
+    }
+    return sum;
+}
+
+/* Logits of words and the network's sum become scores. */
+static void tell_scores(const struct km_detector *detector, float file_logit, float window_logit, float sum,
+                        uint64_t cells, struct km_file_scores *out)
+{
+    const struct km_token_model *tokens = detector->tokens;
+    out->tokens = isnan(file_logit) ? NAN : usable(km_token_model_file_score(tokens, (double)file_logit));
+    out->window = isnan(window_logit) ? NAN : usable(km_token_model_window_score(tokens, (double)window_logit));
+    out->network = cells > 0 ? sum - logf((float)cells) : NAN;
+}
+
+/* What the file's scores are when it is judged by this part; places in the file. */
+static void tell_part(const struct km_detector *detector, const struct km_segment_part *part, uint64_t segment_at,
+                      struct km_file_scores *out)
+{
+    const struct km_segment_scores *scores = &part->scores;
+    uint64_t begin = segment_at + part->begin;
+    tell_scores(detector, scores->file_logit, scores->window_logit, scores->sum, scores->cells, out);
+    out->known = scores->known;
+    out->benign = scores->benign;
+    memcpy(out->lookalike, scores->lookalike, sizeof out->lookalike);
+    out->window_begin = begin + scores->window_begin;
+    out->part_begin = begin;
+    out->part_end = segment_at + part->end;
+    out->reason_count = scores->reason_count;
+    memcpy(out->reasons, scores->reasons, sizeof out->reasons);
+    out->range_count = scores->range_count;
+    for (size_t i = 0; i < scores->range_count; i++)
+        out->ranges[i] = (struct km_score_range){begin + scores->ranges[i].begin, begin + scores->ranges[i].end,
+                                                 scores->ranges[i].logit};
+}
+
+static enum km_code score_part(struct km_detector_worker *worker, struct km_segment *segment, size_t begin, size_t end,
+                               struct km_err *err)
+{
+    struct km_segment alone = {.bytes = segment->bytes + begin, .length = end - begin, .is_whole = true};
+    enum km_code code = score_whole(worker, &alone, 1, err);
+    if (code != KM_OK)
+        return code;
+    struct km_segment_part part = {.begin = (uint32_t)begin, .end = (uint32_t)end, .scores = alone.scores};
+    struct km_file_scores told = {0};
+    tell_part(worker->detector, &part, 0, &told);
+    part.rank = usable(rank_by(worker->detector->ranking, &told));
+    if (!isnan(part.rank) && (segment->part.end == 0 || part.rank > segment->part.rank))
+        segment->part = part;
+    return KM_OK;
+}
+
+/* Nothing to do for nearly all files: they are one. */
+static enum km_code score_parts(struct km_detector_worker *worker, struct km_segment *segment, struct km_err *err)
+{
+    size_t begin = 0, end;
+    enum km_code code = KM_OK;
+    bool more = km_filepart_find_end(segment->bytes, segment->length, 0, &end);
+    while (more && code == KM_OK) {
+        code = score_part(worker, segment, begin, end, err);
+        begin = end;
+        more = km_filepart_find_end(segment->bytes, segment->length, begin, &end);
+    }
+    return code == KM_OK && begin > 0 ? score_part(worker, segment, begin, end, err) : code;
+}
+
+enum km_code km_detector_score_segments(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
+                                        struct km_err *err)
+{
+    enum km_code code = score_whole(worker, segments, count, err);
+    for (size_t i = 0; code == KM_OK && i < count; i++)
+        code = score_parts(worker, &segments[i], err);
     return code;
 }
 
@@ -262,6 +354,10 @@ enum km_code km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset
         file->benign = scores->benign;
         memcpy(file->lookalike, scores->lookalike, sizeof file->lookalike);
     }
+    if (segment->part.end > 0 && (fold->part.end == 0 || segment->part.rank > fold->part.rank)) {
+        fold->part = segment->part;
+        fold->part_at = offset;
+    }
     fold->cells += scores->cells;
     if (scores->cells > 0 && isnan(fold->sum))
         fold->sum = scores->sum;
@@ -306,21 +402,29 @@ void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_wo
     memcpy(out->scores.lookalike, file->lookalike, sizeof out->scores.lookalike);
     memcpy(out->scores.reasons, file->reasons, sizeof out->scores.reasons);
     memcpy(out->scores.ranges, file->ranges, sizeof out->scores.ranges);
+    out->part = fold->part;
+    if (fold->part.end > 0) {
+        out->part.begin += (uint32_t)fold->part_at;
+        out->part.end += (uint32_t)fold->part_at;
+    }
 }
 
 void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
                              struct km_file_scores *out)
 {
+    const struct km_detector *detector = worker->detector;
     struct km_file_scores *file = &fold->scores;
-    const struct km_token_model *tokens = worker->detector->tokens;
     if (fold->segments == 0)
         file->known = file->benign = NAN;
     judge_union(fold, worker);
-    file->tokens = isnan(fold->file_logit) ? NAN : usable(km_token_model_file_score(tokens, (double)fold->file_logit));
-    file->window =
-        isnan(fold->window_logit) ? NAN : usable(km_token_model_window_score(tokens, (double)fold->window_logit));
-    file->network = fold->cells > 0 ? fold->sum - logf((float)fold->cells) : NAN;
+    tell_scores(detector, fold->file_logit, fold->window_logit, fold->sum, fold->cells, file);
     *out = *file;
+    if (fold->part.end > 0) {
+        struct km_file_scores part = {.bytes = file->bytes};
+        tell_part(detector, &fold->part, fold->part_at, &part);
+        if (!(rank_by(detector->fusion, &part) <= rank_by(detector->fusion, file)))
+            *out = part;
+    }
     *fold = (struct km_detector_fold){.ids = fold->ids, .sum = NAN, .window_logit = NAN, .file_logit = NAN};
 }
 
@@ -357,15 +461,5 @@ void km_detector_features(const struct km_file_scores *scores, double out[KM_FEA
 
 double km_detector_rank(const struct km_detector *detector, const struct km_file_scores *scores)
 {
-    double features[KM_FEATURE_COUNT], sum = 0;
-    km_detector_features(scores, features);
-    if (!detector->fusion)
-        return fmax(features[KM_FEATURE_TOKENS_SCORE], features[KM_FEATURE_NETWORK_SCORE]);
-    for (size_t i = 0; i < km_additive_term_count(detector->fusion); i++) {
-        const struct km_additive_term *term = km_additive_term(detector->fusion, i);
-        enum km_feature feature;
-        if (km_feature_from_name(term->name, &feature))
-            sum += km_additive_contribution(term, features[feature]);
-    }
-    return sum;
+    return rank_by(detector->fusion, scores);
 }

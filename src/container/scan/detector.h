@@ -10,6 +10,10 @@
  * file order. Words that cross a segment's end, and ELF symbol tables behind the first segment, are not seen. The
  * result does not depend on how many workers there are, nor on what came from a cache.
  *
+ * A file that is several files, one behind the other (fileparts.h), is judged as a whole and by each that lies whole in
+ * a segment, as if it were alone: its scores are those of the strongest, which they name. So nothing that is appended,
+ * or put in front, takes anything from what a program in it says.
+ *
  * Threads: a km_detector is read-only after opening and shared; a km_detector_worker belongs to the thread that made
  * it, computes on that thread alone and outlives no detector.
  */
@@ -125,6 +129,7 @@ struct km_file_scores {
     float known, benign;                     /* cosines to the nearest known and the nearest benign file */
     char lookalike[KM_DETECTOR_LABEL_BYTES]; /* the nearest known file, printable; "": none */
     uint64_t window_begin;                   /* of the strongest window, in the file */
+    uint64_t part_begin, part_end;           /* whose scores these are; part_end 0: the file's as a whole */
     uint32_t range_count, reason_count;
     struct km_score_range ranges[KM_DETECTOR_RANGES];    /* strongest first */
     struct km_token_reason reasons[KM_DETECTOR_REASONS]; /* heaviest first */

@@ -235,13 +235,14 @@ static size_t list_ranges(const struct km_case *file, struct km_range *out)
 {
     const struct km_file_scores *details = file->details;
     size_t count = 0;
+    uint64_t size = details && details->part_end > 0 ? details->part_end : file->record->size;
     if (!details || !file->fusion || km_case_score(file) < KM_JUDGE_SUSPICIOUS_THRESHOLD) {
         out[0] = (struct km_range){0, file->record->size};
         return 1;
     }
     if (!isnan(details->window)) {
         uint64_t end = details->window_begin + KM_TOKEN_WINDOW_BYTES;
-        out[count++] = (struct km_range){details->window_begin, end < file->record->size ? end : file->record->size};
+        out[count++] = (struct km_range){details->window_begin, end < size ? end : size};
     }
     for (size_t i = 0; i < details->range_count; i++)
         if (details->ranges[i].logit > 0)

@@ -7,7 +7,7 @@
 #include "container/tokens/tokens.h"
 
 /* Little endian on disk, whatever the machine. */
-#define RECORD_MAGIC 0x31534d4bU /* "KMS1" */
+#define RECORD_MAGIC 0x32534d4bU /* "KMS2" */
 #define MAX_LOGIT    1e6F
 
 void km_segment_done(struct km_segment *segment)
@@ -57,37 +57,44 @@ static enum km_code put_ids(struct km_buf *out, const struct km_segment *segment
     return code;
 }
 
-enum km_code km_segment_format(const struct km_segment *segment, struct km_buf *out, struct km_err *err)
+static enum km_code put_numbers(struct km_buf *out, const uint32_t *numbers, size_t count, struct km_err *err)
 {
-    const struct km_segment_scores *s = &segment->scores;
-    const uint32_t head[] = {RECORD_MAGIC,
-                             (uint32_t)segment->length,
-                             segment->is_whole,
-                             bits_of(s->file_logit),
-                             bits_of(s->window_logit),
-                             s->windows,
-                             s->window_begin,
-                             bits_of(s->known),
-                             bits_of(s->benign),
-                             bits_of(s->sum),
-                             s->cells,
-                             s->range_count,
-                             s->reason_count};
     enum km_code code = KM_OK;
-    for (size_t i = 0; code == KM_OK && i < sizeof head / sizeof head[0]; i++)
-        code = put32(out, head[i], err);
+    for (size_t i = 0; code == KM_OK && i < count; i++)
+        code = put32(out, numbers[i], err);
+    return code;
+}
+
+static enum km_code put_scores(struct km_buf *out, const struct km_segment_scores *s, struct km_err *err)
+{
+    const uint32_t head[] = {bits_of(s->file_logit), bits_of(s->window_logit), s->windows,      s->window_begin,
+                             bits_of(s->known),      bits_of(s->benign),       bits_of(s->sum), s->cells,
+                             s->range_count,         s->reason_count};
+    enum km_code code = put_numbers(out, head, sizeof head / sizeof head[0], err);
     for (size_t i = 0; code == KM_OK && i < s->range_count; i++) {
         const uint32_t row[] = {(uint32_t)s->ranges[i].begin, (uint32_t)s->ranges[i].end, bits_of(s->ranges[i].logit)};
-        for (size_t k = 0; code == KM_OK && k < 3; k++)
-            code = put32(out, row[k], err);
+        code = put_numbers(out, row, 3, err);
     }
     for (size_t i = 0; code == KM_OK && i < s->reason_count; i++) {
         code = put32(out, bits_of(s->reasons[i].weight), err);
         if (code == KM_OK)
             code = put_text(out, s->reasons[i].text, err);
     }
+    return code == KM_OK ? put_text(out, s->lookalike, err) : code;
+}
+
+enum km_code km_segment_format(const struct km_segment *segment, struct km_buf *out, struct km_err *err)
+{
+    const struct km_segment_part *part = &segment->part;
+    const uint32_t head[] = {RECORD_MAGIC, (uint32_t)segment->length, segment->is_whole, part->end};
+    const uint32_t place[] = {part->begin, bits_of(part->rank)};
+    enum km_code code = put_numbers(out, head, sizeof head / sizeof head[0], err);
+    if (code == KM_OK && part->end > 0)
+        code = put_numbers(out, place, 2, err);
+    if (code == KM_OK && part->end > 0)
+        code = put_scores(out, &part->scores, err);
     if (code == KM_OK)
-        code = put_text(out, s->lookalike, err);
+        code = put_scores(out, &segment->scores, err);
     return code == KM_OK ? put_ids(out, segment, err) : code;
 }
 
@@ -194,29 +201,51 @@ static enum km_code get_ids(struct reader *r, struct km_segment *segment, struct
     return KM_OK;
 }
 
+static void get_scores(struct reader *r, size_t length, struct km_segment_scores *out)
+{
+    struct km_segment_scores s = {.bytes = (uint32_t)length};
+    s.file_logit = get_real(r);
+    s.window_logit = get_real(r);
+    s.windows = get32(r);
+    s.window_begin = get32(r);
+    s.known = get_real(r);
+    s.benign = get_real(r);
+    s.sum = get_real(r);
+    s.cells = get32(r);
+    s.range_count = get32(r);
+    s.reason_count = get32(r);
+    size_t room = (length + KM_SEGMENT_BYTES - 1) / KM_SEGMENT_BYTES * KM_SEGMENT_BYTES;
+    r->bad = r->bad || s.windows > room / KM_TOKEN_WINDOW_BYTES || s.window_begin > length || s.cells > room / 1024 ||
+             (s.cells > 0 && isnan(s.sum));
+    get_ranges(r, &s);
+    get_reasons(r, &s);
+    if (!r->bad)
+        get_text(r, s.lookalike, sizeof s.lookalike);
+    *out = s;
+}
+
+static void get_part(struct reader *r, size_t length, struct km_segment_part *out)
+{
+    struct km_segment_part part = {.end = get32(r)};
+    if (!r->bad && part.end > 0) {
+        part.begin = get32(r);
+        part.rank = get_real(r);
+        r->bad = r->bad || part.end > length || part.begin >= part.end || isnan(part.rank);
+        if (!r->bad)
+            get_scores(r, part.end - part.begin, &part.scores);
+    }
+    *out = part;
+}
+
 enum km_code km_segment_parse(struct km_segment *segment, const uint8_t *record, size_t length, struct km_err *err)
 {
     struct reader r = {record, record + length, false};
-    struct km_segment_scores s = {.bytes = (uint32_t)segment->length};
-    r.bad = get32(&r) != RECORD_MAGIC || get32(&r) != segment->length || get32(&r) != (uint32_t)segment->is_whole;
-    s.file_logit = get_real(&r);
-    s.window_logit = get_real(&r);
-    s.windows = get32(&r);
-    s.window_begin = get32(&r);
-    s.known = get_real(&r);
-    s.benign = get_real(&r);
-    s.sum = get_real(&r);
-    s.cells = get32(&r);
-    s.range_count = get32(&r);
-    s.reason_count = get32(&r);
-    size_t room = (segment->length + KM_SEGMENT_BYTES - 1) / KM_SEGMENT_BYTES * KM_SEGMENT_BYTES;
-    r.bad = r.bad || s.windows > room / KM_TOKEN_WINDOW_BYTES || s.window_begin > segment->length ||
-            s.cells > room / 1024 || (s.cells > 0 && isnan(s.sum));
-    get_ranges(&r, &s);
-    get_reasons(&r, &s);
-    if (!r.bad)
-        get_text(&r, s.lookalike, sizeof s.lookalike);
     struct km_segment read = {.is_whole = segment->is_whole};
+    r.bad = get32(&r) != RECORD_MAGIC || get32(&r) != segment->length || get32(&r) != (uint32_t)segment->is_whole;
+    if (!r.bad)
+        get_part(&r, segment->length, &read.part);
+    if (!r.bad)
+        get_scores(&r, segment->length, &read.scores);
     enum km_code code = r.bad ? KM_OK : get_ids(&r, &read, err);
     if (code == KM_OK && (r.bad || r.at != r.end))
         code = km_fail(err, KM_FORMAT, "a record of the cache is damaged");
@@ -224,7 +253,8 @@ enum km_code km_segment_parse(struct km_segment *segment, const uint8_t *record,
         km_segment_done(&read);
         return code;
     }
-    segment->scores = s;
+    segment->scores = read.scores;
+    segment->part = read.part;
     segment->ids = read.ids;
     segment->id_count = read.id_count;
     return KM_OK;

@@ -28,11 +28,19 @@ struct km_segment_scores {
     struct km_score_range ranges[KM_DETECTOR_RANGES]; /* in the segment, strongest first */
 };
 
+/* The strongest of several files that stand behind each other in a segment (fileparts.h), as if it were alone. */
+struct km_segment_part {
+    uint32_t begin, end; /* in the segment; end 0: the segment has one file's bytes, or none that is whole in it */
+    float rank;          /* by the bundle's own fusion: what it was chosen by */
+    struct km_segment_scores scores; /* places count from the part's begin */
+};
+
 struct km_segment {
-    const uint8_t *bytes; /* borrowed; needed for scoring alone */
-    size_t length;        /* 1..KM_SEGMENT_BYTES; more in the record of a file of several */
-    bool is_whole;        /* the file is this segment */
-    struct km_segment_scores scores;
+    const uint8_t *bytes;            /* borrowed; needed for scoring alone */
+    size_t length;                   /* 1..KM_SEGMENT_BYTES; more in the record of a file of several */
+    bool is_whole;                   /* the file is this segment */
+    struct km_segment_scores scores; /* of all its bytes */
+    struct km_segment_part part;
     uint32_t *ids; /* owned, ascending; NULL when is_whole or without tokens */
     size_t id_count;
     float side_sums[KM_FILEVIEW_SIZES]; /* scratch of squares.c */

@@ -56,6 +56,11 @@ static void list_words(struct km_case *file)
 /* Each only where a model knows something; its weight is 0 where no fusion has a term for it. */
 static void add_evidence(struct km_case *file)
 {
+    if (file->details && file->details->part_end > 0) {
+        struct km_evidence *part = km_case_add_evidence(file, KM_EVIDENCE_PART, 0);
+        km_evidence_add_integer(part, "begin", (int64_t)file->details->part_begin);
+        km_evidence_add_integer(part, "end", (int64_t)file->details->part_end);
+    }
     struct km_evidence *tokens = add_model(file, KM_FEATURE_TOKENS_SCORE);
     if (tokens) {
         list_words(file);

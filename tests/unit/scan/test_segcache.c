@@ -383,11 +383,18 @@ static void records_are_checked(void **state)
     (void)state;
     struct km_err err = KM_ERR_INIT;
     struct km_buf record;
-    const struct km_segment segment = make_segment(9, false);
+    struct km_segment segment = make_segment(9, false);
+    segment.part = (struct km_segment_part){1000, 4000, -0.5F, segment.scores};
+    segment.part.scores.bytes = 3000;
     km_buf_init(&record, KM_SEGMENT_MAX_RECORD);
     assert_ok(km_segment_format(&segment, &record, &err), err);
     struct km_segment got = {.length = segment.length};
     assert_ok(km_segment_parse(&got, (const uint8_t *)record.data, record.length, &err), err);
+    assert_int_equal(got.part.begin, 1000);
+    assert_int_equal(got.part.end, 4000);
+    assert_memory_equal(&got.part.rank, &segment.part.rank, sizeof got.part.rank);
+    assert_memory_equal(&got.part.scores.sum, &segment.part.scores.sum, sizeof got.part.scores.sum);
+    assert_string_equal(got.part.scores.lookalike, segment.scores.lookalike);
     km_segment_done(&got);
     for (size_t length = 0; length < record.length; length++)
         assert_int_equal(km_segment_parse(&got, (const uint8_t *)record.data, length, &err), KM_FORMAT);
@@ -395,14 +402,17 @@ static void records_are_checked(void **state)
     assert_int_equal(km_segment_parse(&other, (const uint8_t *)record.data, record.length, &err), KM_FORMAT);
     other = (struct km_segment){.length = segment.length, .is_whole = true};
     assert_int_equal(km_segment_parse(&other, (const uint8_t *)record.data, record.length, &err), KM_FORMAT);
+    /* Of the record, and of its part: both scores follow the same rules. */
     static const struct {
         size_t offset; /* of a 32-bit number */
         uint32_t value;
-    } rows[] = {{0, 1},     {12, 0x7f800000 /* infinite */},
-                {20, 17},   {24, 0xffffffff},
-                {40, 2000}, {44, 5},
-                {48, 7},    {52, 0xffffffff},
-                {56, 0},    {60, 0x7fc00000 /* NaN */}};
+    } rows[] = {{0, 1},           {12, 1000 /* the part ends where it begins */},
+                {12, 70000},      {16, 4000},
+                {20, 0x7fc00000}, {24, 0x7f800000 /* infinite */},
+                {32, 17},         {36, 0xffffffff},
+                {52, 2000},       {56, 5},
+                {60, 7},          {64, 0xffffffff},
+                {68, 0},          {72, 0x7fc00000 /* NaN */}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct km_buf spoiled;
         km_buf_init(&spoiled, KM_SEGMENT_MAX_RECORD);
