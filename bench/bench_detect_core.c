@@ -2,10 +2,12 @@
  * usage: bench_detect_core DATASET
  *
  * What simpler methods reach on the samples that `komainu evaluate` judges: gradient-boosted trees (XGBoost) on byte
- * histograms, and on ELF headers with hashed words and symbols; TLSH distances to known files; and provenance, which
+ * histograms, and on ELF headers with hashed words and symbols; TLSH distances and ssdeep matches to known files; and
+ * provenance, which
  * says the same of every foreign file. Trained on the train split at home, each family weighing the same.
  * Prints `name value unit low high n` lines.
  */
+#include <fuzzy.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -232,6 +234,28 @@ static double *score_tlsh(const struct km_dataset *dataset)
     return scores;
 }
 
+/* ---- ssdeep ---- */
+
+/* The best match with a known positive, 0 to 100. */
+static double *score_ssdeep(const struct km_dataset *dataset)
+{
+    size_t count = km_dataset_count(dataset);
+    char(*hashes)[FUZZY_MAX_RESULT] = room(count, sizeof *hashes);
+    double *scores = room(count, sizeof *scores);
+    for (size_t i = 0; i < count; i++) {
+        const struct km_sample *sample = km_dataset_get(dataset, i);
+        bool wanted = is_judged(sample) || (is_train(sample) && sample->role == KM_RECIPE_POSITIVE);
+        if (wanted && fuzzy_hash_buf(sample->bytes, (uint32_t)sample->length, hashes[i]) != 0)
+            stop("ssdeep", sample->path);
+    }
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; is_judged(km_dataset_get(dataset, i)) && j < count; j++)
+            if (is_train(km_dataset_get(dataset, j)) && hashes[j][0] != '\0')
+                scores[i] = fmax(scores[i], fuzzy_compare(hashes[i], hashes[j]));
+    free(hashes);
+    return scores;
+}
+
 /* ---- Figures ---- */
 
 static void print_figure(const struct km_figure *figure)
@@ -339,6 +363,9 @@ int main(int argc, char **argv)
     run_trees(dataset);
     double *scores = score_tlsh(dataset);
     judge(dataset, scores, "tlsh");
+    free(scores);
+    scores = score_ssdeep(dataset);
+    judge(dataset, scores, "ssdeep");
     /* Every injected file is foreign, positive or not: provenance cannot rank them. */
     for (size_t i = 0; i < km_dataset_count(dataset); i++)
         scores[i] = 1;

@@ -22,6 +22,16 @@ static const struct km_option rows[] = {
      .type = KM_OPTION_FLAG,
      .fallback = "true",
      .help = "also train again with the site's benign files, and judge their next release"},
+    {.name = "seeds",
+     .type = KM_OPTION_TEXTS,
+     .argument = "MODEL",
+     .only_flag = true,
+     .help = "the same training with another seed: tells how far figures move; may be repeated"},
+    {.name = "upx",
+     .type = KM_OPTION_TEXT,
+     .argument = "PROGRAM",
+     .only_flag = true,
+     .help = "UPX, to measure what it packs; it runs on copies of samples"},
     {.name = "record", .type = KM_OPTION_FLAG, .only_flag = true, .help = "write the figures into the model's card"},
     {.name = "jobs",
      .letter = 'j',
@@ -90,7 +100,7 @@ static enum km_code print_json(const char *model, const struct km_dataset *datas
 }
 
 static enum km_code record(const char *path, const struct km_modelfolder *model, const struct km_dataset *dataset,
-                           const struct km_evaluation *evaluation, struct km_err *err)
+                           const struct km_evaluation *evaluation, const struct km_json *seeds, struct km_err *err)
 {
     KM_CLEANUP(km_cleanup_close) int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
@@ -106,7 +116,35 @@ static enum km_code record(const char *path, const struct km_modelfolder *model,
         return err->code;
     km_json_set_string(card, "judged_on", km_dataset_digest(dataset));
     km_json_set(card, "metrics", figures_to_json(evaluation));
+    struct km_json *list = km_json_new_array();
+    for (size_t i = 0; i < km_json_size(seeds); i++)
+        km_json_append(list, km_json_new_integer(km_json_integer(km_json_at(seeds, i), "", 0)));
+    km_json_set(card, "seeds", list);
     return km_modelfolder_write_card(folder, card, err);
+}
+
+/* The same samples judged by models of other seeds; their seeds join the card. */
+static enum km_code judge_seeds(const struct km_options *options, const struct km_dataset *dataset,
+                                const struct km_evaluation_options *work, struct km_json *seeds,
+                                struct km_evaluation *evaluation, struct km_err *err)
+{
+    const char *const *paths;
+    size_t count = km_options_texts(options, "seeds", &paths);
+    KM_CLEANUP(km_cleanup_free) struct km_evaluation *others = km_calloc(count + 1, sizeof *others, SIZE_MAX, err);
+    if (!others)
+        return err->code;
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < count && code == KM_OK; i++) {
+        KM_CLEANUP(km_modelfolder_cleanup) struct km_modelfolder *model = NULL;
+        struct km_evaluation_options brief = *work;
+        brief.brief = true;
+        code = km_modelfolder_open(paths[i], &model, err);
+        if (code == KM_OK)
+            code = km_evaluation_run(dataset, km_modelfolder_parts(model), &brief, &others[i], err);
+        if (code == KM_OK)
+            km_json_append(seeds, km_json_new_integer(km_json_integer(km_modelfolder_card(model), "seeds.0", 0)));
+    }
+    return code == KM_OK && count > 0 ? km_evaluation_add_seeds(evaluation, others, count, err) : code;
 }
 
 static enum km_code evaluate(const struct km_options *options, const char *path, struct km_err *err)
@@ -126,15 +164,20 @@ static enum km_code evaluate(const struct km_options *options, const char *path,
     struct km_progress_parts progress = {.wanted = km_options_flag(options, "progress")};
     const struct km_evaluation_options work = {
         .site = km_options_flag(options, "site"),
+        .upx = km_options_text(options, "upx"),
         .threads = (unsigned)km_options_integer(options, "jobs"),
         .cancel = &km_interrupt,
         .progress = km_progress_show_part,
         .context = &progress,
     };
     code = km_evaluation_run(dataset, km_modelfolder_parts(model), &work, evaluation, err);
+    KM_CLEANUP(km_json_cleanup) struct km_json *seeds = km_json_new_array();
+    km_json_append(seeds, km_json_new_integer(km_json_integer(km_modelfolder_card(model), "seeds.0", 0)));
+    if (code == KM_OK)
+        code = judge_seeds(options, dataset, &work, seeds, evaluation, err);
     km_progress_parts_end(&progress);
     if (code == KM_OK && km_options_flag(options, "record"))
-        code = record(path, model, dataset, evaluation, err);
+        code = record(path, model, dataset, evaluation, seeds, err);
     if (code != KM_OK)
         return code;
     if (strcmp(format, "json") == 0)

@@ -279,9 +279,14 @@ enum km_code km_evaluation_run(const struct km_dataset *dataset, const struct km
     enum km_code code = score_all(dataset, parts, options, scores, err);
     if (code == KM_OK)
         code = km_dataset_find_twins(dataset, TWIN_SEED, twins, err);
-    enum km_code (*const steps[])(struct km_evaluating *, struct km_err *) = {
-        add_unseen, add_ablation, add_all_known, km_evaluating_appended, km_evaluating_containers, km_evaluating_site};
+    enum km_code (*const steps[])(struct km_evaluating *,
+                                  struct km_err *) = {add_unseen,           add_ablation,
+                                                      add_all_known,        km_evaluating_appended,
+                                                      km_evaluating_packed, km_evaluating_containers,
+                                                      km_evaluating_site};
     size_t step_count = sizeof steps / sizeof steps[0] - (options->site ? 0 : 1);
+    if (options->brief)
+        step_count = 3;
     for (size_t i = 0; i < step_count && code == KM_OK; i++) {
         if (options->progress)
             options->progress(options->context, "figures", i, step_count);

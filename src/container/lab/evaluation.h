@@ -14,10 +14,12 @@
 #include "container/lab/figures.h"
 #include "container/lab/filescore.h"
 
-#define KM_EVALUATION_MAX_FIGURES 128
+#define KM_EVALUATION_MAX_FIGURES 192
 
 struct km_evaluation_options {
-    bool site; /* train tokens and index again with the site's benign files: takes a minute */
+    bool brief;      /* unseen and known families alone, for km_evaluation_add_seeds */
+    bool site;       /* train tokens and index again with the site's benign files: takes a minute */
+    const char *upx; /* the program, to measure what it packs; NULL: that is left out */
     unsigned threads;
     const struct km_cancel *cancel;
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total); /* or NULL */
@@ -34,5 +36,11 @@ struct km_evaluation {
 enum km_code km_evaluation_run(const struct km_dataset *dataset, const struct km_modelparts *parts,
                                const struct km_evaluation_options *options, struct km_evaluation *out,
                                struct km_err *err) KM_MUST_USE;
+
+/* Adds how far figures moved over trainings with other seeds, as "detect.seeds.…": the median of all, the model's own
+ * included, between the lowest and the highest; `positives` is how many there are. Figures that one of them lacks are
+ * left out. KM_NOMEM. */
+enum km_code km_evaluation_add_seeds(struct km_evaluation *evaluation, const struct km_evaluation *others, size_t count,
+                                     struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -32,7 +32,20 @@ bool km_evaluating_is_known(const struct km_sample *sample);
 /* evalbuilt.c: what is built from samples before it is scored or ranked. */
 enum km_code km_evaluating_appended(struct km_evaluating *work, struct km_err *err) KM_MUST_USE;
 enum km_code km_evaluating_containers(struct km_evaluating *work, struct km_err *err) KM_MUST_USE;
-/* evalsite.c */
+/* evalpacked.c */
+enum km_code km_evaluating_packed(struct km_evaluating *work, struct km_err *err) KM_MUST_USE;
+/* evalsite.c: which samples do what, with a model that the site's own files were added to. */
+struct km_siting {
+    bool *train;   /* positives that are known, and of benign files the site's alone: it need know no others */
+    bool *known;   /* what the index holds: all of training, and the site's */
+    bool *valid;   /* sets the scale */
+    bool *judged;  /* unseen positives, and the site's next release */
+    bool *foreign; /* benign files that the site has never seen */
+    struct km_filescore *scores; /* of what is judged or foreign */
+};
+/* evalorigin.c */
+enum km_code km_evaluating_site_origin(struct km_evaluating *work, const struct km_siting *siting,
+                                       struct km_err *err) KM_MUST_USE;
 enum km_code km_evaluating_site(struct km_evaluating *work, struct km_err *err) KM_MUST_USE;
 
 #endif

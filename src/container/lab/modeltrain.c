@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "container/lab/figures.h"
+#include "container/lab/lookalike.h"
 #include "container/lab/modelfolder.h"
 #include "container/lab/nettrain.h"
 #include "container/lab/tokenfit.h"
@@ -28,7 +29,9 @@ struct training {
     const struct km_dataset *dataset;
     const struct km_modeltrain_options *options;
     int folder;
-    bool *train, *valid; /* [count] */
+    bool *train, *valid, *both;      /* [count] */
+    struct km_sampletokens *words;   /* of both; once they are wanted */
+    struct km_token_model *measured; /* learned from `train`: what the fusion and its threshold were set with */
     char today[KM_CARD_DATE_BYTES];
     const char *what; /* of the progress that goes on */
 };
@@ -69,20 +72,21 @@ static enum km_code save_index(const struct training *training, const struct km_
     return km_token_index_save(index, fd, err);
 }
 
-static enum km_code train_tokens(struct training *training, struct km_err *err)
+/* Writes the model and the index that `known` samples give. With measured ones the fusion is set by what they say of
+ * the valid split; those of all samples go by the same scale, for there is nothing left to measure them on. */
+static enum km_code write_tokens(struct training *training, const bool *known, struct km_token_model **out,
+                                 struct km_err *err)
 {
-    training->what = "tokens";
-    const struct km_sampletokens_work work = {training->options->cancel, show, training};
-    KM_CLEANUP(km_sampletokens_cleanup)
-    struct km_sampletokens *tokens = km_sampletokens_new(training->dataset, training->train, &work, err);
-    if (!tokens)
-        return err->code;
+    const struct km_dataset *dataset = training->dataset;
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
     KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = NULL;
-    const struct km_tokenfit_plan plan = {training->train, training->valid, training->options->site};
-    enum km_code code = km_tokenfit_model(training->dataset, tokens, &plan, &model, err);
+    const struct km_tokenfit_plan plan = {known, known == training->train ? training->valid : NULL,
+                                          training->options->site};
+    enum km_code code = km_tokenfit_model(dataset, training->words, &plan, &model, err);
+    if (code == KM_OK && !plan.held)
+        km_token_model_take_calibration(model, training->measured);
     if (code == KM_OK)
-        code = km_tokenfit_index(training->dataset, tokens, training->train, KM_TOKENFIT_BENIGN_FILES, &index, err);
+        code = km_tokenfit_index(dataset, training->words, known, KM_TOKENFIT_BENIGN_FILES, &index, err);
     if (code == KM_OK && plan.site)
         code = km_tokenfit_add_site(index, plan.site, err);
     KM_CLEANUP(km_cleanup_free)
@@ -91,7 +95,27 @@ static enum km_code train_tokens(struct training *training, struct km_err *err)
         return err->code;
     fill_card(training, card);
     code = km_token_model_save(training->folder, KM_MODELFOLDER_TOKENS, card, model, err);
-    return code == KM_OK ? save_index(training, index, err) : code;
+    if (code == KM_OK)
+        code = save_index(training, index, err);
+    if (code == KM_OK)
+        *out = km_steal(model);
+    return code;
+}
+
+static enum km_code train_tokens(struct training *training, struct km_err *err)
+{
+    training->what = "tokens";
+    const struct km_sampletokens_work work = {training->options->cancel, show, training};
+    training->words = km_sampletokens_new(training->dataset, training->both, &work, err);
+    return training->words ? write_tokens(training, training->train, &training->measured, err) : err->code;
+}
+
+/* Once all is set: the valid split teaches, too. */
+static enum km_code learn_valid(struct training *training, struct km_err *err)
+{
+    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
+    training->what = "tokens";
+    return write_tokens(training, training->both, &model, err);
 }
 
 static enum km_code train_network(struct training *training, struct km_err *err)
@@ -160,12 +184,12 @@ static enum km_code weigh_samples(struct km_figure_files *files, struct km_addit
 static enum km_code fit(const struct training *training, const struct km_filescore *scores, const bool *part_is_there,
                         struct km_additive **out, struct km_err *err)
 {
-    static const enum km_filescore_part parts[] = {KM_FILESCORE_TOKENS, KM_FILESCORE_LOOKALIKE, KM_FILESCORE_NETWORK};
+    static const enum km_filescore_part parts[] = {KM_FILESCORE_TOKENS, KM_FILESCORE_NETWORK};
     enum { PARTS = sizeof parts / sizeof parts[0] };
     size_t count = km_dataset_count(training->dataset), found = 0, names = 0;
     const char *name[PARTS];
     enum km_filescore_part chosen[PARTS];
-    const bool rising[PARTS] = {true, true, true};
+    const bool rising[PARTS] = {true, true};
     for (size_t i = 0; i < PARTS; i++)
         if (part_is_there[parts[i]]) {
             chosen[names] = parts[i];
@@ -232,12 +256,13 @@ static enum km_code train_fusion(struct training *training, struct km_err *err)
     code = km_filescore_samples(parts, training->dataset, training->valid, &work, scores, err);
     const bool there[KM_FILESCORE_PARTS] = {
         [KM_FILESCORE_TOKENS] = parts->tokens != NULL,
-        [KM_FILESCORE_LOOKALIKE] = parts->index_count > 0,
         [KM_FILESCORE_NETWORK] = parts->network != NULL,
     };
     KM_CLEANUP(km_additive_cleanup) struct km_additive *fusion = NULL;
     if (code == KM_OK)
         code = fit(training, scores, there, &fusion, err);
+    if (code == KM_OK && parts->index_count > 0)
+        code = km_lookalike_set(fusion, training->options->site != NULL, err);
     if (code == KM_OK)
         code = calibrate(training, scores, fusion, err);
     return code == KM_OK ? save_fusion(training, fusion, err) : code;
@@ -272,7 +297,9 @@ static enum km_code write_card(const struct training *training, struct km_err *e
 static enum km_code run_parts(struct training *training, struct km_err *err)
 {
     const struct km_modeltrain_options *options = training->options;
-    enum km_code code = options->tokens ? train_tokens(training, err) : KM_OK;
+    bool tokens = options->tokens ||
+                  (options->fusion && faccessat(training->folder, KM_MODELFOLDER_TOKENS ".json", F_OK, 0) == 0);
+    enum km_code code = tokens ? train_tokens(training, err) : KM_OK;
     if (code == KM_OK && options->network)
         code = train_network(training, err);
     if (code == KM_OK && unlinkat(training->folder, KM_MODELFOLDER_FUSION, 0) != 0 && errno != ENOENT)
@@ -281,6 +308,8 @@ static enum km_code run_parts(struct training *training, struct km_err *err)
         code = write_card(training, err);
     if (code == KM_OK && options->fusion)
         code = train_fusion(training, err);
+    if (code == KM_OK && options->fusion && tokens)
+        code = learn_valid(training, err);
     return code == KM_OK ? write_card(training, err) : code;
 }
 
@@ -290,6 +319,7 @@ static void choose_samples(struct training *training)
         const struct km_sample *sample = km_dataset_get(training->dataset, i);
         training->train[i] = sample->home && sample->split == KM_RECIPE_TRAIN;
         training->valid[i] = sample->home && sample->split == KM_RECIPE_VALID;
+        training->both[i] = training->train[i] || training->valid[i];
     }
 }
 
@@ -304,15 +334,19 @@ enum km_code km_modeltrain_run(const struct km_dataset *dataset, const struct km
     size_t count = km_dataset_count(dataset);
     KM_CLEANUP(km_cleanup_free) bool *train = km_calloc(count, sizeof *train, SIZE_MAX, err);
     KM_CLEANUP(km_cleanup_free) bool *valid = train ? km_calloc(count, sizeof *valid, SIZE_MAX, err) : NULL;
-    if (!valid)
+    KM_CLEANUP(km_cleanup_free) bool *both = valid ? km_calloc(count, sizeof *both, SIZE_MAX, err) : NULL;
+    if (!both)
         return err->code;
     struct training training = {
-        .dataset = dataset, .options = options, .folder = folder, .train = train, .valid = valid};
+        .dataset = dataset, .options = options, .folder = folder, .train = train, .valid = valid, .both = both};
     time_t now = time(NULL);
     struct tm parts;
     if (now == (time_t)-1 || !gmtime_r(&now, &parts) ||
         strftime(training.today, sizeof training.today, "%Y-%m-%d", &parts) == 0)
         return km_fail(err, KM_IO, "the clock says nothing");
     choose_samples(&training);
-    return run_parts(&training, err);
+    enum km_code code = run_parts(&training, err);
+    km_sampletokens_free(training.words);
+    km_token_model_free(training.measured);
+    return code;
 }

@@ -3,74 +3,66 @@
 #include <elf.h>
 #include <string.h>
 
+#include "container/source/elfhead.h"
+
 #define LINE_BYTES 64 /* in which an interpreter line shows that it is one */
 
 /* ---- ELF ---- */
 
-struct elf {
-    const uint8_t *bytes;
-    size_t length;
-    bool wide, big;
-    uint64_t end; /* of all that was named so far */
-};
+/* Sizes of a section header, and where its type, place and length stand. */
+static const struct {
+    size_t bytes, type, begin, length, width;
+} sections[] = {{sizeof(Elf32_Shdr), 4, 16, 20, 4}, {sizeof(Elf64_Shdr), 4, 24, 32, 8}};
 
-static uint64_t number(const struct elf *elf, size_t at, unsigned width)
+static uint64_t later(uint64_t a, uint64_t b)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < width; i++)
-        value = value << 8 | elf->bytes[at + (elf->big ? i : width - 1 - i)];
-    return value;
+    return a > b ? a : b;
 }
 
-static uint64_t word(const struct elf *elf, size_t at)
+/* The end of what the section headers that can be read name. */
+static uint64_t end_of_sections(const struct km_elfhead *elf, const uint8_t *bytes, size_t length)
 {
-    return number(elf, at, elf->wide ? 8 : 4);
-}
-
-static void cover(struct elf *elf, uint64_t begin, uint64_t length)
-{
-    uint64_t end = length > UINT64_MAX - begin ? UINT64_MAX : begin + length;
-    elf->end = end > elf->end ? end : elf->end;
-}
-
-/* Both kinds of headers: a table of `count` entries of `size` bytes, of which the readable ones name bytes. */
-static void cover_table(struct elf *elf, uint64_t place, uint64_t count, uint64_t size, bool sections)
-{
-    if (count == 0 || place == 0)
-        return;
-    cover(elf, place, count * size); /* both below 2^16 */
-    for (uint64_t i = 0; i < count && place <= elf->length && elf->length - place >= size; i++, place += size) {
-        size_t at = (size_t)place;
-        if (sections) {
-            uint64_t type = number(elf, at + 4, 4);
-            if (type != SHT_NOBITS && type != SHT_NULL)
-                cover(elf, word(elf, at + (elf->wide ? 24 : 16)), word(elf, at + (elf->wide ? 32 : 20)));
-        } else {
-            cover(elf, word(elf, at + (elf->wide ? 8 : 4)), word(elf, at + (elf->wide ? 32 : 16)));
-        }
+    size_t size = sections[elf->is_64].bytes, width = sections[elf->is_64].width;
+    uint64_t end = 0, place = elf->section_at;
+    for (uint64_t i = 0; i < elf->section_count && place <= length && length - place >= size; i++, place += size) {
+        const uint8_t *at = bytes + place;
+        uint64_t type = km_elfhead_number(at + sections[elf->is_64].type, 4, elf->big_endian);
+        uint64_t begin = km_elfhead_number(at + sections[elf->is_64].begin, width, elf->big_endian);
+        if (type != SHT_NOBITS && type != SHT_NULL)
+            end = later(end, km_elfhead_sum(
+                                 begin, km_elfhead_number(at + sections[elf->is_64].length, width, elf->big_endian)));
     }
+    return end;
+}
+
+/* More than the magic number: this is looked for in bytes of any kind. */
+static bool is_head(const struct km_elfhead *elf, const uint8_t *bytes)
+{
+    size_t own_size = elf->is_64 ? offsetof(Elf64_Ehdr, e_ehsize) : offsetof(Elf32_Ehdr, e_ehsize);
+    bool is_class = elf->is_64 || bytes[EI_CLASS] == ELFCLASS32;
+    bool is_data = elf->big_endian || bytes[EI_DATA] == ELFDATA2LSB;
+    return is_class && is_data && bytes[EI_VERSION] == EV_CURRENT &&
+           km_elfhead_number(bytes + offsetof(Elf64_Ehdr, e_version), 4, elf->big_endian) == EV_CURRENT &&
+           km_elfhead_number(bytes + own_size, 2, elf->big_endian) == elf->header_bytes &&
+           elf->program_count + elf->section_count > 0 &&
+           (elf->program_count == 0 || elf->program_bytes == elf->least_program_bytes) &&
+           (elf->section_count == 0 || elf->section_bytes == sections[elf->is_64].bytes);
 }
 
 uint64_t km_filepart_elf_extent(const uint8_t *bytes, size_t length)
 {
-    if (length < sizeof(Elf32_Ehdr) || memcmp(bytes, ELFMAG, SELFMAG) != 0)
+    struct km_elfhead elf;
+    if (!km_elfhead_read(bytes, length, &elf) || !is_head(&elf, bytes))
         return 0;
-    struct elf elf = {bytes, length, bytes[EI_CLASS] == ELFCLASS64, bytes[EI_DATA] == ELFDATA2MSB, 0};
-    bool is_class = elf.wide || bytes[EI_CLASS] == ELFCLASS32, is_data = elf.big || bytes[EI_DATA] == ELFDATA2LSB;
-    size_t head = elf.wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr);
-    if (!is_class || !is_data || bytes[EI_VERSION] != EV_CURRENT || length < head)
-        return 0;
-    size_t sizes = elf.wide ? 52 : 40; /* e_ehsize and the five numbers behind it */
-    uint64_t program_size = number(&elf, sizes + 2, 2), programs = number(&elf, sizes + 4, 2);
-    uint64_t section_size = number(&elf, sizes + 6, 2), sections = number(&elf, sizes + 8, 2);
-    bool right_sizes = (programs == 0 || program_size == (elf.wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr))) &&
-                       (sections == 0 || section_size == (elf.wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr)));
-    if (number(&elf, sizes, 2) != head || number(&elf, 20, 4) != EV_CURRENT || programs + sections == 0 || !right_sizes)
-        return 0;
-    cover(&elf, 0, head);
-    cover_table(&elf, word(&elf, elf.wide ? 32 : 28), programs, program_size, false);
-    cover_table(&elf, word(&elf, elf.wide ? 40 : 32), sections, section_size, true);
-    return elf.end;
+    uint64_t programs = (uint64_t)elf.program_count * elf.program_bytes, end = elf.header_bytes;
+    if (programs > 0)
+        end = later(end, km_elfhead_sum(elf.program_at, programs));
+    struct km_elfhead_program program;
+    for (size_t i = 0; km_elfhead_program(&elf, bytes, length, i, &program); i++)
+        end = later(end, program.end);
+    if (elf.section_at > 0 && elf.section_count > 0)
+        end = later(end, later(km_elfhead_sections_end(&elf), end_of_sections(&elf, bytes, length)));
+    return end;
 }
 
 /* ---- Elsewhere ---- */

@@ -10,12 +10,9 @@
 #include "container/scan/weighmodels.h"
 #include "finding/evidence.h"
 
-/* Log-odds by hand. Alone, none of the first block lifts a file from 0.01 over the threshold of 0.5; an executable that
- * nobody owns in a place of packages is at 0.25, a changed packaged program at 0.38, and set-user-ID lifts either over
- * the threshold. */
-#define WEIGHT_UNOWNED         1.6
-#define WEIGHT_CHANGED         2.2
-#define WEIGHT_EXECUTABLE      0.4
+/* Log-odds by hand, with those of weigh.h. Alone, none of the first block lifts a file from 0.01 over the threshold of
+ * 0.5; an executable that nobody owns in a place of packages is at 0.25, a changed packaged program at 0.38, and
+ * set-user-ID lifts either over the threshold. */
 #define WEIGHT_SYSTEM_PLACE    1.5
 #define WEIGHT_TEMPORARY_PLACE 1.2
 #define WEIGHT_HIDDEN_NAME     0.8
@@ -80,10 +77,10 @@ static void weigh_package(struct km_case *file)
         /* What is made at installation is unowned by nature (byte code of Python). A calibrated model judges it alone.
          */
         bool weighs = !file->fusion || km_record_is_executable(file->record);
-        km_evidence_add_text(add_feature(file, KM_FEATURE_PACKAGE_UNOWNED, weighs ? WEIGHT_UNOWNED : 0), "database",
+        km_evidence_add_text(add_feature(file, KM_FEATURE_PACKAGE_UNOWNED, weighs ? KM_WEIGH_UNOWNED : 0), "database",
                              "dpkg");
     } else if (file->match.state == KM_PACKAGE_CHANGED) {
-        struct km_evidence *evidence = add_feature(file, KM_FEATURE_PACKAGE_CHANGED, WEIGHT_CHANGED);
+        struct km_evidence *evidence = add_feature(file, KM_FEATURE_PACKAGE_CHANGED, KM_WEIGH_CHANGED);
         km_hex_format(file->record->md5, KM_MD5_BYTES, file->actual_md5);
         km_evidence_add_text(evidence, "package", file->package);
         km_evidence_add_text(evidence, "actual", file->actual_md5);
@@ -118,7 +115,7 @@ static void weigh_program(struct km_case *file)
 {
     if (file->evidence_count == 0 || !km_record_is_executable(file->record))
         return;
-    km_evidence_add_text(add_feature(file, KM_FEATURE_EXECUTABLE, WEIGHT_EXECUTABLE), "format",
+    km_evidence_add_text(add_feature(file, KM_FEATURE_EXECUTABLE, KM_WEIGH_EXECUTABLE), "format",
                          km_fileformat_name((enum km_file_format)file->record->format));
     if ((file->record->mode & 06000) != 0) {
         struct km_evidence *evidence = add_feature(file, KM_FEATURE_SETUID, WEIGHT_SETUID);

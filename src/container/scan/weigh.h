@@ -23,6 +23,12 @@
 #define KM_JUDGE_PRIOR                (-4.6) /* a file without evidence: 1 in 100 */
 #define KM_JUDGE_SUSPICIOUS_THRESHOLD 0.5
 
+/* By hand, where a fusion has no term of that name: of an executable that no package owns, of a packaged file that is
+ * not as packaged, and of what can be run and has either. */
+#define KM_WEIGH_UNOWNED    1.6
+#define KM_WEIGH_CHANGED    2.2
+#define KM_WEIGH_EXECUTABLE 0.4
+
 #define KM_JUDGE_LEAST_SHOWN 0.25 /* a file with nothing but what models say is shown from this score on */
 
 #define KM_CASE_MAX_EVIDENCE      20

@@ -89,3 +89,8 @@ enum km_code km_token_model_calibrate(struct km_token_model *model, const struct
     model->calibration = (struct km_token_calibration){scale, shift, scale, shift};
     return KM_OK;
 }
+
+void km_token_model_take_calibration(struct km_token_model *model, const struct km_token_model *from)
+{
+    model->calibration = from->calibration;
+}

@@ -35,7 +35,8 @@ uint64_t km_token_hash(enum km_token_kind kind, const char *text, size_t length)
         size_t step = length < 8 ? length : 8;
         memcpy(&word, text, step);
         word = little_endian(word);
-        if (kind == KM_TOKEN_WORD) /* sets bit 5: folds letters; digits have it, and "_" stays apart from them all */
+        if (kind == KM_TOKEN_WORD ||
+            kind == KM_TOKEN_STEM) /* sets bit 5: folds letters; digits have it, and "_" stays apart from them all */
             word |= UINT64_C(0x2020202020202020) >> 8 * (8 - step);
         hash = mix(hash, word);
         text += step;
@@ -54,4 +55,12 @@ uint64_t km_token_hash_padded(const uint8_t *text, size_t length)
     memcpy(&word, text, 8);
     word = (little_endian(word) | UINT64_C(0x2020202020202020)) & UINT64_MAX >> 8 * (8 - length);
     return finish(mix(hash, word));
+}
+
+uint64_t km_token_hash_stem(const uint8_t *text)
+{
+    uint64_t word;
+    memcpy(&word, text, 8);
+    word = (little_endian(word) | UINT64_C(0x2020202020202020)) & UINT64_MAX >> 8 * (8 - KM_TOKEN_STEM_BYTES);
+    return finish(mix(mix(KM_TOKEN_STEM + 1, KM_TOKEN_STEM_BYTES), word));
 }

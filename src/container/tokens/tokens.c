@@ -107,6 +107,8 @@ static void take_token(struct km_token_extractor *extractor, enum km_token_kind 
 static void take_word(void *context, const uint8_t *text, size_t length, uint64_t hash)
 {
     take_token(context, KM_TOKEN_WORD, text, length, hash);
+    if (length >= KM_TOKEN_STEM_BYTES && !memchr(text, '_', KM_TOKEN_STEM_BYTES))
+        take_token(context, KM_TOKEN_STEM, text, KM_TOKEN_STEM_BYTES, km_token_hash_stem(text));
 }
 
 static bool is_blank(uint8_t byte)

@@ -11,8 +11,9 @@
  *
  * Words are runs of [A-Za-z0-9_] that begin with no digit, of KM_TOKEN_MIN_BYTES to KM_TOKEN_MAX_BYTES, inside
  * printable runs of at least KM_TOKEN_RUN_BYTES; in ASCII or in UTF-16 of either order; letters are folded to lower
- * case. Words made of parts (open_socket, openSocket) count as a whole and for each part. README.md says which words
- * are kept out because they name people, places of a build, versions or origins.
+ * case. Words made of parts (open_socket, openSocket) count as a whole and for each part; each of them, from
+ * KM_TOKEN_STEM_BYTES letters and digits on, also by those that it begins with. README.md says which words are kept out
+ * because they name people, places of a build, versions or origins.
  *
  * Symbols are read from the first KM_TOKEN_HEAD_BYTES of an ELF file (32 and 64 bit, both orders), found by its dynamic
  * segment wherever that lies; tables beyond are not read and counted as words only. Section headers are not used.
@@ -30,7 +31,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define KM_TOKEN_SCHEME       1 /* changes with everything that changes an id or a set */
+#define KM_TOKEN_SCHEME       2 /* changes with everything that changes an id or a set */
 #define KM_TOKEN_BITS         18
 #define KM_TOKEN_IDS          ((uint32_t)1 << KM_TOKEN_BITS)
 #define KM_TOKEN_WINDOW_BYTES ((size_t)1 << 16)
@@ -38,6 +39,7 @@
 #define KM_TOKEN_MIN_BYTES    3
 #define KM_TOKEN_MAX_BYTES    40
 #define KM_TOKEN_RUN_BYTES    5
+#define KM_TOKEN_STEM_BYTES   5
 #define KM_TOKEN_TEXT_BYTES   64 /* of a token's text with its kind, and the NUL */
 
 enum km_token_kind {
@@ -46,6 +48,7 @@ enum km_token_kind {
     KM_TOKEN_EXPORT = 2,
     KM_TOKEN_NEEDED = 3,      /* a library, without its version */
     KM_TOKEN_INTERPRETER = 4, /* "python" for "#!/usr/bin/env python3.11 -E" */
+    KM_TOKEN_STEM = 5,        /* how a word begins: "crack" for "cracker" and "cracking" */
 };
 
 /* The documented hash, and its id. text need not end with NUL. */
@@ -107,8 +110,8 @@ enum km_code km_token_extractor_end(struct km_token_extractor *extractor, struct
                                     struct km_err *err) KM_MUST_USE;
 
 /* The text of a token of the last file, as the file wrote it: "essid", "import pcap_open_live", "needs libpcap",
- * "runs python"; printable, at most KM_TOKEN_TEXT_BYTES with its NUL. When two texts share the id, the first one.
- * False: the file has no such token, or its text was not kept: texts take at most 768 KiB, half of it for ids that
+ * "runs python", "crack*"; printable, at most KM_TOKEN_TEXT_BYTES with its NUL. When two texts share the id, the first
+ * one. False: the file has no such token, or its text was not kept: texts take at most 768 KiB, half of it for ids that
  * km_token_extractor_want named. For a few look-ups a file: reads all texts. */
 bool km_token_extractor_text(const struct km_token_extractor *extractor, uint32_t id, char out[KM_TOKEN_TEXT_BYTES]);
 

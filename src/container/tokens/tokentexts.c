@@ -9,7 +9,7 @@
 #define HEAD_BYTES 4
 #define KEPT_BYTES 48
 
-static const char *const prefixes[] = {"", "import ", "export ", "needs ", "runs "};
+static const char *const prefixes[] = {"", "import ", "export ", "needs ", "runs ", ""};
 
 void km_token_texts_clear(struct km_token_texts *texts)
 {
@@ -37,9 +37,12 @@ static bool find_in(const struct km_token_run *run, uint32_t id, char out[KM_TOK
         memcpy(&head, run->bytes + at, HEAD_BYTES);
         size_t length = head >> (KM_TOKEN_BITS + 3);
         if ((head & (KM_TOKEN_IDS - 1)) == id) {
-            const char *prefix = prefixes[head >> KM_TOKEN_BITS & 7];
+            unsigned kind = head >> KM_TOKEN_BITS & 7;
+            const char *prefix = prefixes[kind];
             size_t used = (size_t)snprintf(out, KM_TOKEN_TEXT_BYTES, "%s", prefix);
             km_text_escape((const char *)run->bytes + at + HEAD_BYTES, length, out + used, KM_TOKEN_TEXT_BYTES - used);
+            if (kind == KM_TOKEN_STEM) /* short: it always fits */
+                (void)strcat(out, "*");
             return true;
         }
         at += HEAD_BYTES + length;

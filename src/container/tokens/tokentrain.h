@@ -50,4 +50,7 @@ struct km_token_observation {
 enum km_code km_token_model_calibrate(struct km_token_model *model, const struct km_token_observation *observations,
                                       size_t count, struct km_err *err) KM_MUST_USE;
 
+/* The calibration of a model that learned from a part of the same samples. */
+void km_token_model_take_calibration(struct km_token_model *model, const struct km_token_model *from);
+
 #endif

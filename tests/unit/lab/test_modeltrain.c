@@ -2,9 +2,11 @@
 #include "unit/cm.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <sys/stat.h>
 
 #include "container/lab/evaluation.h"
+#include "container/lab/lookalike.h"
 #include "container/lab/modelfolder.h"
 #include "container/lab/modeltrain.h"
 #include "unit/lab/minicorpus.h"
@@ -114,11 +116,33 @@ static void a_model_is_trained_judged_and_the_same_again(void **state)
     struct km_evaluation *evaluation = calloc(1, sizeof *evaluation);
     assert_non_null(evaluation);
     assert_ok(km_evaluation_run(dataset, km_modelfolder_parts(first), &options, evaluation, &err), err);
-    static const char *const perfect[] = {"detect.unseen.twin.auc", "detect.unseen.tpr01", "detect.known.release.tpr01",
-                                          "detect.hit3", "detect.site.tpr01"};
+    static const char *const perfect[] = {"detect.unseen.twin.auc",
+                                          "detect.unseen.tpr01",
+                                          "detect.known.release.tpr01",
+                                          "detect.hit3",
+                                          "detect.site.tpr01",
+                                          "detect.packed.script.opened",
+                                          "detect.packed.script.twin.auc",
+                                          "detect.site.context.auc"};
     for (size_t i = 0; i < sizeof perfect / sizeof perfect[0]; i++)
         assert_true(find(evaluation, perfect[i]).value > 0.999);
     assert_int_equal(find(evaluation, "detect.known.release.auc").positives, FAMILIES);
+    assert_int_equal(find(evaluation, "detect.site.context.foreign").positives, FAMILIES); /* those of valid */
+    struct km_evaluation_options brief = options;
+    brief.brief = true;
+    struct km_evaluation *others = calloc(2, sizeof *others);
+    assert_non_null(others);
+    assert_ok(km_evaluation_run(dataset, km_modelfolder_parts(second), &brief, &others[0], &err), err);
+    assert_true(find(&others[0], "detect.hit3").value < 0);
+    assert_true(find(&others[0], "detect.unseen.tpr1").value > 0.999);
+    others[1] = others[0];
+    for (size_t i = 0; i < others[1].count; i++) /* no figure of this corpus moves by itself */
+        others[1].figures[i].value = 0.25;
+    assert_ok(km_evaluation_add_seeds(evaluation, others, 2, &err), err);
+    struct km_figure moved = find(evaluation, "detect.seeds.unseen.tpr1");
+    assert_true(moved.low < 0.26 && moved.high > 0.999 && moved.value > 0.999 && moved.positives == 3);
+    assert_true(find(evaluation, "detect.seeds.known.arch.tpr01").value < 0); /* nobody has it */
+    free(others);
     free(evaluation);
     km_modelfolder_close(first);
     km_modelfolder_close(second);
@@ -209,6 +233,11 @@ static void the_sites_files_are_its_benign_side(void **state)
     struct km_modelfolder *model = NULL;
     assert_ok(km_modelfolder_open(folder, &model, &err), err);
     assert_int_equal(km_json_integer(km_modelfolder_card(model), "data.site_files", 0), 1);
+    const struct km_additive *fusion = km_modelfolder_parts(model)->fusion;
+    int words = km_additive_find(fusion, "tokens.score"), near = km_additive_find(fusion, "tokens.lookalike");
+    assert_true(words >= 0 && near >= 0);
+    double ratio = km_additive_term(fusion, (size_t)near)->weight / km_additive_term(fusion, (size_t)words)->weight;
+    assert_true(fabs(ratio - KM_LOOKALIKE_WEIGHT) < 1e-6);
     km_modelfolder_close(model);
     km_sitefiles_done(&site);
     (void)unlink(path);

@@ -331,7 +331,7 @@ static void damaged_indexes_are_refused(void **state)
     copy[20] ^= 1;
     assert_int_equal(km_token_index_parse(copy, length, &back, &err), KM_CONFLICT);
     /* A count of entries without them. */
-    static const uint8_t head[] = "KMTOKIDX\x01\x01\x01\x01x\xff\xff\x05";
+    static const uint8_t head[] = "KMTOKIDX\x01\x02\x01\x01x\xff\xff\x05";
     memcpy(copy, head, sizeof head - 1);
     seal(copy, sizeof head - 1 + KM_SHA256_BYTES);
     assert_int_equal(km_token_index_parse(copy, sizeof head - 1 + KM_SHA256_BYTES, &back, &err), KM_FORMAT);

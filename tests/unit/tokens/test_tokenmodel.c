@@ -309,8 +309,8 @@ static void damaged_models_are_refused(void **state)
     } edits[] = {
         {"\"idf\"", "\"odf\"", KM_FORMAT},
         {"[262144]", "[131072]", KM_FORMAT},
-        {"komainu_token_scheme\": \"1\"", "komainu_token_scheme\": \"2\"", KM_UNSUPPORTED},
-        {"komainu_token_scheme\":\"1\"", "komainu_token_scheme\":\"2\"", KM_UNSUPPORTED},
+        {"komainu_token_scheme\": \"2\"", "komainu_token_scheme\": \"1\"", KM_UNSUPPORTED},
+        {"komainu_token_scheme\":\"2\"", "komainu_token_scheme\":\"1\"", KM_UNSUPPORTED},
     };
     size_t done = 0;
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {

@@ -113,6 +113,30 @@ static void words_and_their_parts(void **state)
         check_words(cases[i].text, cases[i].expected);
 }
 
+static void words_count_by_how_they_begin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *stem;
+        bool there;
+    } cases[] = {
+        {"Cracking", "crack", true},         {"crack", "crack", true},
+        {"CRACKER", "crack", true},          {"crac", "crac", false},
+        {"password_cracker", "crack", true}, {"open_socket", "open_", false},
+        {"sha256sum", "sha25", true},        {"Author: Hauser", "hause", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct km_token_extractor *extractor = extractor_new();
+        struct told told = extract(extractor, (const uint8_t *)cases[i].text, strlen(cases[i].text), 3);
+        assert_int_equal(has(&told.file, KM_TOKEN_STEM, cases[i].stem), cases[i].there);
+        char text[KM_TOKEN_TEXT_BYTES];
+        uint32_t id = km_token_id(km_token_hash(KM_TOKEN_STEM, cases[i].stem, strlen(cases[i].stem)));
+        assert_int_equal(km_token_extractor_text(extractor, id, text), cases[i].there);
+        assert_true(!cases[i].there || strcmp(text + KM_TOKEN_STEM_BYTES, "*") == 0);
+        km_token_extractor_free(extractor);
+    }
+}
+
 static void origins_are_kept_out(void **state)
 {
     (void)state;
@@ -453,6 +477,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_and_their_parts),
+        cmocka_unit_test(words_count_by_how_they_begin),
         cmocka_unit_test(origins_are_kept_out),
         cmocka_unit_test(rules_reach_over_a_window),
         cmocka_unit_test(wide_strings),
