@@ -406,6 +406,11 @@ void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_wo
     memcpy(out->scores.lookalike, file->lookalike, sizeof out->scores.lookalike);
     memcpy(out->scores.reasons, file->reasons, sizeof out->scores.reasons);
     memcpy(out->scores.ranges, file->ranges, sizeof out->scores.ranges);
+    out->part = fold->part;
+    if (fold->part.end > 0) {
+        out->part.begin += (uint32_t)fold->part_at;
+        out->part.end += (uint32_t)fold->part_at;
+    }
 }
 
 void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
