@@ -388,11 +388,7 @@ void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_wo
 {
     const struct km_file_scores *file = &fold->scores;
     judge_union(fold, worker);
-    *out = (struct km_segment){.length = (size_t)file->bytes, .is_whole = true, .part = fold->part};
-    if (out->part.end > 0) {
-        out->part.begin += (uint32_t)fold->part_at;
-        out->part.end += (uint32_t)fold->part_at;
-    }
+    *out = (struct km_segment){.length = (size_t)file->bytes, .is_whole = true};
     out->scores = (struct km_segment_scores){.bytes = (uint32_t)file->bytes,
                                              .file_logit = fold->file_logit,
                                              .window_logit = fold->window_logit,

@@ -91,70 +91,6 @@ static void a_file_is_its_segments(void **state)
     bundle_done(&bundle);
 }
 
-/* A program of one segment of `length` bytes, with a text of its own in it. */
-static void write_program(uint8_t *bytes, size_t length, const char *text)
-{
-    static const uint8_t head[] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
-    memset(bytes, 0, length);
-    memcpy(bytes, head, sizeof head);
-    bytes[20] = 1;
-    bytes[32] = 64;
-    bytes[52] = 64;
-    bytes[54] = 56;
-    bytes[56] = 1;
-    bytes[64] = 1;
-    for (unsigned i = 0; i < 8; i++)
-        bytes[64 + 32 + i] = (uint8_t)((uint64_t)length >> 8 * i);
-    for (size_t at = 256; at + strlen(text) < length && at < 2000; at += strlen(text))
-        memcpy(bytes + at, text, strlen(text));
-}
-
-/* Whatever is before and behind it, in whichever segment it lies: a program says what it says alone. */
-static void an_appended_program_is_a_part(void **state)
-{
-    (void)state;
-    static const size_t places[] = {0, 5000, 700000, KM_SEGMENT_BYTES + 4096, 2 * KM_SEGMENT_BYTES + 100000};
-    static const char bad[] =
-        "brute_force wordlist essid sniffing spoofed bssid aircrack payload shellcode handshake\n";
-    static const char good[] = "printf locale usage gettext option filename directory symbolic nothing standard\n";
-    enum { PROGRAM = 20000, BEFORE = 3000 };
-    struct bundle bundle;
-    struct km_err err = KM_ERR_INIT;
-    bundle_init(&bundle);
-    bundle_add_all(&bundle, 5);
-    struct km_detector *detector = bundle_open(&bundle);
-    struct km_detector_worker *worker = km_detector_worker_new(detector, &err);
-    struct km_file_scores alone, all;
-    write_program(content, PROGRAM, bad);
-    assert_ok(km_detector_score_file(worker, content, PROGRAM, &alone, &err), err);
-    assert_int_equal(alone.part_end, 0);
-    assert_string_equal(alone.lookalike, "tool (1 usr/bin/tool)");
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        memset(content, ' ', sizeof content);
-        for (size_t at = 0; at + sizeof good < sizeof content; at += sizeof good - 1)
-            memcpy(content + at, good, sizeof good - 1);
-        if (places[i] >= BEFORE + 2000)
-            write_program(content + places[i] - BEFORE, BEFORE, good);
-        write_program(content + places[i], PROGRAM, bad);
-        assert_ok(km_detector_score_file(worker, content, sizeof content, &all, &err), err);
-        assert_int_equal(all.part_begin, places[i]);
-        assert_int_equal(all.part_end, places[i] + PROGRAM);
-        assert_int_equal(all.bytes, sizeof content);
-        assert_memory_equal(&all.tokens, &alone.tokens, sizeof all.tokens);
-        assert_memory_equal(&all.network, &alone.network, sizeof all.network);
-        assert_memory_equal(&all.known, &alone.known, sizeof all.known);
-        assert_string_equal(all.lookalike, alone.lookalike);
-        assert_int_equal(all.window_begin, places[i] + alone.window_begin);
-        assert_int_equal(all.range_count, alone.range_count);
-        for (size_t k = 0; k < all.range_count; k++)
-            assert_int_equal(all.ranges[k].begin, places[i] + alone.ranges[k].begin);
-        assert_true(km_detector_rank(detector, &all) >= km_detector_rank(detector, &alone));
-    }
-    km_detector_worker_free(worker);
-    km_detector_free(detector);
-    bundle_done(&bundle);
-}
-
 /* Through the cache's record, too. */
 static void a_united_file_scores_as_its_segments_did(void **state)
 {
@@ -170,7 +106,6 @@ static void a_united_file_scores_as_its_segments_did(void **state)
     assert_non_null(worker);
     assert_non_null(fold);
     fill_content(content, sizeof content, 4);
-    write_program(content + KM_SEGMENT_BYTES + 4096, 8192, "brute force ");
     assert_ok(km_detector_score_file(worker, content, sizeof content, &whole, &err), err);
     for (size_t at = 0; at < sizeof content; at += KM_SEGMENT_BYTES) {
         size_t left = sizeof content - at;
@@ -192,8 +127,6 @@ static void a_united_file_scores_as_its_segments_did(void **state)
     km_detector_fold_finish(fold, worker, &united);
     assert_true(isfinite(whole.tokens) && isfinite(whole.network) && isfinite(whole.known));
     assert_int_equal(united.bytes, whole.bytes);
-    assert_int_equal(united.part_begin, whole.part_begin);
-    assert_int_equal(united.part_end, whole.part_end);
     assert_memory_equal(&united.tokens, &whole.tokens, sizeof whole.tokens);
     assert_memory_equal(&united.window, &whole.window, sizeof whole.window);
     assert_memory_equal(&united.network, &whole.network, sizeof whole.network);
@@ -423,7 +356,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_is_scored_alone),
         cmocka_unit_test(a_file_is_its_segments),
-        cmocka_unit_test(an_appended_program_is_a_part),
         cmocka_unit_test(a_united_file_scores_as_its_segments_did),
         cmocka_unit_test(an_appended_program_is_a_part),
         cmocka_unit_test(features_have_names),
