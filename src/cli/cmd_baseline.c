@@ -211,7 +211,8 @@ static void audit(const char *image, const char *action, const char *reason)
     char object[1024];
     (void)snprintf(object, sizeof object, "image %s", image);
     struct km_json *detail KM_CLEANUP(km_json_cleanup) = reason && *reason ? km_json_new_object() : NULL;
-    km_json_set_escaped(detail, "reason", reason);
+    if (detail)
+        km_json_set_escaped(detail, "reason", reason);
     km_desk_link_audit("baseline", action, object, detail);
 }
 
