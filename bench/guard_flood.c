@@ -214,7 +214,7 @@ static enum km_code print_kind(long rate, bool landmarks, struct km_err *err)
 {
     double delivered[RUNS], lost[RUNS], missing[RUNS], reader[RUNS];
     for (int run = 0; run < RUNS; run++) {
-        struct figures f;
+        struct figures f = {0};
         enum km_code code = run_once(rate, landmarks, false, &f, err);
         if (code != KM_OK)
             return code;
@@ -239,7 +239,7 @@ int flood_print(long rate)
     if (code == KM_OK)
         code = print_kind(rate, true, &err);
     for (int run = 0; run < RUNS && code == KM_OK; run++) {
-        struct figures f;
+        struct figures f = {0};
         code = run_once(rate, false, true, &f, &err);
         if (code == KM_OK) {
             lost[run] = (double)f.lost;

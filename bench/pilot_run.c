@@ -34,8 +34,11 @@ struct site {
 static unsigned draw_poisson(struct km_random *random, double mean)
 {
     unsigned count = 0;
-    for (double product = km_random_real(random); product > exp(-mean); product *= km_random_real(random))
+    double product = km_random_real(random);
+    while (product > exp(-mean)) {
+        product *= km_random_real(random);
         count++;
+    }
     return count;
 }
 

@@ -84,6 +84,10 @@ static struct pilot_evening live(struct small *small, unsigned day, const struct
     struct pilot_evening evening;
     int64_t day_ns = PILOT_BEGIN_NS + day * PILOT_DAY_NS, at_ns = day_ns + 60 * MINUTE_NS;
     for (size_t i = 0; i < count; i++) {
+        if (!lives[i]) {
+            fail_msg("life %zu is not among the recorded", i);
+            continue;
+        }
         slots[i] = (struct pilot_slot){lives[i], at_ns};
         if (lives[i]->over_ns > 0) {
             struct pilot_staged staged = {.kind = PILOT_DAEMON,

@@ -26,6 +26,7 @@ __attribute__((weak, visibility("default"), format(printf, 1, 2))) void print_me
         (void)vprintf(format, arguments);
     }
     va_end(arguments);
+    (void)fflush(stdout); /* what a fork copies is printed twice */
 }
 
 #define KM_RUN_TESTS(tests) cmocka_run_group_tests_name(KM_TEST_NAME, tests, NULL, NULL)

@@ -41,8 +41,9 @@ static bool find_in(const struct km_token_run *run, uint32_t id, char out[KM_TOK
             const char *prefix = prefixes[kind];
             size_t used = (size_t)snprintf(out, KM_TOKEN_TEXT_BYTES, "%s", prefix);
             km_text_escape((const char *)run->bytes + at + HEAD_BYTES, length, out + used, KM_TOKEN_TEXT_BYTES - used);
+            used = strlen(out);
             if (kind == KM_TOKEN_STEM) /* short: it always fits */
-                (void)strcat(out, "*");
+                (void)snprintf(out + used, KM_TOKEN_TEXT_BYTES - used, "*");
             return true;
         }
         at += HEAD_BYTES + length;
