@@ -121,6 +121,7 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
     km_evidence_add_text(evidence, "path", km_draft_copy(draft, landmark->path.data, length));
     km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
     compare_act(draft, weight, episodes);
+    draft->act = fmax(draft->act, weight);
     if (!draft->key[0])
         (void)snprintf(draft->key, sizeof draft->key, "%s", line);
 }
@@ -251,8 +252,8 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
         format_list(why.missing, why.missing_count, why.space, text, sizeof text);
         km_evidence_add_text(evidence, "missing", copy_text(draft, text));
     }
-    double p = result->assessment->p;
-    draft->finding.score = p < 1 ? 1 - p : 0;
+    /* An act that was never seen is as unusual as it is, however ordinary the calls around it are. */
+    draft->finding.score = 1 - fmin(result->assessment->p, exp(-draft->act));
     draft->finding.confidence = result->confidence;
 }
 

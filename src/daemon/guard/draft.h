@@ -20,6 +20,7 @@ struct km_draft {
     char key[KM_DRAFT_KEY_BYTES]; /* the dominant evidence: what incidents are grouped by */
     char role[KM_EVENT_MAX_NAME_BYTES];
     double surprise; /* sum of the weights */
+    double act;      /* weight of the least usual act, minus log of its probability; 0: none */
     bool compared;   /* what the first act is compared with is said */
     bool held;       /* it waits in the digest, however strong it is */
     size_t used;

@@ -27,6 +27,7 @@ struct seen {
     char key[256], role[256], sentence[4096], text[8192], json[16384];
     double confidence;
     enum km_verdict verdict;
+    double score;
     bool lost, immature;
     char said[65536];
     size_t keys, modes, rules_set;
@@ -42,6 +43,7 @@ static enum km_code on_alert(void *context, const struct km_alert *alert, struct
     (void)snprintf(seen->key, sizeof seen->key, "%s", alert->incident->key);
     (void)snprintf(seen->role, sizeof seen->role, "%s", alert->incident->role);
     seen->confidence = alert->finding->confidence;
+    seen->score = alert->finding->score;
     seen->verdict = alert->finding->verdict;
     seen->lost = seen->immature = false;
     for (size_t i = 0; i < alert->finding->evidence_count; i++) {
@@ -362,6 +364,24 @@ static void an_act_is_told_though_its_thread_waits(void **state)
     tick(guard, now + 600 * MS);
     assert_int_equal(seen->alerts, 1);
     assert_string_equal(seen->key, "open read /etc/secret");
+    km_guard_free(guard);
+    free(seen);
+}
+
+/* The calls around it are known, so the kernel keeps them: the score, by which the desk ranks, is the act's. */
+static void an_act_among_ordinary_calls_has_the_acts_score(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard *guard = new_guard(seen, learning);
+    uint64_t now = learn(guard);
+    begin_thread(guard, 1, 8000, 0, now);
+    act(guard, 1, 8000, KM_LANDMARK_OPEN, "/etc/secret", now);
+    end_thread(guard, 1, 8000, now + 1000);
+    tick(guard, now + S);
+    assert_int_equal(seen->alerts, 1);
+    assert_string_equal(seen->key, "open read /etc/secret");
+    assert_true(seen->score > 0.9 && seen->score < 1);
     km_guard_free(guard);
     free(seen);
 }
@@ -733,6 +753,7 @@ int main(void)
         cmocka_unit_test(a_few_strange_calls_say_why_they_are_trusted_little),
         cmocka_unit_test(a_shell_and_what_it_starts_are_one_incident),
         cmocka_unit_test(an_act_is_told_though_its_thread_waits),
+        cmocka_unit_test(an_act_among_ordinary_calls_has_the_acts_score),
         cmocka_unit_test(what_a_start_brings_is_held_and_not_forgotten),
         cmocka_unit_test(what_the_budget_keeps_back_is_handed_on),
         cmocka_unit_test(a_stored_profile_is_used_at_once),
