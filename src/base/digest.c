@@ -52,6 +52,17 @@ void km_digest_finish(struct km_digest *digest, uint8_t *out)
     KM_ASSERT(EVP_DigestFinal_ex(digest->context, out, NULL) == 1);
 }
 
+enum km_code km_digest_sha256(const void *bytes, size_t length, uint8_t out[KM_SHA256_BYTES], struct km_err *err)
+{
+    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, err);
+    if (!digest)
+        return err->code;
+    km_digest_update(digest, bytes, length);
+    km_digest_finish(digest, out);
+    km_digest_free(digest);
+    return KM_OK;
+}
+
 void km_hex_format(const uint8_t *bytes, size_t length, char *out)
 {
     static const char digits[] = "0123456789abcdef";

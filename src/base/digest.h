@@ -35,6 +35,10 @@ void km_digest_update(struct km_digest *digest, const void *bytes, size_t length
 /* Writes 32 (SHA-256), 20 (SHA-1) or 16 (MD5) bytes to out; km_digest_reset before the next update. */
 void km_digest_finish(struct km_digest *digest, uint8_t *out);
 
+/* Of bytes that are all there. The codes of km_digest_new. */
+enum km_code km_digest_sha256(const void *bytes, size_t length, uint8_t out[KM_SHA256_BYTES],
+                              struct km_err *err) KM_MUST_USE;
+
 /* Lower-case hexadecimal of bytes[0..length); out holds 2 * length + 1. */
 void km_hex_format(const uint8_t *bytes, size_t length, char *out);
 

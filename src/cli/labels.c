@@ -111,14 +111,9 @@ enum km_label km_labels_meet(struct km_labels *labels, const uint8_t sha256[KM_S
 enum km_label km_labels_meet_bytes(struct km_labels *labels, const void *bytes, size_t length)
 {
     struct km_err ignored = KM_ERR_INIT;
-    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, &ignored);
     uint8_t sha256[KM_SHA256_BYTES];
-    if (!digest)
-        return KM_LABEL_BAD;
-    km_digest_update(digest, bytes, length);
-    km_digest_finish(digest, sha256);
-    km_digest_free(digest);
-    return km_labels_meet(labels, sha256);
+    bool hashed = km_digest_sha256(bytes, length, sha256, &ignored) == KM_OK;
+    return hashed ? km_labels_meet(labels, sha256) : KM_LABEL_BAD;
 }
 
 void km_labels_report(const struct km_labels *labels, const char *command)
@@ -178,12 +173,8 @@ static enum km_code save(const struct km_buf *text, const char *path, char out_s
                          struct km_err *err)
 {
     uint8_t sum[KM_SHA256_BYTES];
-    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, err);
-    if (!digest)
+    if (km_digest_sha256(text->data, text->length, sum, err) != KM_OK)
         return err->code;
-    km_digest_update(digest, text->data, text->length);
-    km_digest_finish(digest, sum);
-    km_digest_free(digest);
     km_hex_format(sum, sizeof sum, out_sha256);
     struct km_newfile *file KM_CLEANUP(km_newfile_cleanup) = km_newfile_open(path, err);
     if (!file)

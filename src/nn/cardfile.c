@@ -8,24 +8,13 @@
 
 #include "nn/wholefile.h"
 
-static enum km_code digest_of(const uint8_t *bytes, size_t length, uint8_t out[KM_SHA256_BYTES], struct km_err *err)
-{
-    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, err);
-    if (!digest)
-        return err->code;
-    km_digest_update(digest, bytes, length);
-    km_digest_finish(digest, out);
-    km_digest_free(digest);
-    return KM_OK;
-}
-
 static enum km_code check_weights(const struct km_card *card, const uint8_t *bytes, size_t length, struct km_err *err)
 {
     uint8_t digest[KM_SHA256_BYTES];
     if ((uint64_t)card->weights_bytes != length)
         return km_fail(err, KM_CONFLICT, "the weights are %zu bytes, the card says %lld", length,
                        (long long)card->weights_bytes);
-    enum km_code code = digest_of(bytes, length, digest, err);
+    enum km_code code = km_digest_sha256(bytes, length, digest, err);
     if (code == KM_OK && memcmp(digest, card->sha256, sizeof digest) != 0)
         return km_fail(err, KM_CONFLICT, "the weights are not the ones that the card names: their SHA-256 differs");
     return code;
@@ -73,7 +62,7 @@ static enum km_code save_weights(int folder, const char *name, size_t max_bytes,
     size_t length = 0;
     code = km_wholefile_read(back, max_bytes, &bytes, &length, err);
     if (code == KM_OK)
-        code = digest_of(bytes, length, card->sha256, err);
+        code = km_digest_sha256(bytes, length, card->sha256, err);
     card->weights_bytes = (int64_t)length;
     return code == KM_OK ? km_replacement_commit(&file, err) : code;
 }

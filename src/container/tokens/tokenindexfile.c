@@ -118,12 +118,8 @@ static enum km_code read_entry(struct input *input, struct km_token_index *index
 static enum km_code check_digest(const uint8_t *bytes, size_t length, struct km_err *err)
 {
     uint8_t own[KM_SHA256_BYTES];
-    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, err);
-    if (!digest)
+    if (km_digest_sha256(bytes, length, own, err) != KM_OK)
         return err->code;
-    km_digest_update(digest, bytes, length);
-    km_digest_finish(digest, own);
-    km_digest_free(digest);
     if (memcmp(own, bytes + length, sizeof own) != 0)
         return km_fail(err, KM_CONFLICT, "token index: its checksum does not fit");
     return KM_OK;

@@ -1,4 +1,4 @@
-#include "daemon/profile/watch.h"
+#include "daemon/profile/watch_internal.h"
 
 #include <limits.h>
 #include <math.h>
@@ -16,50 +16,10 @@
 #define QUIET_NS       UINT64_C(500000000) /* so long a thread may keep an unfinished episode to itself */
 #define TAIL_STEP      10.0 /* the scale beyond the history is read between its last value and ten times as many */
 #define EXIT_GROUP     231  /* of x86-64 */
-#define ENROLLED_NS    UINT64_C(1000000000) /* in which what runs already is introduced */
-#define LEAST_TRUST    0.2                  /* whoever floods the recorder must not silence it */
+#define LEAST_TRUST    0.2  /* whoever floods the recorder must not silence it */
 #define TOGETHER_NS    UINT64_C(10000000000)
 #define UNSUPPORTED    0.01 /* trust in an order of calls that nothing else speaks for, and in a start's oddities */
-#define STARTS         256  /* remembered */
 #define SEED           0x6b6f6d61696e75ULL
-
-struct role {
-    uint16_t index;
-    struct km_profile_identity identity;
-    struct km_profile *profile;
-    struct km_spot *spot[KM_STRATA];
-    double learned[KM_STRATA]; /* episodes of the profile that are of it */
-    double learned_ns;         /* the time they took */
-    uint64_t judged[KM_STRATA];
-    uint64_t episodes, first_ns, release_left, events, lost;
-    uint64_t counted, counted_ns; /* episodes that ended as the kernel counts them, and since when; 0: it does not */
-    uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
-    uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
-    enum km_release release;
-    bool learning;
-};
-
-/* A process that starts, or a child of one. */
-struct start {
-    uint32_t tgid;
-    uint64_t until_ns;
-    bool forked; /* it has not loaded a program of its own */
-    bool excused;
-};
-
-struct km_watch {
-    struct km_watch_config config;
-    struct start starts[STARTS];
-    size_t next_start;
-    struct km_assembler *assembler;
-    struct km_deploy *deploy;
-    struct role *roles[KM_WINDOW_MAX_ROLES]; /* by index */
-    struct km_profile *profiles[KM_WINDOW_MAX_ROLES];
-    size_t profile_count;
-    uint64_t first_ns;
-    bool started, learning;
-    struct km_watch_stats stats;
-};
 
 enum km_release km_release_compare(const struct km_profile_identity *learned, const struct km_profile_identity *running)
 {
@@ -69,20 +29,15 @@ enum km_release km_release_compare(const struct km_profile_identity *learned, co
     return packaged && strcmp(learned->package, running->package) != 0 ? KM_RELEASE_UPGRADE : KM_RELEASE_UNEXPLAINED;
 }
 
-static struct role *role_of(const struct km_watch *watch, uint16_t index)
-{
-    return watch->roles[index & (KM_WINDOW_MAX_ROLES - 1)];
-}
-
 static bool knows_window(void *context, uint16_t role, unsigned long long window, unsigned space)
 {
-    const struct role *r = role_of(context, role);
+    const struct km_watched *r = km_watch_role_of(context, role);
     return r && r->profile && km_profile_knows_window(r->profile, window, space);
 }
 
 static bool knows_landmark(void *context, uint16_t role, const struct km_event_landmark *landmark)
 {
-    const struct role *r = role_of(context, role);
+    const struct km_watched *r = km_watch_role_of(context, role);
     return r && r->profile && km_profile_knows_landmark(r->profile, landmark);
 }
 
@@ -92,7 +47,7 @@ static enum km_code relay(void *context, const struct km_event *event, struct km
     return km_assembler_event(watch->assembler, event, err);
 }
 
-static void role_free(struct role *role)
+static void role_free(struct km_watched *role)
 {
     if (!role)
         return;
@@ -103,7 +58,7 @@ static void role_free(struct role *role)
 }
 
 /* For how long this role has been observed, learning included. 0: the events carry no times. */
-static double span_of(const struct role *role, uint64_t now_ns)
+static double span_of(const struct km_watched *role, uint64_t now_ns)
 {
     uint64_t since_ns = role->counted_ns > 0 ? role->counted_ns : role->first_ns;
     bool lives = role->episodes > 0 || role->counted_ns > 0;
@@ -114,7 +69,7 @@ static double span_of(const struct role *role, uint64_t now_ns)
 
 /* Episodes of a stratum so far. Where the kernel counts them, what it told nothing of had known windows alone: the few
  * that are seen in full are a sample of those. */
-static double episodes_of(const struct role *role, enum km_stratum stratum)
+static double episodes_of(const struct km_watched *role, enum km_stratum stratum)
 {
     uint64_t judged = role->judged[stratum];
     uint64_t others = role->judged[KM_STRATUM_NOVEL] + role->judged[KM_STRATUM_TOLD];
@@ -124,7 +79,8 @@ static double episodes_of(const struct role *role, enum km_stratum stratum)
 }
 
 /* The share of a stratum's episodes that may be alarms now. The full view's two strata have half of it each. */
-static double rate_of(const struct km_watch *watch, const struct role *role, enum km_stratum stratum, uint64_t now_ns)
+static double rate_of(const struct km_watch *watch, const struct km_watched *role, enum km_stratum stratum,
+                      uint64_t now_ns)
 {
     double rate = watch->config.rate > 0 ? watch->config.rate : KM_WATCH_DEFAULT_RATE;
     double budget = watch->config.budget_per_day > 0 ? watch->config.budget_per_day : KM_WATCH_DEFAULT_BUDGET;
@@ -141,7 +97,7 @@ static double rate_of(const struct km_watch *watch, const struct role *role, enu
 
 /* The history that thresholds start from: the calibration's scores. It turns over as slowly as they were learned, or
  * the quiet minute after a restart would be all that a busy role remembers at the next one. */
-static enum km_code seed_spots(struct role *role, struct km_err *err)
+static enum km_code seed_spots(struct km_watched *role, struct km_err *err)
 {
     size_t count;
     role->learned_ns = (double)km_profile_learned_ns(role->profile);
@@ -157,82 +113,6 @@ static enum km_code seed_spots(struct role *role, struct km_err *err)
             km_spot_add(role->spot[s], scores[i]);
     }
     return KM_OK;
-}
-
-/* ---- starts ---- */
-
-static const struct start *find_start(const struct km_watch *watch, uint32_t tgid, uint64_t now_ns)
-{
-    for (size_t i = 0; i < STARTS; i++)
-        if (watch->starts[i].tgid == tgid && watch->starts[i].until_ns > now_ns)
-            return &watch->starts[i];
-    return NULL;
-}
-
-static void add_start(struct km_watch *watch, const struct start *wanted)
-{
-    const struct start *old = find_start(watch, wanted->tgid, 0);
-    struct start *start = &watch->starts[old ? (size_t)(old - watch->starts) : watch->next_start++ % STARTS];
-    *start = *wanted;
-}
-
-static bool knows_act(const struct role *role, const struct km_event_landmark *landmark)
-{
-    char line[KM_ENTITY_TEXT_BYTES];
-    km_entity_format(landmark, line);
-    return km_entity_find(km_profile_get_entities(role->profile), line) != NULL;
-}
-
-static void note_start_act(struct km_watch *watch, const struct km_event *event)
-{
-    const struct km_event_landmark *landmark = &event->landmark;
-    const struct role *role = role_of(watch, event->role);
-    bool judged = role && role->profile && !role->learning;
-    const struct start *start = find_start(watch, event->tgid, event->time_ns);
-    if (km_entity_is_start(landmark) && (!start || start->forked))
-        add_start(watch,
-                  &(struct start){.tgid = event->tgid,
-                                  .until_ns = event->time_ns + KM_WATCH_START_NS,
-                                  .excused = !watch->learning && !(judged && km_profile_knows_start(role->profile))});
-    /* A child that gives up its rights first thing. */
-    else if (start && start->forked && landmark->kind == KM_LANDMARK_IDENTITY && landmark->value != 0 && judged)
-        watch->starts[start - watch->starts].excused |= !knows_act(role, landmark);
-}
-
-/* A process that enters the daemon from outside: the service manager started it. */
-static bool enters(const struct km_watch *watch, const struct km_event *event)
-{
-    const struct role *role = role_of(watch, event->role);
-    return role && !strchr(role->identity.role, '+') && event->time_ns > watch->first_ns + ENROLLED_NS &&
-           !find_start(watch, event->thread.parent_tid, event->time_ns);
-}
-
-static void note_start(struct km_watch *watch, const struct km_event *event)
-{
-    if (event->kind == KM_EVENT_LANDMARK) {
-        note_start_act(watch, event);
-    } else if (event->kind == KM_EVENT_THREAD && event->tid == event->tgid && event->thread.parent_tid != 0) {
-        const struct start *parent = find_start(watch, event->thread.parent_tid, event->time_ns);
-        struct start start = {.tgid = event->tgid, .until_ns = event->time_ns + KM_WATCH_FORK_NS, .forked = true};
-        if (enters(watch, event)) {
-            const struct role *role = role_of(watch, event->role);
-            start.forked = false;
-            start.until_ns = event->time_ns + KM_WATCH_START_NS;
-            start.excused = !watch->learning && !(role->profile && km_profile_knows_start(role->profile));
-        }
-        if (parent && parent->excused && parent->until_ns > start.until_ns) {
-            start.until_ns = parent->until_ns;
-            start.excused = true;
-        }
-        if (!find_start(watch, event->tgid, event->time_ns))
-            add_start(watch, &start);
-    }
-}
-
-bool km_watch_excuses(const struct km_watch *watch, uint32_t tgid, uint64_t time_ns)
-{
-    const struct start *start = find_start(watch, tgid, time_ns);
-    return start && start->excused;
 }
 
 /* A process that ends, while no end was learned: no reason for an alarm by its sequence alone. */
@@ -260,7 +140,7 @@ static double threshold_of(struct km_spot *spot, double rate)
 }
 
 /* Before the kernel knew the role's windows it took each for unknown. */
-static void forgive_misses(const struct role *role, struct km_episode *episode)
+static void forgive_misses(const struct km_watched *role, struct km_episode *episode)
 {
     if (episode->complete || role->known_ns == 0 || episode->begin_ns >= role->known_ns)
         return;
@@ -298,7 +178,7 @@ static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, s
 /* Whether more than the order of a few calls speaks for the alarm: an act, or so much that the kernel streams the
  * thread. Episodes may be short: what alarms of the role bring within a few seconds is taken together. A handful of
  * unknown windows is what rare normal work looks like, too. */
-static void seek_support(struct role *role, struct km_watch_result *result)
+static void seek_support(struct km_watched *role, struct km_watch_result *result)
 {
     const struct km_assessment *a = result->assessment;
     uint64_t now_ns = result->episode->end_ns;
@@ -310,7 +190,7 @@ static void seek_support(struct role *role, struct km_watch_result *result)
     result->alone = a->entities_new == 0 && (escalates == 0 || role->strange_misses < escalates);
 }
 
-static void assess(struct km_watch *watch, struct role *role, const struct km_episode *whole,
+static void assess(struct km_watch *watch, struct km_watched *role, const struct km_episode *whole,
                    struct km_watch_result *result, struct km_assessment *assessment)
 {
     struct km_episode episode = *whole;
@@ -335,7 +215,7 @@ static void assess(struct km_watch *watch, struct role *role, const struct km_ep
         result->confidence *= UNSUPPORTED;
 }
 
-static enum km_code judge(struct km_watch *watch, struct role *role, const struct km_episode *episode,
+static enum km_code judge(struct km_watch *watch, struct km_watched *role, const struct km_episode *episode,
                           struct km_err *err)
 {
     struct km_assessment assessment = {0};
@@ -358,7 +238,7 @@ static enum km_code judge(struct km_watch *watch, struct role *role, const struc
 static enum km_code take_episode(void *context, const struct km_episode *episode, struct km_err *err)
 {
     struct km_watch *watch = context;
-    struct role *role = role_of(watch, episode->role);
+    struct km_watched *role = km_watch_role_of(watch, episode->role);
     watch->stats.episodes++;
     if (!role)
         return KM_OK;
@@ -407,7 +287,7 @@ void km_watch_free(struct km_watch *watch)
     free(watch);
 }
 
-static enum km_code use_profile(struct km_watch *watch, struct role *role, struct km_err *err)
+static enum km_code use_profile(struct km_watch *watch, struct km_watched *role, struct km_err *err)
 {
     watch->profiles[watch->profile_count++] = role->profile;
     const struct km_episode_rule *rule = km_profile_get_rule(role->profile);
@@ -417,7 +297,7 @@ static enum km_code use_profile(struct km_watch *watch, struct role *role, struc
     return role->learning ? KM_OK : seed_spots(role, err);
 }
 
-static enum km_code prepare_role(struct km_watch *watch, struct role *role, struct km_err *err)
+static enum km_code prepare_role(struct km_watch *watch, struct km_watched *role, struct km_err *err)
 {
     static const struct km_episode_rule life = {.escalate_misses = 12, .escalate_calls = 512};
     const struct km_episode_rule *rule = watch->config.rule ? watch->config.rule : &life;
@@ -434,7 +314,7 @@ static enum km_code prepare_role(struct km_watch *watch, struct role *role, stru
 
 bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_watch_role *out)
 {
-    const struct role *role = index < KM_WINDOW_MAX_ROLES ? watch->roles[index] : NULL;
+    const struct km_watched *role = index < KM_WINDOW_MAX_ROLES ? watch->roles[index] : NULL;
     if (!role)
         return false;
     *out = (struct km_watch_role){.index = index,
@@ -446,7 +326,7 @@ bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_
 }
 
 /* The program that runs is compared with the one that was learned, at each introduction. */
-static enum km_code tell_role(struct km_watch *watch, struct role *role, struct km_err *err)
+static enum km_code tell_role(struct km_watch *watch, struct km_watched *role, struct km_err *err)
 {
     if (role->profile && !role->learning) {
         enum km_release before = role->release;
@@ -464,7 +344,7 @@ static enum km_code take_role(struct km_watch *watch, const struct km_event *eve
 {
     if (event->role >= KM_WINDOW_MAX_ROLES)
         return KM_OK;
-    struct role *role = watch->roles[event->role];
+    struct km_watched *role = watch->roles[event->role];
     if (role) {
         /* A process that was over before it could be looked at says nothing about its program. */
         if (event->role_info.build_id_length == 0)
@@ -489,7 +369,7 @@ static enum km_code end_learning(struct km_watch *watch, struct km_err *err)
         code = watch->config.learned(watch->config.context, watch, err);
     watch->learning = false;
     for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
-        struct role *role = watch->roles[i];
+        struct km_watched *role = watch->roles[i];
         if (!role || !role->learning)
             continue;
         role->learning = false;
@@ -520,7 +400,7 @@ bool km_watch_is_learning(const struct km_watch *watch)
     return watch->learning;
 }
 
-static void count_episodes(struct role *role, const struct km_event *event)
+static void count_episodes(struct km_watched *role, const struct km_event *event)
 {
     uint64_t interval_ns = event->rate.interval_ns;
     if (role->counted_ns == 0)
@@ -530,7 +410,7 @@ static void count_episodes(struct role *role, const struct km_event *event)
 
 static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
-    struct role *role = role_of(watch, event->role);
+    struct km_watched *role = km_watch_role_of(watch, event->role);
     if (role && event->rate.calls == 0 && event->rate.episodes == 0)
         role->known_ns = event->time_ns;
     else if (role && !role->learning)
@@ -550,7 +430,7 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
         code = end_learning(watch, err);
     if (code == KM_OK && event->kind == KM_EVENT_ROLE)
         code = take_role(watch, event, err);
-    struct role *role = role_of(watch, event->role);
+    struct km_watched *role = km_watch_role_of(watch, event->role);
     if (role)
         role->events++;
     if (event->kind == KM_EVENT_LOSS) {
@@ -560,7 +440,7 @@ enum km_code km_watch_event(struct km_watch *watch, const struct km_event *event
     }
     if (code == KM_OK && event->kind == KM_EVENT_RATE)
         code = take_rate(watch, event, err);
-    note_start(watch, event);
+    km_watch_note_start(watch, event);
     if (code != KM_OK)
         return code;
     return watch->deploy && !watch->learning ? km_deploy_event(watch->deploy, event, err)
@@ -575,7 +455,7 @@ enum km_code km_watch_finish(struct km_watch *watch, struct km_err *err)
     return code == KM_OK && watch->learning ? end_learning(watch, err) : code;
 }
 
-static enum km_code renew_role(struct km_watch *watch, struct role *role, struct km_err *err)
+static enum km_code renew_role(struct km_watch *watch, struct km_watched *role, struct km_err *err)
 {
     struct km_profile *fresh = watch->config.find(watch->config.context, &role->identity);
     if (!fresh)
@@ -592,7 +472,7 @@ enum km_code km_watch_renew(struct km_watch *watch, const char *role, struct km_
 {
     enum km_code code = KM_OK;
     for (size_t i = 0; i < KM_WINDOW_MAX_ROLES && code == KM_OK; i++) {
-        struct role *r = watch->roles[i];
+        struct km_watched *r = watch->roles[i];
         if (r && r->profile && !r->learning && watch->config.find && strcmp(r->identity.role, role) == 0)
             code = renew_role(watch, r, err);
     }

@@ -152,13 +152,9 @@ static enum km_code digest_document(struct compiler *c)
 {
     struct km_buf text;
     km_buf_init(&text, 8 * KM_RULES_MAX_FILE_BYTES); /* aliases are written out */
-    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, c->err);
-    enum km_code code = digest ? km_json_format(c->document->root, 0, &text, c->err) : c->err->code;
-    if (code == KM_OK) {
-        km_digest_update(digest, km_buf_text(&text), text.length);
-        km_digest_finish(digest, c->out->digest);
-    }
-    km_digest_free(digest);
+    enum km_code code = km_json_format(c->document->root, 0, &text, c->err);
+    if (code == KM_OK)
+        code = km_digest_sha256(km_buf_text(&text), text.length, c->out->digest, c->err);
     km_buf_done(&text);
     return code;
 }

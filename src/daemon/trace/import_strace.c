@@ -9,16 +9,13 @@
 
 #include "daemon/trace/calls.h"
 #include "daemon/trace/import_internal.h"
+#include "daemon/trace/span.h"
 #include "daemon/trace/zone.h"
 
 #define LARGEST_PID       (1U << 30)
 #define LARGEST_SECONDS   UINT64_C(100000000000)
 #define MAX_PENDING_BYTES 4096
 #define MAX_DEPTH         3
-
-struct span {
-    const char *at, *end;
-};
 
 struct thread {
     uint32_t tid;
@@ -30,65 +27,25 @@ struct thread {
     size_t pending_length;
 };
 
-static bool take_word(struct span *s, const char *word)
-{
-    size_t length = strlen(word);
-    if ((size_t)(s->end - s->at) < length || memcmp(s->at, word, length) != 0)
-        return false;
-    s->at += length;
-    return true;
-}
-
-static bool ends_with(struct span s, const char *word)
-{
-    size_t length = strlen(word);
-    return (size_t)(s.end - s.at) >= length && memcmp(s.end - length, word, length) == 0;
-}
-
-static bool contains(struct span s, const char *word)
-{
-    return memmem(s.at, (size_t)(s.end - s.at), word, strlen(word)) != NULL;
-}
-
-static void skip_spaces(struct span *s)
-{
-    while (s->at < s->end && *s->at == ' ')
-        s->at++;
-}
-
-/* A decimal number of at most `limit`. */
-static bool take_number(struct span *s, uint64_t limit, uint64_t *out)
-{
-    const char *begin = s->at;
-    uint64_t v = 0;
-    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++) {
-        v = v * 10 + (uint64_t)(*s->at - '0');
-        if (v > limit)
-            return false;
-    }
-    *out = v;
-    return s->at > begin;
-}
-
 /* "[pid 12] ", "12 " or nothing (then `1`), and "seconds.micros ". */
-static bool take_prefix(struct span *s, uint32_t *out_pid, uint64_t *out_ns)
+static bool take_prefix(struct km_span *s, uint32_t *out_pid, uint64_t *out_ns)
 {
     uint64_t number, micros = 0;
     *out_pid = 1;
-    if (take_word(s, "[pid")) {
-        skip_spaces(s);
-        if (!take_number(s, LARGEST_PID, &number) || !take_word(s, "]"))
+    if (km_span_take_word(s, "[pid")) {
+        km_span_skip_spaces(s);
+        if (!km_span_take_number(s, LARGEST_PID, &number) || !km_span_take_word(s, "]"))
             return false;
         *out_pid = (uint32_t)number;
     } else {
-        struct span probe = *s;
-        if (take_number(&probe, LARGEST_PID, &number) && probe.at < probe.end && *probe.at == ' ') {
+        struct km_span probe = *s;
+        if (km_span_take_number(&probe, LARGEST_PID, &number) && probe.at < probe.end && *probe.at == ' ') {
             *out_pid = (uint32_t)number;
             *s = probe;
         }
     }
-    skip_spaces(s);
-    if (!take_number(s, LARGEST_SECONDS, &number) || !take_word(s, "."))
+    km_span_skip_spaces(s);
+    if (!km_span_take_number(s, LARGEST_SECONDS, &number) || !km_span_take_word(s, "."))
         return false;
     int digits = 0;
     for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++)
@@ -98,7 +55,7 @@ static bool take_prefix(struct span *s, uint32_t *out_pid, uint64_t *out_ns)
         }
     for (; digits < 6; digits++)
         micros *= 10;
-    skip_spaces(s);
+    km_span_skip_spaces(s);
     *out_ns = number * UINT64_C(1000000000) + micros * 1000;
     return *out_pid != 0;
 }
@@ -206,7 +163,7 @@ static char unescape(const char **c, const char *end)
 }
 
 /* The n-th string in quotes, unescaped, into out. Returns its length. */
-static size_t quoted(struct span args, unsigned index, char *out, size_t room)
+static size_t quoted(struct km_span args, unsigned index, char *out, size_t room)
 {
     size_t n = 0;
     bool inside = false, found = false;
@@ -225,29 +182,29 @@ static size_t quoted(struct span args, unsigned index, char *out, size_t room)
     return found ? n : 0;
 }
 
-static uint64_t number_after(struct span args, const char *word, uint64_t limit)
+static uint64_t number_after(struct km_span args, const char *word, uint64_t limit)
 {
-    struct span s = args;
+    struct km_span s = args;
     s.at = memmem(args.at, (size_t)(args.end - args.at), word, strlen(word));
     uint64_t v;
     if (!s.at)
         return 0;
     s.at += strlen(word);
-    return take_number(&s, limit, &v) ? v : 0;
+    return km_span_take_number(&s, limit, &v) ? v : 0;
 }
 
-static void parse_address(struct span args, struct km_address *out)
+static void parse_address(struct km_span args, struct km_address *out)
 {
     char text[KM_EVENT_MAX_ADDRESS];
-    struct span s = args;
-    if (contains(args, "sa_family=AF_UNIX")) {
+    struct km_span s = args;
+    if (km_span_contains(args, "sa_family=AF_UNIX")) {
         s.at = memmem(args.at, (size_t)(args.end - args.at), "sun_path=", 9);
         out->family = AF_UNIX;
         out->length = (uint16_t)(s.at ? quoted(s, 0, (char *)out->bytes, sizeof out->bytes) : 0);
         return;
     }
-    bool six = contains(args, "sa_family=AF_INET6"), four = !six && contains(args, "sa_family=AF_INET");
-    if (contains(args, "sa_family=AF_NETLINK"))
+    bool six = km_span_contains(args, "sa_family=AF_INET6"), four = !six && km_span_contains(args, "sa_family=AF_INET");
+    if (km_span_contains(args, "sa_family=AF_NETLINK"))
         out->family = AF_NETLINK;
     if (!six && !four)
         return;
@@ -275,16 +232,20 @@ static enum km_arg_class peer_class(const struct km_address *a)
     return a->family == AF_INET6 ? KM_ARGC_PUBLIC : KM_ARGC_NONE;
 }
 
-static uint32_t open_flags(struct span args)
+static uint32_t open_flags(struct km_span args)
 {
-    uint32_t flags = contains(args, "O_RDWR") ? O_RDWR : contains(args, "O_WRONLY") ? O_WRONLY : O_RDONLY;
-    return flags | (contains(args, "O_CREAT") ? O_CREAT : 0) | (contains(args, "O_TRUNC") ? O_TRUNC : 0);
+    uint32_t flags = km_span_contains(args, "O_RDWR")     ? O_RDWR
+                     : km_span_contains(args, "O_WRONLY") ? O_WRONLY
+                                                          : O_RDONLY;
+    return flags | (km_span_contains(args, "O_CREAT") ? O_CREAT : 0) |
+           (km_span_contains(args, "O_TRUNC") ? O_TRUNC : 0);
 }
 
-static uint32_t protection(struct span args)
+static uint32_t protection(struct km_span args)
 {
-    return (contains(args, "PROT_READ") ? PROT_READ : 0U) | (contains(args, "PROT_WRITE") ? PROT_WRITE : 0U) |
-           (contains(args, "PROT_EXEC") ? PROT_EXEC : 0U);
+    return (km_span_contains(args, "PROT_READ") ? PROT_READ : 0U) |
+           (km_span_contains(args, "PROT_WRITE") ? PROT_WRITE : 0U) |
+           (km_span_contains(args, "PROT_EXEC") ? PROT_EXEC : 0U);
 }
 
 /* Which calls are landmarks, by name. `path` and `path2` say which quoted string; -1 = none. */
@@ -333,21 +294,21 @@ static const struct {
 /* A finished call. */
 struct finished {
     char name[32];
-    struct span args;
+    struct km_span args;
     enum km_outcome_class outcome;
     int64_t result;
 };
 
 /* Whether the landmark is worth telling: as in the probe, a harmless mprotect or unlink is not. */
-static bool is_told(const struct km_event_landmark *l, struct span args)
+static bool is_told(const struct km_event_landmark *l, struct km_span args)
 {
     switch ((enum km_landmark_kind)l->kind) {
     case KM_LANDMARK_EXEC_MEMORY:
         return (l->flags & PROT_EXEC) != 0;
     case KM_LANDMARK_SETUID_BIT: {
         const char *comma = memrchr(args.at, ',', (size_t)(args.end - args.at));
-        struct span mode = {comma ? comma + 1 : args.end, args.end};
-        skip_spaces(&mode);
+        struct km_span mode = {comma ? comma + 1 : args.end, args.end};
+        km_span_skip_spaces(&mode);
         unsigned bits = 0;
         for (; mode.at < mode.end && *mode.at >= '0' && *mode.at <= '7'; mode.at++)
             bits = (bits * 8 + (unsigned)(*mode.at - '0')) & 07777;
@@ -376,7 +337,7 @@ static bool is_told(const struct km_event_landmark *l, struct span args)
     return true;
 }
 
-static uint64_t digest_of(struct span args)
+static uint64_t digest_of(struct km_span args)
 {
     uint64_t h = 0xcbf29ce484222325ULL;
     for (const char *c = args.at; c < args.end; c++)
@@ -410,8 +371,8 @@ static enum km_code emit_landmark(struct km_import *import, const struct thread 
     if (l->kind == KM_LANDMARK_EXEC || l->kind == KM_LANDMARK_NAMESPACE || l->kind == KM_LANDMARK_CAPABILITY)
         l->digest = digest_of(call->args);
     if (l->kind == KM_LANDMARK_IDENTITY) {
-        struct span first = call->args;
-        (void)take_number(&first, UINT32_MAX, &l->value);
+        struct km_span first = call->args;
+        (void)km_span_take_number(&first, UINT32_MAX, &l->value);
     }
     if (l->kind == KM_LANDMARK_NAMESPACE || l->kind == KM_LANDMARK_CAPABILITY)
         l->value = l->digest; /* symbolic in the log: the same set has the same digest */
@@ -429,9 +390,9 @@ static uint8_t argument_class(const struct finished *call)
         return flags & O_CREAT ? KM_ARGC_CREATE : flags & O_ACCMODE ? KM_ARGC_WRITE : KM_ARGC_READ;
     }
     if (strcmp(name, "socket") == 0)
-        return contains(call->args, "AF_UNIX")      ? KM_ARGC_UNIX
-               : contains(call->args, "AF_NETLINK") ? KM_ARGC_NETLINK
-                                                    : KM_ARGC_SOCKET;
+        return km_span_contains(call->args, "AF_UNIX")      ? KM_ARGC_UNIX
+               : km_span_contains(call->args, "AF_NETLINK") ? KM_ARGC_NETLINK
+                                                            : KM_ARGC_SOCKET;
     if (strcmp(name, "mmap") == 0 || strcmp(name, "mprotect") == 0) {
         uint32_t prot = protection(call->args);
         return !(prot & PROT_EXEC) ? KM_ARGC_NONE : prot & PROT_WRITE ? KM_ARGC_EXEC_WRITE : KM_ARGC_EXEC;
@@ -493,7 +454,7 @@ static enum km_code take_finished(struct km_import *import, struct thread *threa
 }
 
 /* "name(arguments) = result": false when it is not that. */
-static bool parse_call(struct span text, struct finished *out)
+static bool parse_call(struct km_span text, struct finished *out)
 {
     const char *open = memchr(text.at, '(', (size_t)(text.end - text.at));
     size_t length = open ? (size_t)(open - text.at) : 0;
@@ -513,25 +474,25 @@ static bool parse_call(struct span text, struct finished *out)
             equals = c;
     if (!equals)
         return false;
-    out->args = (struct span){open + 1, equals};
-    struct span result = {equals + 3, text.end};
+    out->args = (struct km_span){open + 1, equals};
+    struct km_span result = {equals + 3, text.end};
     uint64_t number;
     out->outcome = KM_OUTCOME_OK;
     out->result = 0;
-    if (take_word(&result, "?")) {
+    if (km_span_take_word(&result, "?")) {
         out->outcome = KM_OUTCOME_UNKNOWN;
-    } else if (take_word(&result, "-1")) {
-        bool going = contains(result, "EINPROGRESS");
-        out->outcome = going                                                     ? KM_OUTCOME_OK
-                       : contains(result, "EACCES") || contains(result, "EPERM") ? KM_OUTCOME_DENIED
-                                                                                 : KM_OUTCOME_ERROR;
-    } else if (take_number(&result, INT64_MAX / 16, &number)) {
+    } else if (km_span_take_word(&result, "-1")) {
+        bool going = km_span_contains(result, "EINPROGRESS");
+        out->outcome = going                                                                     ? KM_OUTCOME_OK
+                       : km_span_contains(result, "EACCES") || km_span_contains(result, "EPERM") ? KM_OUTCOME_DENIED
+                                                                                                 : KM_OUTCOME_ERROR;
+    } else if (km_span_take_number(&result, INT64_MAX / 16, &number)) {
         out->result = (int64_t)number;
     }
     return true;
 }
 
-static enum km_code keep_pending(struct thread *thread, struct span text, struct km_err *err)
+static enum km_code keep_pending(struct thread *thread, struct km_span text, struct km_err *err)
 {
     size_t length = (size_t)(text.end - text.at);
     length = length < MAX_PENDING_BYTES ? length : MAX_PENDING_BYTES;
@@ -542,7 +503,7 @@ static enum km_code keep_pending(struct thread *thread, struct span text, struct
 }
 
 /* "<... name resumed>rest": what was kept and the rest are one call. */
-static enum km_code resume(struct km_import *import, struct thread *thread, struct span text, struct km_err *err)
+static enum km_code resume(struct km_import *import, struct thread *thread, struct km_span text, struct km_err *err)
 {
     static const char mark[] = " resumed>";
     const char *rest = memmem(text.at, (size_t)(text.end - text.at), mark, sizeof mark - 1);
@@ -560,7 +521,7 @@ static enum km_code resume(struct km_import *import, struct thread *thread, stru
     thread->pending = NULL;
     struct finished call;
     if (code == KM_OK) {
-        if (parse_call((struct span){whole.data, whole.data + whole.length}, &call))
+        if (parse_call((struct km_span){whole.data, whole.data + whole.length}, &call))
             code = take_finished(import, thread, &call, err);
         else
             import->stats.skipped++;
@@ -572,7 +533,7 @@ static enum km_code resume(struct km_import *import, struct thread *thread, stru
 enum km_code km_import_strace_line(struct km_import *import, const char *line, size_t length, struct km_err *err)
 {
     static const char unfinished[] = "<unfinished ...>";
-    struct span text = {line, line + length};
+    struct km_span text = {line, line + length};
     uint32_t pid;
     uint64_t time_ns;
     if (!take_prefix(&text, &pid, &time_ns) || text.at == text.end) {
@@ -584,13 +545,13 @@ enum km_code km_import_strace_line(struct km_import *import, const char *line, s
     enum km_code code = obtain_thread(import, pid, NULL, &thread, err);
     if (code != KM_OK)
         return code;
-    if (take_word(&text, "+++"))
+    if (km_span_take_word(&text, "+++"))
         return end_thread(import, thread, err);
-    if (take_word(&text, "---"))
+    if (km_span_take_word(&text, "---"))
         return KM_OK;
-    if (take_word(&text, "<..."))
+    if (km_span_take_word(&text, "<..."))
         return resume(import, thread, text, err);
-    if (ends_with(text, unfinished)) {
+    if (km_span_ends_with(text, unfinished)) {
         text.end -= sizeof unfinished - 1;
         return keep_pending(thread, text, err);
     }

@@ -220,13 +220,9 @@ static enum km_code draw(struct km_desk *desk, int64_t day_ns, int64_t turn, uin
     if (km_desk_get_setting(desk, "collect.salt", "", salt, err) != KM_OK)
         return err->code;
     int length = snprintf(text, sizeof text, "sample %s %" PRId64 " %" PRId64, salt, day_ns, turn);
-    struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, err);
-    if (!digest)
-        return err->code;
     uint8_t sum[KM_SHA256_BYTES];
-    km_digest_update(digest, text, (size_t)length);
-    km_digest_finish(digest, sum);
-    km_digest_free(digest);
+    if (km_digest_sha256(text, (size_t)length, sum, err) != KM_OK)
+        return err->code;
     uint64_t number = 0;
     for (int i = 0; i < 8; i++)
         number = number << 8 | sum[i];
