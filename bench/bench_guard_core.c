@@ -6,8 +6,9 @@
  *
  *     bench_guard_core flood RATE              prints what is delivered of so many events a second
  *
- * MODE: filter (windows and landmarks become known as they come), learn.
- * Prints "ready" when attached; ends at the end of its standard input with one line of counts.
+ * MODE: filter (windows and landmarks become known as they come), learn, bare (programs that do nothing; no PID).
+ * Prints "ready" when attached. A line on its standard input ends the guarding, the next one begins it again; each is
+ * answered with a line when it is done. Ends at the end of its standard input with one line of counts.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -21,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bare_probe.h"
 #include "base/clock.h"
 #include "daemon/probe/probe.h"
 #include "guard_flood.h"
@@ -51,23 +53,36 @@ static enum km_code take(void *context, const struct km_event *event, struct km_
     return key ? km_probe_add_known(holder->probe, &key, 1, err) : KM_OK;
 }
 
+static int fail_bare(void)
+{
+    perror("bench_guard_core: attaching programs that do nothing");
+    return 1;
+}
+
 static int fail(const struct km_err *err)
 {
     fprintf(stderr, "bench_guard_core: %s\n", err->text);
     return 1;
 }
 
-static bool input_ended(void)
+/* Takes a line of the standard input if there is one. Returns false at its end. */
+static bool take_line(bool *told)
 {
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    char byte;
-    return poll(&in, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
+    char line[16];
+
+    *told = false;
+    if (poll(&in, 1, 0) <= 0)
+        return true;
+    *told = true;
+    return read(STDIN_FILENO, line, sizeof line) > 0;
 }
 
 /* ---- nanoseconds of one call, which a busy machine disturbs least: the best of many short runs of CPU time ---- */
 
-#define NS_RUNS  40
-#define NS_CALLS 20000
+#define NS_RUNS   40
+#define NS_CALLS  20000
+#define NS_SETTLE 20 /* rounds at most until the first windows are told and the exits of all calls are let go */
 
 static double best_ns(void)
 {
@@ -119,6 +134,11 @@ static int print_ns(void)
         _exit(0);
     }
     double base = ask_child(down[1], up[0]);
+    struct bare_probe nothing;
+    if (!bare_probe_attach(&nothing))
+        return fail_bare();
+    double bare = ask_child(down[1], up[0]);
+    bare_probe_detach(&nothing);
     holder.probe = km_probe_open(NULL, &err);
     if (!holder.probe)
         return fail(&err);
@@ -135,16 +155,19 @@ static int print_ns(void)
     (void)snprintf(pid, sizeof pid, "%d", (int)child);
     if (km_probe_guard(holder.probe, KM_PROBE_SCOPE_PID, pid, KM_PROBE_GUARD, &daemon, &err) != KM_OK)
         return fail(&err);
-    for (int i = 0; i < 5; i++) {
+    struct km_probe_status status = {.exit_attached = true};
+    for (int i = 0; i < NS_SETTLE && (i < 5 || status.exit_attached); i++) {
         (void)ask_child(down[1], up[0]);
         if (km_probe_poll(holder.probe, 0, &sink, &err) != KM_OK)
             return fail(&err);
+        km_probe_get_status(holder.probe, &status);
     }
     double filter = ask_child(down[1], up[0]);
     if (km_probe_set_mode(holder.probe, daemon, KM_PROBE_LEARN, &err) != KM_OK)
         return fail(&err);
     double learn = ask_child(down[1], up[0]);
     printf("guard.ns.detached %.0f ns/call - - %d\n", base, NS_RUNS);
+    printf("guard.ns.bare %.0f ns/call - - %d\n", bare, NS_RUNS);
     printf("guard.ns.beside %.0f ns/call - - %d\n", beside, NS_RUNS);
     printf("guard.ns.filter %.0f ns/call - - %d\n", filter, NS_RUNS);
     printf("guard.ns.learn %.0f ns/call - - %d\n", learn, NS_RUNS);
@@ -156,12 +179,38 @@ static int print_ns(void)
     return 0;
 }
 
+/* Attached, and detached at each line, until the input ends. */
+static int hold_bare(void)
+{
+    struct bare_probe bare;
+    bool attached = false;
+
+    for (bool told = true, more = true; more; more = take_line(&told)) {
+        if (!told) {
+            (void)poll(NULL, 0, 10);
+            continue;
+        }
+        if (attached)
+            bare_probe_detach(&bare);
+        else if (!bare_probe_attach(&bare))
+            return fail_bare();
+        attached = !attached;
+        printf("ready\n");
+        (void)fflush(stdout);
+    }
+    if (attached)
+        bare_probe_detach(&bare);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "ns") == 0)
         return print_ns();
     if (argc == 3 && strcmp(argv[1], "flood") == 0)
         return flood_print(strtol(argv[2], NULL, 10));
+    if (argc > 1 && strcmp(argv[1], "bare") == 0)
+        return hold_bare();
     struct km_err err = KM_ERR_INIT;
     struct holder holder = {0};
     const struct km_event_sink sink = {&holder, take};
@@ -183,9 +232,20 @@ int main(int argc, char **argv)
     printf("ready\n");
     (void)fflush(stdout);
     int64_t begin_ns = km_clock_monotonic_ns();
-    while (!input_ended())
+    bool guarded = true;
+    for (bool told; take_line(&told);) {
+        if (told) {
+            guarded = !guarded;
+            enum km_code code = guarded ? km_probe_guard(holder.probe, KM_PROBE_SCOPE_PID, argv[2], mode, &daemon, &err)
+                                        : km_probe_unguard(holder.probe, daemon, &err);
+            if (code != KM_OK)
+                return fail(&err);
+            printf("done\n");
+            (void)fflush(stdout);
+        }
         if (km_probe_poll(holder.probe, 10, &sink, &err) != KM_OK)
             return fail(&err);
+    }
     double seconds = (double)(km_clock_monotonic_ns() - begin_ns) / 1e9;
     if (km_probe_poll(holder.probe, 0, &sink, &err) != KM_OK)
         return fail(&err);
