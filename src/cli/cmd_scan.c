@@ -12,6 +12,7 @@
 #include "cli/cmd.h"
 #include "cli/desk_link.h"
 #include "cli/desk_use.h"
+#include "cli/in_force.h"
 #include "cli/interrupt.h"
 #include "cli/option_rows.h"
 #include "cli/progress.h"
@@ -266,6 +267,21 @@ static enum km_code open_desk(struct scan *scan, struct km_err *err)
     return KM_OK;
 }
 
+/* Nothing is told of a run that could not begin. */
+static void tell_in_force(const struct scan *scan)
+{
+    const char *const *lists;
+    size_t count = km_options_texts(scan->options, "hash-list", &lists);
+    const char *version = scan->network          ? km_patchnet_version(scan->network)
+                          : scan->setup.detector ? km_detector_version(scan->setup.detector)
+                                                 : NULL;
+    if (!scan->desk)
+        return;
+    if (version)
+        km_in_force_model(scan->desk, version, km_options_text(scan->options, "model"));
+    km_in_force_hash_lists(scan->desk, lists, count);
+}
+
 /* Everything that can be wrong with the command line is wrong before the first byte is read. */
 static enum km_code prepare(struct scan *scan, int operand_count, char **operands, struct km_err *err)
 {
@@ -306,6 +322,7 @@ static enum km_code prepare(struct scan *scan, int operand_count, char **operand
     for (int i = 0; i < operand_count; i++)
         if (km_scan_items_add(&scan->items, operands[i], err) != KM_OK)
             return err->code;
+    tell_in_force(scan);
     return KM_OK;
 }
 

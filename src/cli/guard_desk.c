@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "cli/desk_link.h"
+#include "cli/in_force.h"
 #include "daemon/profile/entity.h"
 #include "desk/store/audit_chain.h"
 #include "desk/triage/decide.h"
@@ -73,6 +74,8 @@ struct km_guard_desk *km_guard_desk_open(const struct km_guard_desk_config *conf
         free(desk);
         return NULL;
     }
+    if (config->rules)
+        km_in_force_rules(desk->link, config->rules, config->versions.rules);
     km_desk_link_host(desk->host);
     desk->report_ns = km_clock_monotonic_ns();
     desk->report_wall_ns = km_clock_wall_ns();

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "daemon/guard/live.h"
+#include "daemon/rules/rules.h"
 #include "finding/alert.h"
 #include "finding/decision.h"
 
@@ -21,6 +22,7 @@ struct km_guard_desk_config {
     const char *named;      /* the store, or NULL: the usual one */
     struct km_store *store; /* of the profiles, borrowed */
     struct km_versions versions;
+    const struct km_rules *rules; /* in use, or NULL; versions.rules is their digest */
     void *say_context;
     void (*say)(void *context, const char *line);
 };

@@ -146,6 +146,7 @@ static enum km_code open_desk(struct run *run, struct km_err *err)
         .named = named,
         .store = run->store,
         .versions = {.komainu = KM_VERSION, .rules = run->rules ? run->rules_digest : NULL},
+        .rules = run->rules,
         .say_context = run->output,
         .say = km_guard_output_say};
     struct km_err why = KM_ERR_INIT;

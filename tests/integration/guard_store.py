@@ -26,7 +26,7 @@ def rows(path, query):
 
 
 def reports(folder, server):
-    """Watched time, health and losses of a run are in the store when it ends."""
+    """Watched time, health, losses and the rules of a run are in the store when it ends."""
     path = os.path.join(folder, 'reports.db')
     guard = Guard(folder, 'reports', '--desk', path, '--learn', '1h', '--relearn', pid=server.process.pid)
     guard.wait_said('guarded')
@@ -40,6 +40,8 @@ def reports(folder, server):
     check(health.get('cpu_seconds', 0) > 0 and health.get('resident_peak_kib', 0) > 0, f'health: {health}')
     losses = rows(path, "SELECT unit, lost, seen FROM loss WHERE what='event'")
     check(len(losses) == 1 and losses[0][1] > 0 and losses[0][2] >= losses[0][1], f'loss: {losses}')
+    rules = rows(path, "SELECT name, length(digest), made_ns>0 FROM component WHERE kind='rules' AND to_ns IS NULL")
+    check(rules == [('daemon', 64, 1)], f'rules in force: {rules}')
     check(f'{losses[0][1]} lost' in guard.log(), f'another number of losses: {losses} {guard.log()}')
 
 

@@ -26,6 +26,16 @@ db = sqlite3.connect('desk.db')
 print(db.execute('SELECT count(*), sum(bytes_total)=sum(bytes_examined), count(ended_ns) FROM target').fetchone())
 print(db.execute("SELECT count(*), count(ended_ns), min(memory_peak_bytes)>0, min(komainu) FROM run").fetchone())
 P
+echo '--- what was in force, and how old it is'
+echo "$(printf '%064d' 7) nothing" >own.sha256
+touch -d 2024-01-01T00:00:00Z own.sha256
+k scan --record --hash-list own.sha256 --model "$SOURCE/models/default" image | grep verdict
+k scan --record --hash-list own.sha256 --model "$SOURCE/models/default" image | grep verdict
+"$KOMAINU" kpi -f csv --model-age 3660 2>/dev/null | grep '^"age' | cut -d, -f1,3,9- | sed -E 's/[0-9]+\.[0-9]+/DAYS/'
+python3 - <<'P'
+import sqlite3
+print(sqlite3.connect('desk.db').execute('SELECT kind, name, made_ns>0, to_ns FROM component ORDER BY kind').fetchall())
+P
 echo '--- a target that is not there is recorded, too'
 k scan --record nowhere | grep -E 'komainu:|^exit'
 python3 -c "import sqlite3; print(sqlite3.connect('desk.db').execute('SELECT name, error FROM target WHERE error NOT NULL').fetchone())"
