@@ -25,15 +25,20 @@ static const char *name_from_environment(void)
     return "en";
 }
 
-/* gettext looks at LANGUAGE in any locale but "C", so no Japanese locale has to be installed. */
-static int open_catalogue(const char *language)
+/* gettext looks at LANGUAGE in any locale but "C", so that no Japanese locale has to be installed; but from glibc 2.39
+ * on C.UTF-8 is one more "C", and some other locale has to be there. */
+static bool open_catalogue(const char *language)
 {
+    static const char *const locales[] = {"C.UTF-8", "", "ja_JP.UTF-8", "en_US.UTF-8"};
     const char *folder = getenv("KOMAINU_LOCALE_DIR");
-    if (!setlocale(LC_MESSAGES, "C.UTF-8") || setenv("LANGUAGE", language, 1) != 0 ||
+    if (setenv("LANGUAGE", language, 1) != 0 ||
         !bindtextdomain(DOMAIN, folder && *folder ? folder : KM_LOCALE_FOLDER) ||
         !bind_textdomain_codeset(DOMAIN, "UTF-8"))
-        return 0;
-    return strcmp(dgettext(DOMAIN, PROBE), language) == 0;
+        return false;
+    for (size_t i = 0; i < sizeof locales / sizeof locales[0]; i++)
+        if (setlocale(LC_MESSAGES, locales[i]) && strcmp(dgettext(DOMAIN, PROBE), language) == 0)
+            return true;
+    return false;
 }
 
 enum km_code km_words_choose(const char *language, struct km_err *err)
@@ -51,7 +56,7 @@ enum km_code km_words_choose(const char *language, struct km_err *err)
     }
     if (!language)
         return KM_OK;
-    return km_fail(err, KM_NOTFOUND, "the catalogue of language '%s' is not installed", name);
+    return km_fail(err, KM_NOTFOUND, "the catalogue of language '%s' is not installed, or no locale but C is", name);
 }
 
 const char *km_words_language(void)
