@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define GRANULE_SIDE 32u
-#define AHEAD        4u /* cells whose rows are on their way */
+#define AHEAD        16u /* cells whose rows are on their way */
 #define MAX_SIDE     KM_GRAPH_MAX_SIDE
 
 _Static_assert(KM_STEM_BYTE_ROWS == KM_STEM_CELL_BYTES * KM_STEM_SYMBOLS, "one row for each place and symbol");
@@ -136,51 +136,55 @@ void km_stem_rows(enum km_stem_kind kind, const struct km_stem_order *order, con
         rows[i] = order->place_in_cell[first + i] * KM_STEM_SYMBOLS + symbol_at(square, first + i);
 }
 
-/* Rows of sixteen bytes that have three more behind them, as vectors: the same numbers modulo 2^32. */
-typedef uint8_t sixteen_bytes __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint32_t sixteen __attribute__((vector_size(64), aligned(4), may_alias));
-
-static inline __attribute__((always_inline)) void hash_whole_cell(const uint8_t *bytes, uint32_t *rows)
-{
-    sixteen sum = __builtin_convertvector(*(const sixteen_bytes *)(bytes + 3), sixteen);
-    for (int i = 2; i >= 0; i--) /* times 257, plus the symbol before it */
-        sum = sum + (sum << 8) + __builtin_convertvector(*(const sixteen_bytes *)(bytes + i), sixteen);
-    *(sixteen *)rows = sum * UINT32_C(0x9E3779B1) >> 16;
-}
-
-/* Eight floats at once. aligned(4): activations of another library. */
+/* Sixteen numbers at once: one register where there are such wide ones, several elsewhere. aligned(4): activations of
+ * another library. */
+typedef float sixteen_floats __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t sixteen_masks __attribute__((vector_size(64)));
 typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t eight_masks __attribute__((vector_size(32)));
 
-#define ABOVE_ZERO(v) ((eight)((eight_masks)(v) & ((v) > (eight){0})))
+_Static_assert(KM_STEM_CHANNELS == 16, "a row is one vector");
 
-static const eight *row_at(const float *table, uint32_t row)
+/* Where the rows of sixteen bytes with three more behind them begin, in floats. A loop that compilers widen well; gcc
+ * 12 makes single loads of __builtin_convertvector. */
+static inline __attribute__((always_inline)) void hash_whole_cell(const uint8_t *bytes, uint32_t *restrict begins)
 {
-    return (const eight *)(table + (size_t)row * KM_STEM_CHANNELS);
+    for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++)
+        begins[i] = hash_row(bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]) * KM_STEM_CHANNELS;
 }
 
-/* Sixteen rows of one cell, from the bias on. NULL bias: zero. */
+static inline __attribute__((always_inline)) void begin_cell(const struct km_stem_sums *sums, sixteen_floats *out)
+{
+    *out = (sixteen_floats){0};
+    if (sums->bias)
+        *out = *(const sixteen_floats *)sums->bias;
+}
+
+static inline __attribute__((always_inline)) void put_cell(const struct km_stem_sums *sums, const sixteen_floats *total,
+                                                           float *to)
+{
+    sixteen_floats sum = *total;
+    if (sums->relu)
+        sum = (sixteen_floats)((sixteen_masks)sum & (sum > (sixteen_floats){0}));
+    if (sums->layout.second == 8) {
+        *(sixteen_floats *)to = sum;
+        return;
+    }
+    *(eight *)to = __builtin_shufflevector(sum, sum, 0, 1, 2, 3, 4, 5, 6, 7);
+    *(eight *)(to + sums->layout.second) = __builtin_shufflevector(sum, sum, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+/* Up to sixteen rows of one cell, from the bias on. */
 static inline __attribute__((always_inline)) void sum_cell(const struct km_stem_sums *sums, const uint32_t *rows,
                                                            float *to)
 {
-    eight low = {0}, high = {0};
-    if (sums->bias) {
-        low = *(const eight *)sums->bias;
-        high = *(const eight *)(sums->bias + 8);
-    }
+    sixteen_floats sum;
+    begin_cell(sums, &sum);
     for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++) {
         if (rows[i] == KM_STEM_NO_ROW)
             break; /* padding stands behind the content: no place after this one holds a byte */
-        const eight *row = row_at(sums->table, rows[i]);
-        low += row[0];
-        high += row[1];
+        sum += *(const sixteen_floats *)(sums->table + (size_t)rows[i] * KM_STEM_CHANNELS);
     }
-    if (sums->relu) {
-        low = ABOVE_ZERO(low);
-        high = ABOVE_ZERO(high);
-    }
-    *(eight *)to = low;
-    *(eight *)(to + sums->layout.second) = high;
+    put_cell(sums, &sum, to);
 }
 
 /* The byte table (257 KB) is near; looking ahead would cost more than it saves. */
@@ -198,37 +202,41 @@ static inline __attribute__((always_inline)) void sum_bytes(const struct km_stem
 /* The rows of cell number `cell`, asked for from memory. */
 static inline __attribute__((always_inline)) void fetch_cell(const struct km_stem_sums *sums,
                                                              const struct km_square *square, uint32_t cell,
-                                                             uint32_t *rows)
+                                                             uint32_t *begins)
 {
-    size_t first = (size_t)cell * KM_STEM_CELL_BYTES;
-    if (first + KM_STEM_CELL_BYTES + 3 <= square->length) {
-        hash_whole_cell(square->bytes + first, rows);
-        for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++)
-            __builtin_prefetch(row_at(sums->table, rows[i]));
-        return;
-    }
-    hash_rows(square, first, rows);
+    hash_whole_cell(square->bytes + (size_t)cell * KM_STEM_CELL_BYTES, begins);
+    for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++)
+        __builtin_prefetch(sums->table + begins[i], 0, 2);
 }
 
-/* The 4 MB of a hash table lie in the last cache: rows are asked for some cells before they are summed. Cells without
- * content are all the same. */
+/* The 4 MB of a hash table lie in the last cache: rows are asked for some cells before they are summed, and to the
+ * second cache, which has more such requests open at once than the first. Cells without content are all the same. */
 static inline __attribute__((always_inline)) void sum_hashes(const struct km_stem_sums *sums,
                                                              const struct km_square *square, float *out)
 {
     const uint32_t *places = sums->order->cell_place;
     uint32_t cells = sums->order->side * sums->order->side / KM_STEM_CELL_BYTES;
     uint32_t full = (uint32_t)((square->length + KM_STEM_CELL_BYTES - 1) / KM_STEM_CELL_BYTES);
-    uint32_t rows[AHEAD][KM_STEM_CELL_BYTES];
-    for (uint32_t cell = 0; cell < AHEAD && cell < full; cell++)
-        fetch_cell(sums, square, cell, rows[cell]);
-    for (uint32_t cell = 0; cell < full; cell++) {
-        sum_cell(sums, rows[cell % AHEAD], out + places[cell] * sums->layout.step);
-        if (cell + AHEAD < full)
-            fetch_cell(sums, square, cell + AHEAD, rows[cell % AHEAD]);
+    uint32_t whole = square->length < 3 ? 0 : (uint32_t)((square->length - 3) / KM_STEM_CELL_BYTES);
+    uint32_t begins[AHEAD][KM_STEM_CELL_BYTES], rows[KM_STEM_CELL_BYTES];
+    for (uint32_t cell = 0; cell < AHEAD && cell < whole; cell++)
+        fetch_cell(sums, square, cell, begins[cell]);
+    for (uint32_t cell = 0; cell < whole; cell++) {
+        sixteen_floats sum;
+        begin_cell(sums, &sum);
+        for (uint32_t i = 0; i < KM_STEM_CELL_BYTES; i++)
+            sum += *(const sixteen_floats *)(sums->table + begins[cell % AHEAD][i]);
+        put_cell(sums, &sum, out + places[cell] * sums->layout.step);
+        if (cell + AHEAD < whole)
+            fetch_cell(sums, square, cell + AHEAD, begins[cell % AHEAD]);
     }
-    rows[0][0] = KM_STEM_NO_ROW;
+    for (uint32_t cell = whole; cell < full; cell++) {
+        hash_rows(square, (size_t)cell * KM_STEM_CELL_BYTES, rows);
+        sum_cell(sums, rows, out + places[cell] * sums->layout.step);
+    }
+    rows[0] = KM_STEM_NO_ROW;
     for (uint32_t cell = full; cell < cells; cell++)
-        sum_cell(sums, rows[0], out + places[cell] * sums->layout.step);
+        sum_cell(sums, rows, out + places[cell] * sums->layout.step);
 }
 
 static inline __attribute__((always_inline)) void sum_square(const struct km_stem_sums *sums,
@@ -247,9 +255,8 @@ __attribute__((target("avx2"))) static void sum_square_avx2(const struct km_stem
     sum_square(sums, square, out);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vl"))) static void sum_square_avx512(const struct km_stem_sums *sums,
-                                                                                   const struct km_square *square,
-                                                                                   float *out)
+__attribute__((target("avx512f,avx512bw,avx512vl,prefer-vector-width=512"))) static void sum_square_avx512(
+    const struct km_stem_sums *sums, const struct km_square *square, float *out)
 {
     sum_square(sums, square, out);
 }

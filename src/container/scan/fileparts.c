@@ -6,6 +6,7 @@
 #include "container/source/elfhead.h"
 
 #define LINE_BYTES 64 /* in which an interpreter line shows that it is one */
+#define BLOCK      64
 
 /* ---- ELF ---- */
 
@@ -82,28 +83,34 @@ static bool is_interpreter_line(const uint8_t *bytes, size_t length)
     return at < length && (at == LINE_BYTES || bytes[at] == '\n');
 }
 
+/* Whether one of BLOCK bytes and its neighbour may begin a head: a loop that compilers turn into vector code. */
+static bool may_hold_head(const uint8_t *bytes)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < BLOCK; i++)
+        any |= (uint8_t)((bytes[i] == ELFMAG0) & (bytes[i + 1] == ELFMAG1)) |
+               (uint8_t)((bytes[i] == '\n') & (bytes[i + 1] == '#'));
+    return any != 0;
+}
+
 /* The nearest of two kinds of heads at or behind `from`; `length` when there is none. */
 static size_t find_head(const uint8_t *bytes, size_t length, size_t from)
 {
-    size_t end = length;
-    for (size_t at = from; at < end;) {
-        const uint8_t *found = memmem(bytes + at, end - at, ELFMAG, SELFMAG);
-        if (!found)
-            break;
-        at = (size_t)(found - bytes);
-        if (km_filepart_elf_extent(found, length - at) > 0)
-            end = at;
-        at += SELFMAG;
+    size_t at = from;
+    while (at < length) {
+        size_t left = length - at, end = left < BLOCK ? length : at + BLOCK;
+        if (left > BLOCK && !may_hold_head(bytes + at)) {
+            at = end;
+            continue;
+        }
+        for (; at < end; at++) {
+            if (bytes[at] == ELFMAG0 && km_filepart_elf_extent(bytes + at, length - at) > 0)
+                return at;
+            if (bytes[at] == '\n' && is_interpreter_line(bytes + at + 1, length - at - 1))
+                return at + 1;
+        }
     }
-    for (size_t at = from; at < end;) {
-        const uint8_t *found = memmem(bytes + at, end - at, "\n#!", 3);
-        if (!found)
-            break;
-        at = (size_t)(found - bytes) + 1;
-        if (is_interpreter_line(bytes + at, length - at))
-            end = at;
-    }
-    return end;
+    return length;
 }
 
 bool km_filepart_find_end(const uint8_t *bytes, size_t length, size_t begin, size_t *out_end)

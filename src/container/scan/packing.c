@@ -71,7 +71,7 @@ static void count_high(struct km_packing_state *state, const uint8_t *bytes, siz
     }
 }
 
-/* In four tallies, because equal neighbours would wait for each other's sum. */
+/* In several tallies, because equal neighbours would wait for each other's sum; four bytes of one load. */
 static void count_bytes(struct km_packing_tally *tally, const uint8_t *bytes, uint64_t length)
 {
     uint64_t counts[4][256] = {{0}}, i = 0;
@@ -80,9 +80,14 @@ static void count_bytes(struct km_packing_tally *tally, const uint8_t *bytes, ui
         tally->counts[0] += length;
         return;
     }
-    for (; i + 4 <= length; i += 4)
-        for (uint64_t k = 0; k < 4; k++)
-            counts[k][bytes[i + k]]++;
+    for (; i + 4 <= length; i += 4) {
+        uint32_t four;
+        memcpy(&four, bytes + i, sizeof four);
+        counts[0][four & 0xff]++;
+        counts[1][four >> 8 & 0xff]++;
+        counts[2][four >> 16 & 0xff]++;
+        counts[3][four >> 24]++;
+    }
     for (; i < length; i++)
         counts[0][bytes[i]]++;
     for (size_t byte = 0; byte < 256; byte++)

@@ -6,14 +6,17 @@
 #include "base/mem.h"
 #include "container/scan/pipework.h"
 
+/* Files up to this size are gathered where they will be scored, without a copy. */
+#define MAX_IN_PLACE ((size_t)128 << 10)
+
 /* An open file. */
 struct km_pipeline_file {
     struct km_pipeline_file *next; /* among the spare ones */
     struct km_pipeline *pipeline;
     struct km_pipeline_begin begin;
-    uint8_t *bytes; /* KM_SEGMENT_BYTES */
+    uint8_t *bytes; /* KM_SEGMENT_BYTES; unused while the pipeline has the file in place */
     size_t used;
-    uint64_t segment_begin; /* of bytes[0] in the file */
+    uint64_t segment_begin; /* of the first of those bytes in the file */
     uint64_t reached;
     bool hash_only;
     struct km_pipework_job *held, **held_end; /* its segments, until its hash can be asked for; not while it streams */
@@ -106,6 +109,33 @@ static void queue_gathered(struct km_pipeline *pipeline)
 
 /* ---- Files ---- */
 
+static uint8_t *place_of(const struct km_pipeline_file *file)
+{
+    const struct km_pipeline *pipeline = file->pipeline;
+    return pipeline->in_place == file ? pipeline->gathering->bytes + pipeline->gathering->used : file->bytes;
+}
+
+/* The place is another's from here on, or the file is too large for it. */
+static void leave_place(struct km_pipeline *pipeline)
+{
+    struct km_pipeline_file *file = km_steal(pipeline->in_place);
+    if (file)
+        memcpy(file->bytes, pipeline->gathering->bytes + pipeline->gathering->used, file->used);
+}
+
+/* Before `length` more bytes. Of files that are open together (an archive and what is in it) one may have the place. */
+static void choose_place(struct km_pipeline_file *file, size_t length)
+{
+    struct km_pipeline *pipeline = file->pipeline;
+    const struct km_pipework_job *job = pipeline->gathering;
+    bool fits = job && job->count < KM_PIPEWORK_MAX_ITEMS && file->used + length <= MAX_IN_PLACE &&
+                file->used + length <= KM_SEGMENT_BYTES - job->used;
+    if (pipeline->in_place == file && !fits)
+        leave_place(pipeline);
+    else if (!pipeline->in_place && fits && file->used == 0 && file->segment_begin == 0 && !file->streams)
+        pipeline->in_place = file;
+}
+
 enum km_code km_pipeline_open(struct km_pipeline *pipeline, const struct km_pipeline_begin *begin,
                               struct km_pipeline_file **out, struct km_err *err)
 {
@@ -176,6 +206,8 @@ static enum km_code begin_streaming(struct km_pipeline_file *file, struct km_err
 static enum km_code end_segment(struct km_pipeline_file *file, bool last, struct km_err *err)
 {
     struct km_pipeline *pipeline = file->pipeline;
+    if (pipeline->in_place == file)
+        leave_place(pipeline);
     struct km_pipework_job *job = take_job(pipeline, err);
     if (!job)
         return err->code;
@@ -217,10 +249,11 @@ static enum km_code append(struct km_pipeline_file *file, const uint8_t *bytes, 
         if (file->used == KM_SEGMENT_BYTES && end_segment(file, false, err) != KM_OK)
             return err->code;
         size_t room = KM_SEGMENT_BYTES - file->used, n = length < room ? (size_t)length : room;
+        choose_place(file, n);
         if (bytes)
-            memcpy(file->bytes + file->used, bytes, n);
+            memcpy(place_of(file) + file->used, bytes, n);
         else
-            memset(file->bytes + file->used, 0, n);
+            memset(place_of(file) + file->used, 0, n);
         file->used += n;
         length -= n;
         bytes = bytes ? bytes + n : NULL;
@@ -273,6 +306,8 @@ static void put_back(struct km_pipeline_file *file)
         pipeline->held--;
     if (file->held)
         km_pipework_put_back(pipeline, km_steal(file->held));
+    if (pipeline->in_place == file)
+        pipeline->in_place = NULL;
     file->next = pipeline->spare_files;
     pipeline->spare_files = file;
 }
@@ -281,6 +316,9 @@ static enum km_code gather(struct km_pipeline_file *file, bool hashable, struct 
 {
     struct km_pipeline *pipeline = file->pipeline;
     struct km_pipework_job *job = pipeline->gathering;
+    bool in_place = pipeline->in_place == file;
+    if (!in_place)
+        leave_place(pipeline);
     if (job && (job->count == KM_PIPEWORK_MAX_ITEMS || KM_SEGMENT_BYTES - job->used < file->used)) {
         queue_gathered(pipeline);
         job = NULL;
@@ -291,7 +329,8 @@ static enum km_code gather(struct km_pipeline_file *file, bool hashable, struct 
             return err->code;
         pipeline->gathering = job;
     }
-    memcpy(job->bytes + job->used, file->bytes, file->used);
+    if (!in_place)
+        memcpy(job->bytes + job->used, file->bytes, file->used);
     job->items[job->count++] = (struct km_pipework_item){.id = file->begin.id,
                                                          .tag = file->begin.tag,
                                                          .begin = job->used,

@@ -78,6 +78,7 @@ struct km_pipeline {
 
     /* The reading thread's. */
     struct km_pipework_job *gathering;
+    struct km_pipeline_file *in_place; /* whose bytes stand behind those of `gathering`; or NULL */
     struct km_pipeline_file *spare_files;
     size_t held; /* segments of files that are held */
 };

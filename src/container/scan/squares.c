@@ -35,7 +35,7 @@ struct waiting {
 
 struct km_squares {
     const struct km_squares_model *model;
-    struct km_network *networks[SIZES];
+    struct km_network *networks[SIZES]; /* each made for the first square of its side */
     struct waiting waiting[SIZES][MAX_BATCH];
     uint32_t count[SIZES];
     float cells[MAX_BATCH * MAX_CELLS];
@@ -166,17 +166,8 @@ void km_squares_model_free(struct km_squares_model *model)
 struct km_squares *km_squares_new(const struct km_squares_model *model, struct km_err *err)
 {
     struct km_squares *squares = km_calloc(1, sizeof *squares, SIZE_MAX, err);
-    if (!squares)
-        return NULL;
-    squares->model = model;
-    for (size_t s = 0; s < SIZES; s++) {
-        squares->networks[s] = make_network(&model->graphs[s], s, model->networks[s], err);
-        if (!squares->networks[s]) {
-            km_squares_free(squares);
-            return NULL;
-        }
-        KM_ASSERT(km_network_shares(squares->networks[s]));
-    }
+    if (squares)
+        squares->model = model;
     return squares;
 }
 
@@ -237,14 +228,26 @@ static void give_square(const struct km_squares *squares, size_t s, const struct
     }
 }
 
+/* A scan that finds all scores in its cache needs no network. */
+static struct km_network *network_of(struct km_squares *squares, size_t s, struct km_err *err)
+{
+    if (!squares->networks[s]) {
+        squares->networks[s] = make_network(&squares->model->graphs[s], s, squares->model->networks[s], err);
+        KM_ASSERT(!squares->networks[s] || km_network_shares(squares->networks[s]));
+    }
+    return squares->networks[s];
+}
+
 static enum km_code run_batch(struct km_squares *squares, size_t s, struct km_err *err)
 {
-    struct km_network *network = squares->networks[s];
     struct km_square inputs[MAX_BATCH];
     uint32_t count = squares->count[s], places = sizes[s].side * sizes[s].side / KM_STEM_GRANULE;
     squares->count[s] = 0;
     if (count == 0)
         return KM_OK;
+    struct km_network *network = network_of(squares, s, err);
+    if (!network)
+        return err->code;
     for (uint32_t i = 0; i < count; i++)
         inputs[i] = squares->waiting[s][i].square;
     km_network_squares(network, inputs, count);

@@ -3,13 +3,34 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* Blocks of a file that are read before a thread is worth it. */
+#define BLOCKS_ALONE 4
+
+/* Reads the block after the one that is lent. Regular files only: their reads end without being asked to. */
+struct fetcher {
+    pthread_t thread;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t changed;
+    bool wanted, stop; /* wanted: the thread reads, and `got` is not there yet */
+    ssize_t got;
+    int failure; /* errno of got < 0 */
+    int fd;
+    unsigned lent; /* the buffer that is not the thread's */
+    uint8_t bytes[2][KM_STREAM_BLOCK_BYTES];
+};
 
 struct fd_stream {
     struct km_stream base;
     int fd;
+    bool is_file;
+    unsigned blocks;         /* that were read without a fetcher */
+    struct fetcher *fetcher; /* or NULL */
     uint8_t bytes[KM_STREAM_BLOCK_BYTES];
 };
 
@@ -38,14 +59,119 @@ static void *new_stream(size_t size, struct km_err *err)
     return stream;
 }
 
-static enum km_code pull_fd(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length, struct km_err *err)
+/* ---- A descriptor ---- */
+
+static ssize_t read_block(int fd, uint8_t *bytes)
 {
-    struct fd_stream *stream = (struct fd_stream *)base;
+    ssize_t got;
+    do
+        got = read(fd, bytes, KM_STREAM_BLOCK_BYTES);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static void *fetch(void *argument)
+{
+    struct fetcher *fetcher = argument;
+    pthread_mutex_lock(&fetcher->lock);
+    while (!fetcher->stop) {
+        if (!fetcher->wanted) {
+            pthread_cond_wait(&fetcher->changed, &fetcher->lock);
+            continue;
+        }
+        uint8_t *bytes = fetcher->bytes[1 - fetcher->lent];
+        pthread_mutex_unlock(&fetcher->lock);
+        ssize_t got = read_block(fetcher->fd, bytes);
+        int failure = got < 0 ? errno : 0;
+        pthread_mutex_lock(&fetcher->lock);
+        fetcher->got = got;
+        fetcher->failure = failure;
+        fetcher->wanted = false;
+        pthread_cond_signal(&fetcher->changed);
+    }
+    pthread_mutex_unlock(&fetcher->lock);
+    return NULL;
+}
+
+/* NULL where there is none to be had: the caller then reads by itself. */
+static struct fetcher *fetcher_new(int fd)
+{
+    struct fetcher *fetcher = malloc(sizeof *fetcher);
+    if (!fetcher)
+        return NULL;
+    memset(fetcher, 0, offsetof(struct fetcher, bytes));
+    fetcher->fd = fd;
+    fetcher->wanted = true;
+    pthread_mutex_init(&fetcher->lock, NULL);
+    pthread_cond_init(&fetcher->changed, NULL);
+    if (pthread_create(&fetcher->thread, NULL, fetch, fetcher) == 0)
+        return fetcher;
+    pthread_cond_destroy(&fetcher->changed);
+    pthread_mutex_destroy(&fetcher->lock);
+    free(fetcher);
+    return NULL;
+}
+
+static void fetcher_free(struct fetcher *fetcher)
+{
+    if (!fetcher)
+        return;
+    pthread_mutex_lock(&fetcher->lock);
+    fetcher->stop = true;
+    pthread_cond_signal(&fetcher->changed);
+    pthread_mutex_unlock(&fetcher->lock);
+    (void)pthread_join(fetcher->thread, NULL);
+    pthread_cond_destroy(&fetcher->changed);
+    pthread_mutex_destroy(&fetcher->lock);
+    free(fetcher);
+}
+
+/* Takes the block that was fetched and sends the thread for the next one. */
+static enum km_code take_fetched(struct fetcher *fetcher, const uint8_t **out_bytes, size_t *out_length,
+                                 struct km_err *err)
+{
+    pthread_mutex_lock(&fetcher->lock);
+    while (fetcher->wanted)
+        pthread_cond_wait(&fetcher->changed, &fetcher->lock);
+    ssize_t got = fetcher->got;
+    int failure = fetcher->failure;
+    if (got > 0) {
+        fetcher->lent = 1 - fetcher->lent;
+        *out_bytes = fetcher->bytes[fetcher->lent];
+        fetcher->wanted = true;
+        pthread_cond_signal(&fetcher->changed);
+    }
+    pthread_mutex_unlock(&fetcher->lock);
+    if (got < 0)
+        return km_fail_errno(err, failure, "cannot read");
+    *out_length = (size_t)got;
+    return KM_OK;
+}
+
+static enum km_code pull_file(struct fd_stream *stream, const uint8_t **out_bytes, size_t *out_length,
+                              struct km_err *err)
+{
+    if (stream->blocks == BLOCKS_ALONE)
+        stream->fetcher = fetcher_new(stream->fd);
+    stream->blocks += stream->blocks <= BLOCKS_ALONE;
+    if (stream->fetcher)
+        return take_fetched(stream->fetcher, out_bytes, out_length, err);
+    ssize_t got = read_block(stream->fd, stream->bytes);
+    if (got < 0)
+        return km_fail_errno(err, errno, "cannot read");
+    *out_bytes = stream->bytes;
+    *out_length = (size_t)got;
+    return KM_OK;
+}
+
+/* A pipe may never answer: wait for it in steps, and ask the token between them. */
+static enum km_code pull_pipe(struct fd_stream *stream, const uint8_t **out_bytes, size_t *out_length,
+                              struct km_err *err)
+{
     ssize_t got = -1;
     do {
-        /* A pipe may never answer: wait for it in steps, and ask the token between them. */
         struct pollfd waiting = {.fd = stream->fd, .events = POLLIN};
-        enum km_code code = km_cancel_check(base->cancel, err);
+        enum km_code code = km_cancel_check(stream->base.cancel, err);
         if (code != KM_OK)
             return code;
         int ready = poll(&waiting, 1, WAIT_STEP_MS);
@@ -61,9 +187,19 @@ static enum km_code pull_fd(struct km_stream *base, const uint8_t **out_bytes, s
     return KM_OK;
 }
 
+static enum km_code pull_fd(struct km_stream *base, const uint8_t **out_bytes, size_t *out_length, struct km_err *err)
+{
+    struct fd_stream *stream = (struct fd_stream *)base;
+    if (!stream->is_file)
+        return pull_pipe(stream, out_bytes, out_length, err);
+    enum km_code code = km_cancel_check(base->cancel, err);
+    return code == KM_OK ? pull_file(stream, out_bytes, out_length, err) : code;
+}
+
 static void close_fd(struct km_stream *base)
 {
     struct fd_stream *stream = (struct fd_stream *)base;
+    fetcher_free(stream->fetcher);
     (void)close(stream->fd);
     free(stream);
 }
@@ -76,6 +212,10 @@ struct km_stream *km_stream_new_fd(int fd, struct km_err *err)
     stream->base.pull = pull_fd;
     stream->base.close = close_fd;
     stream->fd = fd;
+    struct stat status;
+    stream->is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+    stream->blocks = 0;
+    stream->fetcher = NULL;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* pipes refuse it, and need it not */
     return &stream->base;
 }

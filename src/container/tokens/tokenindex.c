@@ -11,8 +11,10 @@
 struct km_token_index *km_token_index_new(struct km_err *err)
 {
     struct km_token_index *index = km_calloc(1, sizeof *index, SIZE_MAX, err);
-    if (index)
-        km_keyhash_init(&index->key);
+    if (!index)
+        return NULL;
+    km_keyhash_init(&index->key);
+    pthread_mutex_init(&index->filling, NULL);
     return index;
 }
 
@@ -28,6 +30,7 @@ void km_token_index_free(struct km_token_index *index)
     free(index->starts);
     free(index->posting);
     free(index->factor);
+    pthread_mutex_destroy(&index->filling);
     free(index);
 }
 
@@ -217,6 +220,33 @@ static void fill_postings(struct km_token_index *index)
     index->starts[0] = 0;
 }
 
+static void fill_factors(struct km_token_index *index)
+{
+    for (size_t i = 0; i < index->entry_count; i++) {
+        const struct km_token_entry *entry = &index->entries[i];
+        double squares = 0, scale = (double)entry->total / entry->count;
+        for (uint32_t k = 0; k < entry->count; k++) {
+            double weight = (double)index->idf[index->ids[entry->begin + k]];
+            squares += weight * weight;
+        }
+        index->factor[i] = squares > 0 ? (float)(scale / sqrt(scale * squares)) : 0;
+    }
+}
+
+void km_token_index_fill(const struct km_token_index *prepared)
+{
+    struct km_token_index *index = (struct km_token_index *)(uintptr_t)prepared; /* to others it is as if filled ever */
+    if (atomic_load_explicit(&index->filled, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&index->filling);
+    if (!atomic_load_explicit(&index->filled, memory_order_relaxed)) {
+        fill_factors(index);
+        fill_postings(index);
+        atomic_store_explicit(&index->filled, true, memory_order_release);
+    }
+    pthread_mutex_unlock(&index->filling);
+}
+
 enum km_code km_token_index_prepare(struct km_token_index *index, const float *idf, struct km_err *err)
 {
     KM_ASSERT(!index->starts);
@@ -227,19 +257,9 @@ enum km_code km_token_index_prepare(struct km_token_index *index, const float *i
     float *factor = posting ? km_calloc(index->entry_count, sizeof *factor, SIZE_MAX, err) : NULL;
     if (!factor)
         return err->code;
-    for (size_t i = 0; i < index->entry_count; i++) {
-        const struct km_token_entry *entry = &index->entries[i];
-        double squares = 0, scale = (double)entry->total / entry->count;
-        for (uint32_t k = 0; k < entry->count; k++) {
-            double weight = (double)idf[index->ids[entry->begin + k]];
-            squares += weight * weight;
-        }
-        factor[i] = squares > 0 ? (float)(scale / sqrt(scale * squares)) : 0;
-    }
     index->idf = idf;
     index->starts = km_steal(starts);
     index->posting = km_steal(posting);
     index->factor = km_steal(factor);
-    fill_postings(index);
     return KM_OK;
 }

@@ -2,6 +2,9 @@
 #ifndef KM_CONTAINER_TOKENS_TOKENINDEX_INTERNAL_H
 #define KM_CONTAINER_TOKENS_TOKENINDEX_INTERNAL_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/keyhash.h"
 #include "container/tokens/tokenindex.h"
 
@@ -29,12 +32,17 @@ struct km_token_index {
     uint32_t *slots; /* entries by digest: number + 1, 0 empty; a power of two of them, at least half empty */
     size_t slot_count;
     size_t counts[2]; /* of each side */
-    /* By prepare: */
+    /* By prepare; filled by the first query, for which a scan that knows all scores already has no need: */
     const float *idf;
+    pthread_mutex_t filling;
+    atomic_bool filled;
     uint32_t *starts;  /* [KM_TOKEN_IDS + 1] */
     uint32_t *posting; /* entries that kept the id: posting[starts[id] .. starts[id + 1]) */
     float *factor;     /* of each entry: makes a sum of shared squares its part of the cosine */
 };
+
+/* Before the first look at a prepared index; by any thread. */
+void km_token_index_fill(const struct km_token_index *index);
 
 /* KM_OK with *out: the family's number, new or old. KM_LIMIT, KM_NOMEM, KM_FORMAT (a label with control characters). */
 enum km_code km_token_index_family(struct km_token_index *index, const char *family, uint32_t *out,

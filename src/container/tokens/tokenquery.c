@@ -125,6 +125,8 @@ void km_token_query_run_without(struct km_token_query *query, const struct km_to
     out->positive.family = out->positive.file = out->benign.family = out->benign.file = "";
     if (set->count < KM_TOKEN_INDEX_MIN_TOKENS || query->count == 0)
         return;
+    for (size_t i = 0; i < query->count; i++)
+        km_token_index_fill(query->indexes[i]);
     double squares = 0;
     for (size_t i = 0; i < set->count; i++) {
         double idf = (double)query->indexes[0]->idf[set->ids[i]];

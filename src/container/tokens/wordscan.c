@@ -1,6 +1,9 @@
 #include "container/tokens/wordscan.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "container/tokens/tokenhash.h"
 #include "container/tokens/wordleak.h"
@@ -31,6 +34,18 @@ static void classify(const uint8_t *bytes, struct classes *out)
 }
 
 /* The highest bit of each byte, the first byte's lowest. */
+#if defined(__SSE2__)
+static uint64_t gather(const uint8_t bytes[BLOCK])
+{
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < BLOCK; i += 16) {
+        __m128i sixteen;
+        memcpy(&sixteen, bytes + i, sizeof sixteen);
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(sixteen) << i;
+    }
+    return bits;
+}
+#else
 static uint64_t gather(const uint8_t bytes[BLOCK])
 {
     uint64_t bits = 0;
@@ -44,6 +59,7 @@ static uint64_t gather(const uint8_t bytes[BLOCK])
     }
     return bits;
 }
+#endif
 
 static void make_masks(struct km_wordmasks *masks, const uint8_t *buffer, size_t blocks)
 {
