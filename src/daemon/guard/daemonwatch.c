@@ -130,6 +130,8 @@ static enum km_code raise_changed(struct km_guarded *daemon, const struct km_wat
         km_evidence_add_text(evidence, "package", role->identity->package);
     }
     (void)snprintf(draft->key, sizeof draft->key, "%s %.400s", KM_EVIDENCE_PROGRAM_CHANGED, role->identity->exe);
+    km_strange_add(&draft->strange, "program", role->identity->exe);
+    km_strange_add(&draft->strange, "build", role->identity->build_id);
     draft->role[0] = '\0'; /* one program, many roles: one incident */
     draft->finding.package = role->identity->package[0] ? role->identity->package : NULL;
     draft->finding.confidence = 1;

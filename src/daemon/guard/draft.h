@@ -9,6 +9,7 @@
 #include "daemon/guard/proctable.h"
 #include "daemon/profile/watch.h"
 #include "finding/finding.h"
+#include "finding/strange.h"
 
 #define KM_DRAFT_EVIDENCE   24
 #define KM_DRAFT_TEXT_BYTES 24576 /* of all texts; what finds no room is left out */
@@ -19,10 +20,11 @@ struct km_draft {
     struct km_evidence evidence[KM_DRAFT_EVIDENCE];
     char key[KM_DRAFT_KEY_BYTES]; /* the dominant evidence: what incidents are grouped by */
     char role[KM_EVENT_MAX_NAME_BYTES];
-    double surprise; /* sum of the weights */
-    double act;      /* weight of the least usual act, minus log of its probability; 0: none */
-    bool compared;   /* what the first act is compared with is said */
-    bool held;       /* it waits in the digest, however strong it is */
+    struct km_strange strange; /* what a decision about it covers: all of it, named or not */
+    double surprise;           /* sum of the weights */
+    double act;                /* weight of the least usual act, minus log of its probability; 0: none */
+    bool compared;             /* what the first act is compared with is said */
+    bool held;                 /* it waits in the digest, however strong it is */
     size_t used;
     char text[KM_DRAFT_TEXT_BYTES];
 };

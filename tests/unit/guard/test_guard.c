@@ -12,6 +12,7 @@
 #include "../profile/made_episodes.h"
 #include "daemon/guard/guard.h"
 #include "finding/alert_output.h"
+#include "finding/strange.h"
 
 #define MS      UINT64_C(1000000)
 #define S       UINT64_C(1000000000)
@@ -602,6 +603,99 @@ static void benign_decisions_are_counted_and_not_told(void **state)
     free(seen);
 }
 
+/* A desk that at first says benign of whatever it is asked about, and then answers by these decisions. */
+struct keyed {
+    char decided[8][KM_STRANGE_TEXT_BYTES];
+    unsigned count, answered, unanswered;
+    bool over;
+};
+
+static const struct km_decision *decide_by_keys(void *context, const struct km_finding *finding, int64_t now_wall_ns)
+{
+    static const struct km_decision benign = {.kind = KM_DECISION_BENIGN_UNTIL, .who = "x", .note = "y"};
+    struct keyed *keyed = context;
+    (void)now_wall_ns;
+    assert_non_null(finding->subject.strange);
+    if (!keyed->over) {
+        assert_true(keyed->count < 8);
+        (void)snprintf(keyed->decided[keyed->count++], KM_STRANGE_TEXT_BYTES, "%s", finding->subject.strange);
+        return &benign;
+    }
+    for (unsigned i = 0; i < keyed->count; i++)
+        if (km_strange_covers(keyed->decided[i], finding->subject.strange)) {
+            keyed->answered++;
+            return &benign;
+        }
+    keyed->unanswered++;
+    return NULL;
+}
+
+static void a_decision_about_one_sequence_covers_no_other(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct keyed keyed = {.over = false};
+    struct km_guard_config config = learning;
+    config.decisions = (struct km_decisions){&keyed, decide_by_keys};
+    config.incidents.least_strength = 1e-9;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    struct made m;
+    made_strange(&m);
+    play(guard, 1, &m, 7000, now);
+    assert_true(keyed.count > 0);
+    keyed.over = true;
+    /* the same again, with other numbers and at another time */
+    play(guard, 1, &m, 7100, now + 3000 * S);
+    assert_int_equal(keyed.answered, keyed.count);
+    assert_int_equal(keyed.unanswered, 0);
+    assert_int_equal(seen->alerts, 0);
+    /* another order of calls in the same role */
+    made_normal(&m, 1);
+    for (size_t i = 1; i < 4; i++)
+        m.packed[m.episode.count - i] = km_call_pack(0, 105);
+    play(guard, 1, &m, 7200, now + 6000 * S);
+    assert_int_equal(keyed.unanswered, 1);
+    assert_int_equal(seen->alerts, 1);
+    /* an act in the middle of the one that was decided about */
+    made_strange(&m);
+    begin_thread(guard, 1, 7300, 0, now + 9000 * S);
+    act(guard, 1, 7300, KM_LANDMARK_EXEC, "/bin/sh", now + 9000 * S);
+    play(guard, 1, &m, 7300, now + 9000 * S + 1000);
+    assert_int_equal(keyed.unanswered, 2);
+    assert_int_equal(seen->alerts, 2);
+    assert_string_equal(seen->key, "exec /bin/sh");
+    km_guard_free(guard);
+    free(seen);
+}
+
+static void a_decision_about_an_act_covers_what_is_around_it(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct keyed keyed = {.over = false};
+    struct km_guard_config config = learning;
+    config.decisions = (struct km_decisions){&keyed, decide_by_keys};
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    static const char *const programs[] = {"/bin/sh", "/bin/sh", "/bin/bash"};
+    for (unsigned i = 0; i < 3; i++, now += 3000 * S) {
+        struct made m;
+        made_normal(&m, i);
+        keyed.over = i > 0;
+        begin_thread(guard, 1, 7000 + i, 0, now);
+        act(guard, 1, 7000 + i, KM_LANDMARK_EXEC, programs[i], now);
+        play(guard, 1, &m, 7000 + i, now + 1000);
+    }
+    assert_int_equal(keyed.count, 1);
+    assert_int_equal(strlen(keyed.decided[0]), KM_STRANGE_KEY_DIGITS);
+    assert_int_equal(keyed.answered, 1);
+    assert_int_equal(keyed.unanswered, 1);
+    assert_int_equal(seen->alerts, 1);
+    km_guard_free(guard);
+    free(seen);
+}
+
 static struct km_rules *new_rules(const char *level)
 {
     char path[] = "/tmp/komainu-rule-XXXXXX.yml";
@@ -761,6 +855,8 @@ int main(void)
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
         cmocka_unit_test(losses_lower_the_confidence_and_are_told),
         cmocka_unit_test(benign_decisions_are_counted_and_not_told),
+        cmocka_unit_test(a_decision_about_one_sequence_covers_no_other),
+        cmocka_unit_test(a_decision_about_an_act_covers_what_is_around_it),
         cmocka_unit_test(rules_judge_also_what_was_never_learned),
         cmocka_unit_test(a_rule_on_a_learned_act_is_counted),
         cmocka_unit_test(an_unlearned_daemon_is_said_once_and_judged_by_nothing_else),
