@@ -32,7 +32,7 @@ struct pending {
 
 /* What was reported of a daemon. */
 struct reported {
-    uint64_t episodes, lost, events, held;
+    uint64_t episodes, tapped, lost, events, held;
     bool learning;
 };
 
@@ -313,7 +313,8 @@ static enum km_code report_daemon(struct km_guard_desk *desk, const struct km_gu
                                    .to_ns = now_wall_ns,
                                    .mature = status->mature,
                                    .confidence = status->confidence,
-                                   .episodes = status->episodes - before->episodes};
+                                   .episodes = status->episodes - before->episodes,
+                                   .tapped = status->tapped - before->tapped};
     enum km_code code = km_recorder_add_watch(recorder, &watch, err);
     uint64_t lost = status->lost - before->lost;
     if (code == KM_OK && lost > 0)
@@ -322,7 +323,8 @@ static enum km_code report_daemon(struct km_guard_desk *desk, const struct km_gu
     if (code == KM_OK && held > 0)
         code = km_recorder_add_health(recorder, "held_findings", (double)held, status->name, err);
     if (code == KM_OK)
-        *before = (struct reported){status->episodes, status->lost, status->events, status->held, before->learning};
+        *before = (struct reported){status->episodes, status->tapped, status->lost,
+                                    status->events,   status->held,   before->learning};
     return code;
 }
 

@@ -111,6 +111,10 @@ static const struct {
      "nothing but the order and mix of calls is strange, {unknown} unknown runs of six within ten seconds where "
      "{needed} would count, and no act is new: rare ordinary work looks so, too; trust this less",
      NULL},
+    {KM_EVIDENCE_UPGRADED,
+     "the package was upgraded to {package} after this was learned, and for {left} more episodes what is only somewhat "
+     "strange is taken for the new version's: trust this less",
+     NULL},
     {KM_EVIDENCE_STARTING,
      "its process was starting or ending, which was never learned, so that much of this may be ordinary: trust this "
      "less",

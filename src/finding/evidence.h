@@ -64,6 +64,7 @@
 #define KM_EVIDENCE_COMPARED_SCORE   "compared.score"     /* score, threshold, one_in */
 #define KM_EVIDENCE_ALONE            "confidence.alone"   /* unknown, needed */
 #define KM_EVIDENCE_STARTING         "confidence.starting"
+#define KM_EVIDENCE_UPGRADED         "confidence.upgraded" /* package, left */
 #define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
 #define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
 

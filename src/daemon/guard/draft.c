@@ -180,6 +180,7 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
     km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
     compare_act(draft, weight, episodes);
     draft->act = fmax(draft->act, weight);
+    draft->program |= km_entity_gravity(landmark) == KM_GRAVITY_PROGRAM;
     if (!draft->key[0])
         (void)snprintf(draft->key, sizeof draft->key, "%s", line);
 }
@@ -331,12 +332,12 @@ void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, u
         km_evidence_add_integer(evidence, "events", (int64_t)lost);
 }
 
-void km_draft_hold(struct km_draft *draft)
+struct km_evidence *km_draft_hold(struct km_draft *draft, const char *reason)
 {
     draft->held = true;
-    (void)km_draft_add(draft, KM_EVIDENCE_STARTING, 0);
     if (!draft->key[0])
-        (void)snprintf(draft->key, sizeof draft->key, "%s", KM_EVIDENCE_STARTING);
+        (void)snprintf(draft->key, sizeof draft->key, "%s", reason);
+    return km_draft_add(draft, reason, 0);
 }
 
 void km_draft_end(struct km_draft *draft)

@@ -23,6 +23,7 @@ struct km_draft {
     struct km_strange strange; /* what a decision about it covers: all of it, named or not */
     double surprise;           /* sum of the weights */
     double act;                /* weight of the least usual act, minus log of its probability; 0: none */
+    bool program;              /* foreign code runs: what ranks before all else */
     bool compared;             /* what the first act is compared with is said */
     bool held;                 /* it waits in the digest, however strong it is */
     size_t used;
@@ -48,8 +49,9 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
 /* Young profiles and lost events, which lower the confidence; nothing when neither is so. */
 void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost);
 
-/* Held back: its process starts or ends, which was never learned. An act keeps its key; sequences share one. */
-void km_draft_hold(struct km_draft *draft);
+/* Held back for a reason (KM_EVIDENCE_STARTING, KM_EVIDENCE_UPGRADED), whose evidence is returned; NULL: no room. An
+ * act keeps its key; sequences that are held for one reason share one. */
+struct km_evidence *km_draft_hold(struct km_draft *draft, const char *reason);
 
 /* The sum, and, when no key was set, the strongest evidence as the key. Call it last. */
 void km_draft_end(struct km_draft *draft);

@@ -75,7 +75,7 @@ static enum km_code finish(struct km_guarded *daemon, uint64_t time_ns, bool hel
     km_draft_doubts(draft, NULL, daemon->lost);
     if (held) {
         draft->finding.confidence *= HELD_TRUST;
-        km_draft_hold(draft);
+        (void)km_draft_hold(draft, KM_EVIDENCE_STARTING);
     }
     return km_guard_raise(daemon->guard, daemon, time_ns, err);
 }

@@ -20,6 +20,7 @@ struct km_watched {
     uint64_t counted, counted_ns; /* episodes that ended as the kernel counts them, and since when; 0: it does not */
     uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
     uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
+    unsigned settling[2];                /* strange episodes of the release window's halves */
     enum km_release release;
     bool learning;
 };

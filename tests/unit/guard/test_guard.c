@@ -11,6 +11,7 @@
 
 #include "../profile/made_episodes.h"
 #include "daemon/guard/guard.h"
+#include "daemon/profile/watch.h"
 #include "finding/alert_output.h"
 #include "finding/strange.h"
 
@@ -444,7 +445,7 @@ static void what_a_start_brings_is_held_and_not_forgotten(void **state)
 static void what_the_budget_keeps_back_is_handed_on(void **state)
 {
     (void)state;
-    static const char *const programs[] = {"/bin/a", "/bin/b", "/bin/b", "/bin/c"};
+    static const char *const programs[] = {"/bin/a", "/bin/b", "/bin/c", "/bin/c", "/bin/d"};
     struct seen *seen = calloc(1, sizeof *seen);
     struct km_guard_config config = learning;
     config.incidents.per_daemon = 1;
@@ -456,11 +457,11 @@ static void what_the_budget_keeps_back_is_handed_on(void **state)
         act(guard, 1, 8000, KM_LANDMARK_EXEC, programs[i], now);
         tick(guard, now + S);
     }
-    assert_int_equal(seen->alerts, 1);
-    assert_string_equal(seen->key, "exec /bin/a");
+    assert_int_equal(seen->alerts, 2); /* a program has a budget of the same size when the usual one is used up */
+    assert_string_equal(seen->key, "exec /bin/b");
     assert_int_equal(seen->kept_back, 2);
     assert_int_equal(seen->weak, 0);
-    assert_string_equal(seen->kept_key, "exec /bin/c");
+    assert_string_equal(seen->kept_key, "exec /bin/d");
     km_guard_free(guard);
     free(seen);
 }
@@ -549,6 +550,62 @@ static void a_changed_program_is_told_and_an_upgrade_is_not(void **state)
         km_guard_free(guard);
     }
     remove_store(store);
+    free(seen);
+}
+
+/* A release window holds back, says so, and says at its end what stayed strange. */
+static void an_upgrade_is_said_to_begin_and_to_be_over(void **state)
+{
+    (void)state;
+    struct km_store *store = new_store();
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.store = store;
+    struct km_guard *guard = new_guard(seen, config);
+    (void)learn(guard);
+    km_guard_free(guard);
+    memset(seen, 0, sizeof *seen);
+    guard = new_guard(seen, config);
+    uint64_t now = 400 * S;
+    announce(guard, 1, "web", 2, "web 1.1", now);
+    assert_non_null(strstr(seen->said, "upgraded to web 1.1 since it was learned"));
+    for (uint32_t i = 0; i < KM_WATCH_RELEASE_EPISODES; i++, now += S / 2) {
+        struct made m;
+        made_normal(&m, i);
+        assert_null(strstr(seen->said, "since the upgrade to"));
+        play(guard, 1, &m, 9000 + i, now);
+    }
+    assert_non_null(strstr(seen->said, "web.service (web): since the upgrade to web 1.1 "));
+    km_guard_free(guard);
+    remove_store(store);
+    free(seen);
+}
+
+/* The budget is for noise: a program that the daemon never started is told when other things have used it up. */
+static void a_program_is_told_above_the_budget(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.incidents.per_daemon = 2;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    static const char *const noise[] = {"/etc/a/x", "/etc/b/x", "/etc/c/x"};
+    begin_thread(guard, 1, 8000, 0, now);
+    for (unsigned i = 0; i < 3; i++, now += S) {
+        struct made m;
+        made_strange(&m); /* louder than the program alone */
+        begin_thread(guard, 1, 8001 + i, 0, now);
+        act(guard, 1, 8001 + i, KM_LANDMARK_OPEN, noise[i], now);
+        play(guard, 1, &m, 8001 + i, now);
+    }
+    assert_int_equal(seen->alerts, 2);
+    begin_thread(guard, 1, 8100, 0, now);
+    act(guard, 1, 8100, KM_LANDMARK_EXEC, "/bin/sh", now);
+    tick(guard, now + S);
+    assert_int_equal(seen->alerts, 3);
+    assert_string_equal(seen->key, "exec /bin/sh");
+    km_guard_free(guard);
     free(seen);
 }
 
@@ -853,6 +910,8 @@ int main(void)
         cmocka_unit_test(a_stored_profile_is_used_at_once),
         cmocka_unit_test(interrupted_learning_keeps_nothing_and_says_so),
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
+        cmocka_unit_test(an_upgrade_is_said_to_begin_and_to_be_over),
+        cmocka_unit_test(a_program_is_told_above_the_budget),
         cmocka_unit_test(losses_lower_the_confidence_and_are_told),
         cmocka_unit_test(benign_decisions_are_counted_and_not_told),
         cmocka_unit_test(a_decision_about_one_sequence_covers_no_other),
