@@ -254,7 +254,7 @@ static enum km_code change_profile(struct km_guard_desk *desk, const struct pend
     else if (code == KM_OK && out->learned + out->held == 0)
         *out_problem = pending->alarm[0]
                            ? "its alarm no longer waits in the profile's quarantine; the decision alone answers it"
-                           : "a rule or a program's file says it, which no profile learns; the decision alone "
+                           : "no profile learns a rule's word, a program's file or a pace; the decision alone "
                              "answers it";
     return code == KM_NOTFOUND ? KM_OK : code;
 }

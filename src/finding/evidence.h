@@ -56,6 +56,7 @@
 #define KM_EVIDENCE_CALL_SET         "behaviour.call-set" /* calls, episodes */
 #define KM_EVIDENCE_NEAREST          "behaviour.nearest"  /* episodes, extra, missing */
 #define KM_EVIDENCE_RATE             "behaviour.rate"     /* per_second */
+#define KM_EVIDENCE_PACE             "behaviour.pace"     /* per_second, times, learned */
 #define KM_EVIDENCE_ERRORS           "behaviour.errors"   /* percent */
 #define KM_EVIDENCE_NEW_ROLE         "role.new"           /* role, program, episodes */
 #define KM_EVIDENCE_PROGRAM_CHANGED  "program.changed"    /* program, learned, running, package */

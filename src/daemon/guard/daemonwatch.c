@@ -193,6 +193,17 @@ static void hold_settling(struct km_draft *draft, const struct km_watch_result *
     km_evidence_add_integer(evidence, "left", (int64_t)result->settles);
 }
 
+static enum km_code paced(void *context, const struct km_watch_pace *pace, struct km_err *err)
+{
+    struct km_guarded *daemon = context;
+    struct km_draft *draft = &daemon->guard->draft;
+    km_draft_begin(draft, daemon->name, pace->identity->role, NULL);
+    draft->finding.package = pace->identity->package[0] ? pace->identity->package : NULL;
+    km_draft_pace(draft, pace);
+    km_draft_doubts(draft, pace->profile, daemon->lost);
+    return km_guard_raise(daemon->guard, daemon, pace->time_ns, err);
+}
+
 /* The end of a release window: whether the new version's ways have settled. */
 static enum km_code settled(void *context, const struct km_watch_settled *settled, struct km_err *err)
 {
@@ -282,8 +293,9 @@ static void save_learned(struct km_guarded *daemon)
         struct km_err err = KM_ERR_INIT;
         km_profile_get_maturity(profile, &maturity);
         note_profile(daemon, profile);
-        km_guard_say(guard, "%s (%s): learned from %llu episodes, %s", daemon->name,
+        km_guard_say(guard, "%s (%s): learned from %llu episode%s, %s", daemon->name,
                      km_profile_get_identity(profile)->role, (unsigned long long)maturity.episodes,
+                     maturity.episodes == 1 ? "" : "s",
                      maturity.mature ? "mature" : "not mature yet: alerts carry little confidence");
         if (guard->config.store && km_store_save(guard->config.store, profile, "learned", &err) != KM_OK)
             km_guard_say(guard, "%s: the profile is used and not stored: %s", daemon->name, err.text);
@@ -327,6 +339,7 @@ enum km_code km_guarded_open(struct km_guarded *daemon, struct km_err *err)
                                     .find = find,
                                     .judged = judged,
                                     .appeared = appeared,
+                                    .paced = paced,
                                     .settled = settled,
                                     .learned = learned,
                                     .budget_per_day = config->budget_per_role,

@@ -317,6 +317,20 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
     draft->finding.confidence = result->confidence;
 }
 
+void km_draft_pace(struct km_draft *draft, const struct km_watch_pace *pace)
+{
+    double times = pace->per_second / pace->learned;
+    struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_PACE, log(times));
+    km_strange_add_steps(&draft->strange, "pace", steps_of(log2(pace->per_second), RATE_STEP));
+    draft->finding.score = 1 - 1 / times;
+    draft->finding.confidence = pace->confidence;
+    if (!evidence)
+        return;
+    km_evidence_add_real(evidence, "per_second", round(pace->per_second));
+    km_evidence_add_real(evidence, "times", round(times));
+    km_evidence_add_real(evidence, "learned", round(pace->learned));
+}
+
 void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost)
 {
     struct km_maturity maturity;

@@ -46,6 +46,9 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
 void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *landmark, double weight,
                        uint64_t episodes);
 
+/* A role that is much faster than ever. */
+void km_draft_pace(struct km_draft *draft, const struct km_watch_pace *pace);
+
 /* Young profiles and lost events, which lower the confidence; nothing when neither is so. */
 void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost);
 

@@ -305,6 +305,11 @@ static enum km_code take_episode(void *context, const struct km_episode *episode
     watch->stats.episodes++;
     if (!role)
         return KM_OK;
+    if (!role->paced_by_kernel) {
+        enum km_code code = km_watch_note_calls(watch, role, episode->end_ns, episode->totals.calls, err);
+        if (code != KM_OK)
+            return code;
+    }
     if (!role->learning)
         return judge(watch, role, episode, err);
     watch->stats.learned++;
@@ -480,10 +485,17 @@ static void count_episodes(struct km_watched *role, const struct km_event *event
 static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     struct km_watched *role = km_watch_role_of(watch, event->role);
-    if (role && event->rate.calls == 0 && event->rate.episodes == 0)
+    enum km_code code = KM_OK;
+    if (role && event->rate.calls == 0 && event->rate.episodes == 0) {
         role->known_ns = event->time_ns;
-    else if (role && !role->learning)
-        count_episodes(role, event);
+    } else if (role) {
+        role->paced_by_kernel = true;
+        code = km_watch_note_calls(watch, role, event->time_ns, event->rate.calls, err);
+        if (!role->learning)
+            count_episodes(role, event);
+    }
+    if (code != KM_OK)
+        return code;
     return km_watch_time(watch, event->time_ns, err);
 }
 

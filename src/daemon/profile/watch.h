@@ -29,6 +29,8 @@
 #define KM_WATCH_RELEASE_EPISODES 1000 /* a release window lasts so many */
 #define KM_WATCH_START_NS         UINT64_C(10000000000)
 #define KM_WATCH_FORK_NS          UINT64_C(2000000000)
+#define KM_WATCH_PACE_NS          UINT64_C(10000000000)
+#define KM_WATCH_PACE_FACTOR      5.0 /* ordinary load reached 1.1 after forty minutes of learning */
 
 /* How the running program relates to the one that the profile was learned from. */
 enum km_release {
@@ -67,6 +69,15 @@ struct km_watch_role {
     bool learning;
 };
 
+/* A mature role made more than KM_WATCH_PACE_FACTOR times as many calls a second, over KM_WATCH_PACE_NS or more, as in
+ * the busiest such stretch that was learned. Told again after ten minutes at the earliest. */
+struct km_watch_pace {
+    const struct km_profile_identity *identity;
+    const struct km_profile *profile;
+    uint64_t time_ns;
+    double per_second, learned, confidence;
+};
+
 /* A release window that closed: what stayed strange by the threshold from before the upgrade, alarms included. */
 struct km_watch_settled {
     const struct km_profile_identity *identity;
@@ -82,6 +93,8 @@ struct km_watch_config {
     enum km_code (*judged)(void *context, const struct km_watch_result *result, struct km_err *err);
     /* A role appeared, or comes from another program than before. May be NULL. */
     enum km_code (*appeared)(void *context, const struct km_watch_role *role, struct km_err *err);
+    /* A role is much faster than ever. May be NULL. */
+    enum km_code (*paced)(void *context, const struct km_watch_pace *pace, struct km_err *err);
     /* A release window closed. May be NULL. */
     enum km_code (*settled)(void *context, const struct km_watch_settled *settled, struct km_err *err);
     /* Learning is over; the profiles hold all, and are calibrated next, which may take a second: the moment to tell the

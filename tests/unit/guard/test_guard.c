@@ -581,6 +581,66 @@ static void an_upgrade_is_said_to_begin_and_to_be_over(void **state)
     free(seen);
 }
 
+/* A desk that at first says benign of whatever it is asked about, and then answers by these decisions. */
+struct keyed {
+    char decided[8][KM_STRANGE_TEXT_BYTES];
+    unsigned count, answered, unanswered;
+    bool over;
+};
+
+static const struct km_decision *decide_by_keys(void *context, const struct km_finding *finding, int64_t now_wall_ns)
+{
+    static const struct km_decision benign = {.kind = KM_DECISION_BENIGN_UNTIL, .who = "x", .note = "y"};
+    struct keyed *keyed = context;
+    (void)now_wall_ns;
+    assert_non_null(finding->subject.strange);
+    if (!keyed->over) {
+        assert_true(keyed->count < 8);
+        (void)snprintf(keyed->decided[keyed->count++], KM_STRANGE_TEXT_BYTES, "%s", finding->subject.strange);
+        return &benign;
+    }
+    for (unsigned i = 0; i < keyed->count; i++)
+        if (km_strange_covers(keyed->decided[i], finding->subject.strange)) {
+            keyed->answered++;
+            return &benign;
+        }
+    keyed->unanswered++;
+    return NULL;
+}
+
+/* Ordinary work, twenty times as much of it: the pace is what is strange, and a decision covers it up to this pace. */
+static void another_pace_is_an_explained_alert(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct keyed keyed = {.over = true};
+    struct km_guard_config config = learning;
+    config.decisions = (struct km_decisions){&keyed, decide_by_keys};
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    static const unsigned times[] = {1, 20, 1, 10000, 1};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        for (unsigned s = 0; s < 700; s++, now += S) {
+            struct km_event rate = {.kind = KM_EVENT_RATE, .role = 1, .time_ns = now};
+            rate.rate = (struct km_event_rate){.interval_ns = S, .calls = 35 * times[i], .episodes = 2 * times[i]};
+            give(guard, &rate);
+            if (i == 1 && keyed.unanswered == 1 && keyed.count == 0) { /* benign from now on */
+                assert_int_equal(seen->alerts, 1);
+                assert_non_null(
+                    strstr(seen->sentence, "times as many as in the busiest ten seconds that were learned"));
+                assert_non_null(strstr(seen->text, "what to do: Look at who asks it for so much"));
+                assert_string_equal(seen->key, "behaviour.pace");
+                keyed.over = false;
+            }
+            keyed.over |= keyed.count > 0;
+        }
+    assert_int_equal(keyed.count, 1);      /* ten minutes later */
+    assert_int_equal(keyed.unanswered, 3); /* the first, and five hundred times of that */
+    assert_int_equal(seen->alerts, 2);
+    km_guard_free(guard);
+    free(seen);
+}
+
 /* The budget is for noise: a program that the daemon never started is told when other things have used it up. */
 static void a_program_is_told_above_the_budget(void **state)
 {
@@ -658,33 +718,6 @@ static void benign_decisions_are_counted_and_not_told(void **state)
     assert_int_equal(status.suppressed, 1);
     km_guard_free(guard);
     free(seen);
-}
-
-/* A desk that at first says benign of whatever it is asked about, and then answers by these decisions. */
-struct keyed {
-    char decided[8][KM_STRANGE_TEXT_BYTES];
-    unsigned count, answered, unanswered;
-    bool over;
-};
-
-static const struct km_decision *decide_by_keys(void *context, const struct km_finding *finding, int64_t now_wall_ns)
-{
-    static const struct km_decision benign = {.kind = KM_DECISION_BENIGN_UNTIL, .who = "x", .note = "y"};
-    struct keyed *keyed = context;
-    (void)now_wall_ns;
-    assert_non_null(finding->subject.strange);
-    if (!keyed->over) {
-        assert_true(keyed->count < 8);
-        (void)snprintf(keyed->decided[keyed->count++], KM_STRANGE_TEXT_BYTES, "%s", finding->subject.strange);
-        return &benign;
-    }
-    for (unsigned i = 0; i < keyed->count; i++)
-        if (km_strange_covers(keyed->decided[i], finding->subject.strange)) {
-            keyed->answered++;
-            return &benign;
-        }
-    keyed->unanswered++;
-    return NULL;
 }
 
 static void a_decision_about_one_sequence_covers_no_other(void **state)
@@ -911,6 +944,7 @@ int main(void)
         cmocka_unit_test(interrupted_learning_keeps_nothing_and_says_so),
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
         cmocka_unit_test(an_upgrade_is_said_to_begin_and_to_be_over),
+        cmocka_unit_test(another_pace_is_an_explained_alert),
         cmocka_unit_test(a_program_is_told_above_the_budget),
         cmocka_unit_test(losses_lower_the_confidence_and_are_told),
         cmocka_unit_test(benign_decisions_are_counted_and_not_told),

@@ -14,7 +14,8 @@ struct seen {
     double last_score, last_confidence, last_rate, last_threshold;
     enum km_release release;
     struct km_profile *give; /* handed out once */
-    size_t settling, settled;
+    size_t settling, settled, paced;
+    double times;
     unsigned halves[2];
 };
 
@@ -427,6 +428,56 @@ static void tapped_episodes_are_counted(void **state)
     km_watch_free(watch);
 }
 
+static enum km_code on_paced(void *context, const struct km_watch_pace *pace, struct km_err *err)
+{
+    (void)err;
+    struct seen *seen = context;
+    seen->paced++;
+    seen->times = pace->per_second / pace->learned;
+    assert_true(pace->confidence > 0.5);
+    return KM_OK;
+}
+
+static void rate_for(struct km_watch *watch, uint64_t from_s, uint64_t seconds, uint64_t episodes)
+{
+    for (uint64_t s = from_s; s < from_s + seconds; s++)
+        count(watch, episodes, s);
+}
+
+/* By the kernel's counters, and by the episodes where there are none. */
+static void twenty_times_the_learned_pace_is_told(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct km_err err = KM_ERR_INIT;
+    struct km_watch *watch = new_watch(
+        &seen,
+        (struct km_watch_config){.learn = true, .learn_ns = UINT64_C(300000000000), .rate = 0.01, .paced = on_paced});
+    struct made m;
+    announce(watch, 1, "made 1.0");
+    for (uint32_t tid = 1; tid <= 300; tid++) {
+        made_normal(&m, tid);
+        live(watch, &m, tid);
+        count(watch, 10, tid); /* 300 calls */
+    }
+    assert_ok(km_watch_time(watch, UINT64_C(301000000000), &err), err);
+    assert_false(km_watch_is_learning(watch));
+    double learned_pace = km_profile_get_pace(km_watch_profile(watch, 0));
+    assert_true(learned_pace > 290 && learned_pace < 335);
+    rate_for(watch, 310, 60, 10);
+    rate_for(watch, 370, 5, 50); /* not for ten seconds */
+    rate_for(watch, 375, 60, 40);
+    assert_int_equal(seen.paced, 0);
+    rate_for(watch, 440, 25, 200);
+    assert_int_equal(seen.paced, 1);
+    assert_true(seen.times > 17 && seen.times < 23);
+    rate_for(watch, 465, 500, 200); /* once in ten minutes */
+    assert_int_equal(seen.paced, 1);
+    rate_for(watch, 965, 150, 200);
+    assert_int_equal(seen.paced, 2);
+    km_watch_free(watch);
+}
+
 static void a_role_without_profile_is_judged_as_such(void **state)
 {
     (void)state;
@@ -453,6 +504,7 @@ int main(void)
         cmocka_unit_test(a_few_strange_calls_alone_carry_little_confidence),
         cmocka_unit_test(what_the_parent_reads_is_no_grave_act),
         cmocka_unit_test(tapped_episodes_are_counted),
+        cmocka_unit_test(twenty_times_the_learned_pace_is_told),
         cmocka_unit_test(a_role_without_profile_is_judged_as_such),
     };
     return KM_RUN_TESTS(tests);
