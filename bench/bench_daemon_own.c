@@ -8,6 +8,10 @@
  * and its evidence, as comments. A misuse is found when an episode that overlaps it (and ten seconds after) is an
  * alarm, or when its program is another one and no package says why. byscore counts those whose score alone was enough.
  *
+ * own.pace.D.V: the ordinary load after learning once more with those profiles, as it was and with its time running
+ * FASTER times as quickly; told: the pace was told (watch.h), which it must be of the second alone. Where the learned
+ * load has bursts that are far above its average, the average twenty times over is no strange pace: PostgreSQL's.
+ *
  * Then all of it once more through the guard (daemon_alerts.h), rules and incidents included: what a person would see.
  * own.alerts.perday are incidents strong enough to be shown, a daemon and day, as if there were no budget;
  * own.shown.perday what the default budget leaves of them, own.digest.perday all the rest. A misuse is alerted when
@@ -39,6 +43,7 @@
 #define MAX_PROFILES  64
 #define MAX_MISUSES   32
 #define MAX_GROUPS    1024
+#define FASTER        20
 #define GROUP_NS      (UINT64_C(600) * 1000000000) /* as the guard groups: one role, one main evidence, ten minutes */
 #define PATH_BYTES    512
 #define NAME_BYTES    128
@@ -81,6 +86,9 @@ struct run {
     } groups[MAX_GROUPS];
     size_t group_count;
     uint64_t by_score; /* of found: above the threshold, whatever the act */
+    unsigned faster;   /* its time runs so many times as quickly after learning; 0: not */
+    uint64_t paced;    /* how often a pace was told after learning */
+    double times;      /* the largest */
     double nearest;    /* the largest score less its threshold that overlaps it */
 };
 
@@ -225,6 +233,15 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     return KM_OK;
 }
 
+static enum km_code paced(void *context, const struct km_watch_pace *pace, struct km_err *err)
+{
+    struct run *run = context;
+    (void)err;
+    run->paced += run->first_ns > 0;
+    run->times = fmax(run->times, pace->per_second / pace->learned);
+    return KM_OK;
+}
+
 static struct km_profile *find(void *context, const struct km_profile_identity *identity)
 {
     const struct run *run = context;
@@ -253,7 +270,12 @@ static void run_events(struct run *run, FILE *in)
     while ((code = km_trace_reader_next(reader, &event, &err)) == KM_OK) {
         if (begin_ns == 0)
             begin_ns = event.time_ns;
-        if (!run->ordinary || event.time_ns - begin_ns >= learn_ns) {
+        uint64_t after_ns = event.time_ns - begin_ns;
+        if (run->faster > 0 && after_ns >= learn_ns) {
+            event.time_ns = begin_ns + learn_ns + (after_ns - learn_ns) / run->faster;
+            run->first_ns = begin_ns + learn_ns;
+        }
+        if (run->faster == 0 && (!run->ordinary || after_ns >= learn_ns)) {
             run->first_ns = run->first_ns ? run->first_ns : event.time_ns;
             run->last_ns = event.time_ns > run->last_ns ? event.time_ns : run->last_ns;
             run->calls += event.kind == KM_EVENT_CALL;
@@ -277,6 +299,7 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
                                            .find = run->ordinary ? NULL : find,
                                            .judged = judged,
                                            .appeared = appeared,
+                                           .paced = paced,
                                            .deployed = view == KM_VIEW_DEPLOYED,
                                            .learn = run->ordinary,
                                            .learn_ns = learn_ns,
@@ -298,6 +321,7 @@ static void run_trace(struct run *run, const char *folder, enum km_view view)
 
 struct totals {
     uint64_t alarms, incidents, calls, misuses, found, by_score;
+    unsigned paces_right;
     double hours;
 };
 
@@ -447,6 +471,24 @@ static void bench_person(const char *folder, bool verbose)
     remove_folder(path);
 }
 
+/* ---- the ordinary load at another pace ---- */
+
+static void bench_pace(const char *folder, const char *daemon, enum km_view view, struct learned *learned,
+                       unsigned *out_right)
+{
+    static const unsigned times[] = {1, FASTER};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        static struct run run;
+        run = (struct run){.name = daemon, .learned = learned, .faster = times[i], .nearest = -INFINITY};
+        run_trace(&run, folder, view);
+        printf("own.pace.%s.times%u.%s %d told - - %llu\n", daemon, times[i], view_names[view], run.paced > 0,
+               (unsigned long long)run.paced);
+        if (run.paced > 0)
+            printf("own.pace.%s.most.%s %.1f times - - 1\n", daemon, view_names[view], run.times);
+        *out_right += (run.paced > 0) == (times[i] > 1);
+    }
+}
+
 /* ---- alarms ---- */
 
 static void bench_misuses(const char *folder, const char *daemon, enum km_view view, struct learned *learned,
@@ -495,6 +537,7 @@ static void bench_one(const char *folder, const char *daemon, enum km_view view,
     totals->calls += one.calls;
     totals->hours += one.hours;
     bench_misuses(folder, daemon, view, &learned, verbose, totals);
+    bench_pace(folder, daemon, view, &learned, &totals->paces_right);
     for (size_t i = 0; i < learned.count; i++)
         km_buf_done(&learned.profiles[i]);
 }
@@ -515,6 +558,7 @@ int main(int argc, char **argv)
         struct km_interval w = km_interval_wilson((double)totals.found, (double)totals.misuses, 0.95);
         printf("own.misuse.found.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v], (unsigned long long)totals.found,
                (unsigned long long)totals.misuses, w.low, w.high, (unsigned long long)totals.misuses);
+        printf("own.pace.right.%s %u of-%zu - - %zu\n", view_names[v], totals.paces_right, 2 * DAEMONS, 2 * DAEMONS);
         w = km_interval_wilson((double)totals.by_score, (double)totals.misuses, 0.95);
         printf("own.misuse.byscore.%s %llu of-%llu %.3f %.3f %llu\n", view_names[v],
                (unsigned long long)totals.by_score, (unsigned long long)totals.misuses, w.low, w.high,

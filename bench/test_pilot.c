@@ -146,10 +146,9 @@ static void run_small(const struct fixture *fixture, unsigned first_day, bool de
     out->waiting = count(&small, "SELECT count(*) FROM decision WHERE guardian=?1 AND applied_ns IS NULL"
                                  " AND applied_error IS NULL");
     out->learned = count(&small, "SELECT count(*) FROM audit WHERE who=?1 AND action='profile.accept'");
-    out->answered = count(&small, "SELECT count(*) FROM incident i JOIN decision d ON d.unit=i.subject AND"
-                                  " d.role IS i.role AND d.dominant=i.dominant WHERE d.guardian=?1 AND d.kind=1 AND"
-                                  " instr(d.dominant, ' ')>0 AND" /* a strange order of calls has no name */
-                                  " i.first_ns>d.at_ns AND i.shown=1");
+    out->answered = count(&small, "SELECT count(*) FROM incident i JOIN finding f ON f.id=i.finding_id JOIN decision d"
+                                  " ON d.unit=i.subject AND d.role IS i.role AND d.strange=f.strange WHERE"
+                                  " d.guardian=?1 AND d.kind=1 AND i.first_ns>d.at_ns AND i.shown=1");
     out->repeated = count(&small, "SELECT count(*) FROM incident a JOIN incident b ON a.key=b.key AND a.id<b.id WHERE"
                                   " ?1 IS NOT NULL AND a.shown=1 AND b.shown=1");
     pilot_guard_close(small.guard);

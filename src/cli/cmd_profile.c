@@ -239,9 +239,12 @@ static enum km_code act_accept(const struct request *request, struct km_err *err
     if (request->extra_count != 1)
         return km_fail(err, KM_FORMAT, "accept UNIT ROLE ID: name the alarm; 'show' lists them");
     const struct km_store_acceptance given = {.id = request->extra[0], .until_ns = request->until_ns};
-    enum km_code code = km_store_accept(request->store, request->unit, request->role, &given, err);
+    bool learned = false;
+    enum km_code code = km_store_accept(request->store, request->unit, request->role, &given, &learned, err);
     if (code != KM_OK)
         return code;
+    if (!learned)
+        printf("accepted before: the profile knows it\n");
     struct km_json *detail = km_json_new_object();
     km_json_set_string(detail, "alarm", given.id);
     audit(request, "profile.accept", detail);

@@ -33,7 +33,7 @@ struct pending {
 
 /* What was reported of a daemon. */
 struct reported {
-    uint64_t episodes, lost, events, held;
+    uint64_t episodes, tapped, lost, events, held;
     bool learning;
 };
 
@@ -151,31 +151,48 @@ static bool has_act(const struct km_json *entry, const char *act)
     return false;
 }
 
-/* The alarm itself, and those of the incident's time that hold the act that was decided about. */
-static bool is_about(const struct pending *pending, const struct km_json *entry)
+/* The alarm itself, and those that hold the act that was decided about: of what waits, in the incident's time alone. */
+static bool is_about(const struct pending *pending, const struct km_json *entry, bool waits)
 {
     if (strcmp(km_json_string(entry, "id", ""), pending->alarm) == 0)
         return true;
     const char *act = act_of(pending);
-    return act[0] && km_json_integer(entry, "last_ns", 0) >= pending->first_ns - NEAR_NS &&
-           km_json_integer(entry, "first_ns", 0) <= pending->last_ns + NEAR_NS && has_act(entry, act);
+    bool near = km_json_integer(entry, "last_ns", 0) >= pending->first_ns - NEAR_NS &&
+                km_json_integer(entry, "first_ns", 0) <= pending->last_ns + NEAR_NS;
+    return act[0] && (near || !waits) && has_act(entry, act);
 }
 
-/* *out: how many alarms the profile learned. */
-static enum km_code learn(struct km_guard_desk *desk, const struct pending *pending, size_t *out, struct km_err *err)
+/* Alarms that a decision taught the profile, and those that the profile had learned before: it holds them now, too. */
+struct taught {
+    size_t learned, held;
+};
+
+static enum km_code accept(struct km_guard_desk *desk, const struct pending *pending, const char *id,
+                           struct taught *out, struct km_err *err)
+{
+    const struct km_store_acceptance given = {.id = id, .until_ns = pending->until_ns, .decision = pending->decision};
+    bool learned = false;
+    enum km_code code = km_store_accept(desk->config.store, pending->daemon, pending->role, &given, &learned, err);
+    out->learned += code == KM_OK && learned;
+    out->held += code == KM_OK && !learned;
+    return code;
+}
+
+static enum km_code learn(struct km_guard_desk *desk, const struct pending *pending, struct taught *out,
+                          struct km_err *err)
 {
     struct km_store *store = desk->config.store;
-    struct km_json *waiting KM_CLEANUP(km_json_cleanup) = km_store_waiting(store, pending->daemon, pending->role, err);
+    struct km_json *accepted KM_CLEANUP(km_json_cleanup) =
+        km_store_accepted(store, pending->daemon, pending->role, err);
+    struct km_json *waiting KM_CLEANUP(km_json_cleanup) =
+        accepted ? km_store_waiting(store, pending->daemon, pending->role, err) : NULL;
     enum km_code code = waiting ? KM_OK : err->code;
-    for (size_t i = 0; i < km_json_size(waiting) && code == KM_OK && *out < MAX_LEARNED; i++) {
-        const struct km_json *entry = km_json_at(waiting, i);
-        if (!is_about(pending, entry))
-            continue;
-        const struct km_store_acceptance given = {
-            .id = km_json_string(entry, "id", ""), .until_ns = pending->until_ns, .decision = pending->decision};
-        code = km_store_accept(store, pending->daemon, pending->role, &given, err);
-        *out += code == KM_OK;
-    }
+    for (size_t i = 0; i < km_json_size(waiting) && code == KM_OK && out->learned < MAX_LEARNED; i++)
+        if (is_about(pending, km_json_at(waiting, i), true))
+            code = accept(desk, pending, km_json_string(km_json_at(waiting, i), "id", ""), out, err);
+    for (size_t i = 0; i < km_json_size(accepted) && code == KM_OK && out->held < MAX_LEARNED; i++)
+        if (is_about(pending, km_json_at(accepted, i), false))
+            code = accept(desk, pending, km_json_string(km_json_at(accepted, i), "id", ""), out, err);
     return code;
 }
 
@@ -224,21 +241,24 @@ static enum km_code audit_learned(struct km_guard_desk *desk, const struct km_gu
     return KM_OK;
 }
 
-/* *out_problem: why the profile is as it was; static. *out_count: alarms that were learned or taken out. */
-static enum km_code change_profile(struct km_guard_desk *desk, const struct pending *pending, size_t *out_count,
+/* *out_problem: why the profile is as it was; static. */
+static enum km_code change_profile(struct km_guard_desk *desk, const struct pending *pending, struct taught *out,
                                    const char **out_problem, struct km_err *err)
 {
     enum km_code code;
     if (pending->undo) {
         code = km_store_withdraw(desk->config.store, pending->daemon, pending->role, pending->decision, err);
-        *out_count = code == KM_OK;
+        out->learned = code == KM_OK;
         return code == KM_NOTFOUND ? KM_OK : code;
     }
-    code = learn(desk, pending, out_count, err);
+    code = learn(desk, pending, out, err);
     if (code == KM_NOTFOUND)
-        *out_problem = "the daemon's role has no profile that could learn it; the decision alone silences it";
-    else if (code == KM_OK && *out_count == 0)
-        *out_problem = "nothing of it waits in the profile's quarantine; the decision alone silences it";
+        *out_problem = "the daemon's role has no profile that could learn it; the decision alone answers it";
+    else if (code == KM_OK && out->learned + out->held == 0)
+        *out_problem = pending->alarm[0]
+                           ? "its alarm no longer waits in the profile's quarantine; the decision alone answers it"
+                           : "no profile learns a rule's word, a program's file or a pace; the decision alone "
+                             "answers it";
     return code == KM_NOTFOUND ? KM_OK : code;
 }
 
@@ -247,16 +267,16 @@ static enum km_code apply(struct km_guard_desk *desk, const struct pending *pend
 {
     struct km_guard *guard = km_live_guard(live);
     const char *problem = NULL;
-    size_t count = 0;
+    struct taught taught = {0};
     bool learns = pending->kind == KM_DECISION_BENIGN_LEARN;
-    enum km_code code = learns ? change_profile(desk, pending, &count, &problem, err) : KM_OK;
+    enum km_code code = learns ? change_profile(desk, pending, &taught, &problem, err) : KM_OK;
     if (code != KM_OK)
         return code;
     if (problem && km_clock_wall_ns() - pending->at_ns < PATIENCE_NS)
         return KM_OK;
-    if (count > 0)
-        code = audit_decision(desk, pending, count, err);
-    if (code == KM_OK && (count > 0 || pending->undo))
+    if (taught.learned > 0)
+        code = audit_decision(desk, pending, taught.learned, err);
+    if (code == KM_OK && (taught.learned > 0 || pending->undo))
         code = km_guard_renew(guard, pending->daemon, pending->role, err);
     const struct km_acknowledgement given = {
         .decision = pending->decision, .undo = pending->undo, .by = "guard", .problem = problem};
@@ -265,9 +285,11 @@ static enum km_code apply(struct km_guard_desk *desk, const struct pending *pend
     if (code == KM_NOTFOUND)
         return KM_OK;
     char line[LINE_BYTES];
+    const char *more = problem                                  ? problem
+                       : taught.learned == 0 && taught.held > 0 ? "the profile had learned it before"
+                                                                : "";
     (void)snprintf(line, sizeof line, "%.200s (%.200s): decision %lld %s%s%s", pending->daemon, pending->role,
-                   (long long)pending->decision, pending->undo ? "is undone" : "is applied", problem ? ": " : "",
-                   problem ? problem : "");
+                   (long long)pending->decision, pending->undo ? "is undone" : "is applied", *more ? ": " : "", more);
     if (code == KM_OK)
         desk->config.say(desk->config.say_context, line);
     return code;
@@ -294,7 +316,8 @@ static enum km_code report_daemon(struct km_guard_desk *desk, const struct km_gu
                                    .to_ns = now_wall_ns,
                                    .mature = status->mature,
                                    .confidence = status->confidence,
-                                   .episodes = status->episodes - before->episodes};
+                                   .episodes = status->episodes - before->episodes,
+                                   .tapped = status->tapped - before->tapped};
     enum km_code code = km_recorder_add_watch(recorder, &watch, err);
     uint64_t lost = status->lost - before->lost;
     if (code == KM_OK && lost > 0)
@@ -303,7 +326,8 @@ static enum km_code report_daemon(struct km_guard_desk *desk, const struct km_gu
     if (code == KM_OK && held > 0)
         code = km_recorder_add_health(recorder, "held_findings", (double)held, status->name, err);
     if (code == KM_OK)
-        *before = (struct reported){status->episodes, status->lost, status->events, status->held, before->learning};
+        *before = (struct reported){status->episodes, status->tapped, status->lost,
+                                    status->events,   status->held,   before->learning};
     return code;
 }
 

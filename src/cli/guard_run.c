@@ -177,8 +177,13 @@ static enum km_code load_rules(struct run *run, struct km_err *err)
     if (!run->rules)
         return err->code;
     char line[LINE_BYTES];
-    (void)snprintf(line, sizeof line, "%zu rules%s", km_rules_count(run->rules),
-                   run->rules_refused ? ", some are refused: 'komainu rules check' says why" : "");
+    size_t rules = km_rules_count(run->rules);
+    if (rules == 0)
+        (void)snprintf(line, sizeof line, "no rules are installed; --rules PATH names some%s",
+                       run->rules_refused ? ", and some are refused: 'komainu rules check' says why" : "");
+    else
+        (void)snprintf(line, sizeof line, "%zu rules%s", rules,
+                       run->rules_refused ? ", some are refused: 'komainu rules check' says why" : "");
     km_guard_output_say(run->output, line);
     return km_rules_digest(run->rules, run->rules_digest, err);
 }
@@ -281,12 +286,13 @@ static void show_status(struct run *run, int64_t now_ns)
     }
     double seconds = (double)(now_ns - run->status_ns) / (double)KM_NS_PER_S;
     double rate = run->status_ns ? (double)(live.events - run->status_events) / seconds : 0;
-    int n = snprintf(line, sizeof line, "%u of %u daemons run, %u threads, %.0f events/s", live.running, live.daemons,
+    int n = snprintf(line, sizeof line, "%u of %u daemons, %u threads, %.0f events/s", live.running, live.daemons,
                      live.threads, rate);
     if (learning > 0)
         n += snprintf(line + n, sizeof line - (size_t)n, ", %u learning (%.0f %%)", learning, 100 * share);
-    n += snprintf(line + n, sizeof line - (size_t)n, ", %u mature, %llu lost", mature, (unsigned long long)live.lost);
-    (void)snprintf(line + n, sizeof line - (size_t)n, ", %u alerts today",
+    if (mature > 0 || learning == 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, ", %u mature", mature);
+    (void)snprintf(line + n, sizeof line - (size_t)n, ", %llu lost, %u alerts today", (unsigned long long)live.lost,
                    km_incidents_shown_today(km_guard_incidents(km_live_guard(run->live))));
     run->status_ns = now_ns;
     run->status_events = live.events;

@@ -85,6 +85,13 @@ static const struct {
      NULL},
     {KM_EVIDENCE_RATE, "it made {per_second} calls a second, another pace than usual",
      "Look at the load at this time; a sudden pace may be a scan, a loop, or an attack by many requests."},
+    {KM_EVIDENCE_PACE,
+     "over ten seconds it made {per_second} calls a second, {times} times as many as in the busiest ten seconds that "
+     "were "
+     "learned ({learned})",
+     "Look at who asks it for so much at this time: a scan, a loop, an attack by many requests, or simply more users. "
+     "If "
+     "it stays so, learn it again (komainu guard --relearn --learn)."},
     {KM_EVIDENCE_ERRORS, "{percent} % of its calls failed, more than usual",
      "Many failures can mean that somebody tries what is not allowed; look at the server's log."},
     {KM_EVIDENCE_NEW_ROLE,
@@ -110,6 +117,10 @@ static const struct {
     {KM_EVIDENCE_ALONE,
      "nothing but the order and mix of calls is strange, {unknown} unknown runs of six within ten seconds where "
      "{needed} would count, and no act is new: rare ordinary work looks so, too; trust this less",
+     NULL},
+    {KM_EVIDENCE_UPGRADED,
+     "the package was upgraded to {package} after this was learned, and for {left} more episodes what is only somewhat "
+     "strange is taken for the new version's: trust this less",
      NULL},
     {KM_EVIDENCE_STARTING,
      "its process was starting or ending, which was never learned, so that much of this may be ordinary: trust this "

@@ -56,6 +56,7 @@
 #define KM_EVIDENCE_CALL_SET         "behaviour.call-set" /* calls, episodes */
 #define KM_EVIDENCE_NEAREST          "behaviour.nearest"  /* episodes, extra, missing */
 #define KM_EVIDENCE_RATE             "behaviour.rate"     /* per_second */
+#define KM_EVIDENCE_PACE             "behaviour.pace"     /* per_second, times, learned */
 #define KM_EVIDENCE_ERRORS           "behaviour.errors"   /* percent */
 #define KM_EVIDENCE_NEW_ROLE         "role.new"           /* role, program, episodes */
 #define KM_EVIDENCE_PROGRAM_CHANGED  "program.changed"    /* program, learned, running, package */
@@ -64,6 +65,7 @@
 #define KM_EVIDENCE_COMPARED_SCORE   "compared.score"     /* score, threshold, one_in */
 #define KM_EVIDENCE_ALONE            "confidence.alone"   /* unknown, needed */
 #define KM_EVIDENCE_STARTING         "confidence.starting"
+#define KM_EVIDENCE_UPGRADED         "confidence.upgraded" /* package, left */
 #define KM_EVIDENCE_IMMATURE         "confidence.immature" /* episodes, novelty */
 #define KM_EVIDENCE_LOST             "confidence.lost"     /* events */
 

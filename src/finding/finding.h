@@ -108,6 +108,7 @@ struct km_subject {
     uint32_t pid, tid;      /* process and thread; 0 = none */
     int64_t uid;            /* user; -1 = not known */
     const char *alarm;      /* under which it waits in the profile store's quarantine, or NULL */
+    const char *strange;    /* of a daemon: the keys of what was strange (finding/strange.h), or NULL */
 };
 
 struct km_decision; /* decision.h */

@@ -20,6 +20,7 @@ struct account {
     unsigned shown;
     double strongest; /* of those shown */
     bool overdrawn;
+    unsigned programs; /* shown above the budget, for foreign code runs */
 };
 
 struct km_incidents {
@@ -155,13 +156,16 @@ static void turn_day(struct km_incidents *incidents, int64_t time_ns)
     incidents->account_count = 0;
 }
 
-static bool spend(struct km_incidents *incidents, struct account *account, double strength)
+static bool spend(struct km_incidents *incidents, struct account *account, const struct km_incident_report *report)
 {
+    double strength = report->strength;
     bool within = account->shown < incidents->config.per_daemon && incidents->shown < incidents->config.per_host;
     bool overdraws = !within && !account->overdrawn && strength > account->strongest;
-    if (!within && !overdraws)
+    bool program = !within && !overdraws && report->program && account->programs < incidents->config.per_daemon;
+    if (!within && !overdraws && !program)
         return false;
     account->overdrawn |= overdraws;
+    account->programs += program;
     account->shown++;
     incidents->shown++;
     if (strength > account->strongest)
@@ -194,23 +198,24 @@ static enum km_code begin(struct km_incidents *incidents, const struct km_incide
     if (code != KM_OK)
         return code;
     item.day = incidents->day;
-    item.shown = report->strength >= incidents->config.least_strength && spend(incidents, account, report->strength);
+    item.shown = report->strength >= incidents->config.least_strength && spend(incidents, account, report);
     incidents->items[incidents->count] = item;
     *out = &incidents->items[incidents->count++];
     return KM_OK;
 }
 
 /* An incident that was too weak to be shown became strong enough. */
-static enum km_code promote(struct km_incidents *incidents, struct km_incident *item, double strength,
-                            struct km_err *err)
+static enum km_code promote(struct km_incidents *incidents, struct km_incident *item,
+                            const struct km_incident_report *report, struct km_err *err)
 {
+    double strength = report->strength;
     double least = incidents->config.least_strength;
     if (item->shown || item->strongest >= least || strength < least)
         return KM_OK;
     struct account *account;
     enum km_code code = account_of(incidents, item->daemon, &account, err);
     if (code == KM_OK)
-        item->shown = spend(incidents, account, strength);
+        item->shown = spend(incidents, account, report);
     return code;
 }
 
@@ -228,7 +233,7 @@ enum km_code km_incidents_add(struct km_incidents *incidents, const struct km_in
             return code;
     } else {
         answer.grew = report->strength >= GROWTH * item->strongest;
-        enum km_code code = promote(incidents, item, report->strength, err);
+        enum km_code code = promote(incidents, item, report, err);
         if (code != KM_OK)
             return code;
         answer.show = item->shown && !was_shown;
@@ -324,6 +329,7 @@ struct km_json *km_incidents_save(const struct km_incidents *incidents)
         km_json_set_integer(object, "shown", account->shown);
         km_json_set_real(object, "strongest", account->strongest); /* null: none */
         km_json_set_bool(object, "overdrawn", account->overdrawn);
+        km_json_set_integer(object, "programs", account->programs);
         km_json_append(accounts, object);
     }
     km_json_set(root, "accounts", accounts);
@@ -392,11 +398,13 @@ static bool restore_item(const struct km_json *object, struct km_incident *out)
 
 static bool restore_account(const struct km_json *object, struct account *out)
 {
-    int64_t shown = km_json_integer(object, "shown", -1);
+    int64_t shown = km_json_integer(object, "shown", -1), programs = km_json_integer(object, "programs", 0);
     *out = (struct account){.shown = (unsigned)(shown & INT32_MAX),
                             .strongest = km_json_real(object, "strongest", -INFINITY),
-                            .overdrawn = km_json_bool(object, "overdrawn", false)};
-    return shown >= 0 && shown <= LARGEST_NUMBER && get_text(object, "daemon", out->daemon);
+                            .overdrawn = km_json_bool(object, "overdrawn", false),
+                            .programs = (unsigned)(programs & INT32_MAX)};
+    return programs >= 0 && programs <= LARGEST_NUMBER && shown >= 0 && shown <= LARGEST_NUMBER &&
+           get_text(object, "daemon", out->daemon);
 }
 
 enum km_code km_incidents_restore(struct km_incidents *incidents, const struct km_json *snapshot, struct km_err *err)

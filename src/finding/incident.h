@@ -5,7 +5,8 @@
  * Grouping: findings of the same daemon, role and dominant evidence belong to one incident as long as they are no
  * further apart than the gap. Budget: so many incidents a daemon and a host are shown on a day (UTC); the others are in
  * the digest, strongest first. An incident that is stronger than all that its daemon showed on that day is shown above
- * the budget, once a daemon and day: noise must not use up the place of an attack.
+ * the budget, once a daemon and day; and incidents in which foreign code runs have a budget of the same size to
+ * themselves when the other one is used up: noise must not use up the place of an attack.
  *
  * Pure: no clock, no files; the same calls give the same answers. Time is given by the caller and may jump either way:
  * a jump wider than the gap begins new incidents; a step back over midnight begins no new day.
@@ -56,6 +57,7 @@ struct km_incident_report {
     const char *daemon, *role, *key; /* raw bytes */
     int64_t time_ns;                 /* wall clock */
     double strength;                 /* grows with how much it matters */
+    bool program;                    /* foreign code runs */
 };
 
 struct km_incident_answer {

@@ -35,7 +35,7 @@ static void add_some(struct km_incidents *incidents)
     static const int64_t times[] = {0, INT64_MAX, INT64_MIN, 1790000000000000000, 1790000000000000000};
     struct km_err err = KM_ERR_INIT;
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
-        struct km_incident_report report = {"a", "b", i % 2 ? "c" : "\x1b[2J\n", times[i], (double)i};
+        struct km_incident_report report = {"a", "b", i % 2 ? "c" : "\x1b[2J\n", times[i], (double)i, i % 3 == 0};
         struct km_incident_answer answer = {0};
         if (km_incidents_add(incidents, &report, &answer, &err) != KM_OK)
             abort();

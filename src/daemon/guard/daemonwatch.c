@@ -7,6 +7,7 @@
 #include "finding/evidence.h"
 
 #define MAX_LANDMARK_KEYS 8192 /* told to the kernel */
+#define MANY_SETTLING     10   /* a hundredth of a release window: the profile describes another version */
 #define SAID_AGAIN_NS     UINT64_C(60000000000)
 #define CHANGED_WEIGHT    6.9 /* ln 1000: a program changes without a package once in a thousand starts */
 
@@ -130,6 +131,8 @@ static enum km_code raise_changed(struct km_guarded *daemon, const struct km_wat
         km_evidence_add_text(evidence, "package", role->identity->package);
     }
     (void)snprintf(draft->key, sizeof draft->key, "%s %.400s", KM_EVIDENCE_PROGRAM_CHANGED, role->identity->exe);
+    km_strange_add(&draft->strange, "program", role->identity->exe);
+    km_strange_add(&draft->strange, "build", role->identity->build_id);
     draft->role[0] = '\0'; /* one program, many roles: one incident */
     draft->finding.package = role->identity->package[0] ? role->identity->package : NULL;
     draft->finding.confidence = 1;
@@ -154,7 +157,9 @@ static enum km_code appeared(void *context, const struct km_watch_role *role, st
         note_profile(daemon, role->profile);
     enum km_code code = daemon->guard->role_again ? KM_OK : tell_kernel(daemon, role, err);
     if (code == KM_OK && role->release == KM_RELEASE_UPGRADE)
-        km_guard_say(daemon->guard, "%s (%s): upgraded to %s since it was learned; alerts are rarer for %d episodes",
+        km_guard_say(daemon->guard,
+                     "%s (%s): upgraded to %s since it was learned; what is only somewhat strange waits in the digest "
+                     "for %d episodes",
                      daemon->name, role->identity->role, role->identity->package, KM_WATCH_RELEASE_EPISODES);
     if (code == KM_OK && role->release == KM_RELEASE_UNEXPLAINED)
         code = raise_changed(daemon, role, err);
@@ -179,6 +184,48 @@ static struct km_profile *find(void *context, const struct km_profile_identity *
 
 /* ---- episodes ---- */
 
+static void hold_settling(struct km_draft *draft, const struct km_watch_result *result)
+{
+    struct km_evidence *evidence = km_draft_hold(draft, KM_EVIDENCE_UPGRADED);
+    if (!evidence)
+        return;
+    km_evidence_add_text(evidence, "package", result->identity->package);
+    km_evidence_add_integer(evidence, "left", (int64_t)result->settles);
+}
+
+static enum km_code paced(void *context, const struct km_watch_pace *pace, struct km_err *err)
+{
+    struct km_guarded *daemon = context;
+    struct km_draft *draft = &daemon->guard->draft;
+    km_draft_begin(draft, daemon->name, pace->identity->role, NULL);
+    draft->finding.package = pace->identity->package[0] ? pace->identity->package : NULL;
+    km_draft_pace(draft, pace);
+    km_draft_doubts(draft, pace->profile, daemon->lost);
+    return km_guard_raise(daemon->guard, daemon, pace->time_ns, err);
+}
+
+/* The end of a release window: whether the new version's ways have settled. */
+static enum km_code settled(void *context, const struct km_watch_settled *settled, struct km_err *err)
+{
+    struct km_guarded *daemon = context;
+    unsigned all = settled->first_half + settled->second_half;
+    (void)err;
+    if (all == 0)
+        km_guard_say(daemon->guard,
+                     "%s (%s): since the upgrade to %s nothing was strange in %d episodes; alerts are as before",
+                     daemon->name, settled->identity->role, settled->identity->package, KM_WATCH_RELEASE_EPISODES);
+    else
+        km_guard_say(
+            daemon->guard,
+            "%s (%s): since the upgrade to %s %u of %d episodes were strange, %u of them in the second half; they "
+            "are in the digest, and what comes again is an alert from now on%s",
+            daemon->name, settled->identity->role, settled->identity->package, all, KM_WATCH_RELEASE_EPISODES,
+            settled->second_half,
+            settled->second_half > MANY_SETTLING ? ": if the new version is trusted, learn it with --relearn --learn"
+                                                 : "");
+    return KM_OK;
+}
+
 static enum km_code judged(void *context, const struct km_watch_result *result, struct km_err *err)
 {
     struct km_guarded *daemon = context;
@@ -191,7 +238,7 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
             "system places, public addresses) is an alert meanwhile, the rest waits in the digest",
             daemon->name);
     }
-    if (!result->alarm && !result->excused)
+    if (!result->alarm && !result->excused && !result->settling)
         return KM_OK;
     if (guard->config.store) {
         struct km_err failed = KM_ERR_INIT;
@@ -212,7 +259,9 @@ static enum km_code judged(void *context, const struct km_watch_result *result, 
     km_guarded_name_alarm(daemon);
     km_draft_doubts(draft, result->profile, daemon->lost);
     if (result->excused)
-        km_draft_hold(draft);
+        (void)km_draft_hold(draft, KM_EVIDENCE_STARTING);
+    if (result->settling)
+        hold_settling(draft, result);
     return km_guard_raise(guard, daemon, result->episode->end_ns, err);
 }
 
@@ -244,8 +293,9 @@ static void save_learned(struct km_guarded *daemon)
         struct km_err err = KM_ERR_INIT;
         km_profile_get_maturity(profile, &maturity);
         note_profile(daemon, profile);
-        km_guard_say(guard, "%s (%s): learned from %llu episodes, %s", daemon->name,
+        km_guard_say(guard, "%s (%s): learned from %llu episode%s, %s", daemon->name,
                      km_profile_get_identity(profile)->role, (unsigned long long)maturity.episodes,
+                     maturity.episodes == 1 ? "" : "s",
                      maturity.mature ? "mature" : "not mature yet: alerts carry little confidence");
         if (guard->config.store && km_store_save(guard->config.store, profile, "learned", &err) != KM_OK)
             km_guard_say(guard, "%s: the profile is used and not stored: %s", daemon->name, err.text);
@@ -289,6 +339,8 @@ enum km_code km_guarded_open(struct km_guarded *daemon, struct km_err *err)
                                     .find = find,
                                     .judged = judged,
                                     .appeared = appeared,
+                                    .paced = paced,
+                                    .settled = settled,
                                     .learned = learned,
                                     .budget_per_day = config->budget_per_role,
                                     .learn = daemon->learning,

@@ -1,17 +1,26 @@
 #include "daemon/guard/draft.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "daemon/profile/explain.h"
+#include "daemon/profile/novelty.h"
 #include "daemon/trace/calls.h"
 #include "finding/evidence.h"
 
 #define TERM_SAID  0.5 /* smaller terms explain nothing */
 #define LIST_BYTES 512
 #define SHOWN_CALL 3
+
+#define KEY_BYTES   20
+#define SET_BYTES   512
+#define CALLS_STEP  2.0 /* of the logarithm: four times as many */
+#define RATE_STEP   1.0 /* twice as many */
+#define ERRORS_STEP 0.1
+#define MOST_STEPS  24
 
 static const char *const first_ids[KM_LANDMARK_KINDS] = {
     [KM_LANDMARK_EXEC] = KM_EVIDENCE_FIRST_EXEC,
@@ -83,6 +92,54 @@ struct km_evidence *km_draft_add(struct km_draft *draft, const char *id, double 
     return &draft->evidence[n];
 }
 
+/* ---- what is strange ---- */
+
+static enum km_code add_window(void *context, uint64_t key, struct km_err *err)
+{
+    char name[KEY_BYTES];
+    (void)err;
+    (void)snprintf(name, sizeof name, "%014" PRIx64, key);
+    km_strange_add(context, "window", name);
+    return KM_OK;
+}
+
+static void add_set(struct km_draft *draft, const struct km_episode *episode)
+{
+    char name[SET_BYTES];
+    size_t n = (size_t)snprintf(name, sizeof name, "%u", episode->totals.space);
+    for (size_t i = 0; i < sizeof episode->totals.set / sizeof episode->totals.set[0] && n < sizeof name; i++)
+        n += (size_t)snprintf(name + n, sizeof name - n, " %llx", episode->totals.set[i]);
+    km_strange_add(&draft->strange, "set", name);
+}
+
+static unsigned steps_of(double value, double step)
+{
+    double steps = value > 0 ? floor(value / step) + 1 : 0;
+    return steps < MOST_STEPS ? (unsigned)steps : MOST_STEPS;
+}
+
+/* What the calls are strange by, where that makes an alarm without any act, or there is none. Where each of its windows
+ * is known, the episode is known again by which calls it has and by about how many. */
+static void add_behaviour(struct km_draft *draft, const struct km_watch_result *result)
+{
+    const struct km_assessment *a = result->assessment;
+    struct km_err failed = KM_ERR_INIT;
+    size_t acts = draft->strange.count;
+    if (acts > 0 && a->score - a->entity_term <= result->threshold)
+        return;
+    if (km_novelty_visit(result->profile, result->episode, &draft->strange, add_window, &failed) != KM_OK)
+        draft->strange.failed = true;
+    bool known = draft->strange.count == acts;
+    if (known || a->term[KM_CHANNEL_SET] + a->term[KM_CHANNEL_MISSING] >= TERM_SAID)
+        add_set(draft, result->episode);
+    if (known)
+        km_strange_add_steps(&draft->strange, "calls", steps_of(log2((double)a->measure.calls), CALLS_STEP));
+    if (a->term[KM_CHANNEL_RATE] >= TERM_SAID)
+        km_strange_add_steps(&draft->strange, "rate", steps_of(a->measure.value[KM_CHANNEL_RATE], RATE_STEP));
+    if (a->term[KM_CHANNEL_ERRORS] >= TERM_SAID)
+        km_strange_add_steps(&draft->strange, "errors", steps_of(a->measure.value[KM_CHANNEL_ERRORS], ERRORS_STEP));
+}
+
 /* ---- acts ---- */
 
 /* What the first act is compared with, and how unusual that is; the others weigh what they weigh. */
@@ -102,11 +159,12 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
                        uint64_t episodes)
 {
     char line[KM_ENTITY_TEXT_BYTES];
+    km_entity_format(landmark, line);
+    km_strange_add(&draft->strange, "act", line);
     const char *id = landmark->kind < KM_LANDMARK_KINDS ? first_ids[landmark->kind] : NULL;
     struct km_evidence *evidence = id ? km_draft_add(draft, id, weight) : NULL;
     if (!evidence)
         return;
-    km_entity_format(landmark, line);
     const char *what = strchr(line, ' ');
     km_evidence_add_text(evidence, "what", copy_text(draft, what ? what + 1 : line));
     char text[KM_PROCESS_TEXT_BYTES];
@@ -122,6 +180,7 @@ void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *l
     km_evidence_add_integer(evidence, "episodes", (int64_t)episodes);
     compare_act(draft, weight, episodes);
     draft->act = fmax(draft->act, weight);
+    draft->program |= km_entity_gravity(landmark) == KM_GRAVITY_PROGRAM;
     if (!draft->key[0])
         (void)snprintf(draft->key, sizeof draft->key, "%s", line);
 }
@@ -239,6 +298,7 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
     km_profile_get_maturity(result->profile, &maturity);
     for (int gravity = KM_GRAVITY_PROGRAM; gravity >= KM_GRAVITY_SLIGHT; gravity--)
         add_acts(draft, result->profile, result->episode, (enum km_gravity)gravity);
+    add_behaviour(draft, result);
     add_terms(draft, result, maturity.episodes);
     compare_score(draft, result);
     km_explain_episode(result->profile, result->episode, result->assessment, &why);
@@ -257,6 +317,20 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
     draft->finding.confidence = result->confidence;
 }
 
+void km_draft_pace(struct km_draft *draft, const struct km_watch_pace *pace)
+{
+    double times = pace->per_second / pace->learned;
+    struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_PACE, log(times));
+    km_strange_add_steps(&draft->strange, "pace", steps_of(log2(pace->per_second), RATE_STEP));
+    draft->finding.score = 1 - 1 / times;
+    draft->finding.confidence = pace->confidence;
+    if (!evidence)
+        return;
+    km_evidence_add_real(evidence, "per_second", round(pace->per_second));
+    km_evidence_add_real(evidence, "times", round(times));
+    km_evidence_add_real(evidence, "learned", round(pace->learned));
+}
+
 void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost)
 {
     struct km_maturity maturity;
@@ -272,16 +346,20 @@ void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, u
         km_evidence_add_integer(evidence, "events", (int64_t)lost);
 }
 
-void km_draft_hold(struct km_draft *draft)
+struct km_evidence *km_draft_hold(struct km_draft *draft, const char *reason)
 {
     draft->held = true;
-    (void)km_draft_add(draft, KM_EVIDENCE_STARTING, 0);
     if (!draft->key[0])
-        (void)snprintf(draft->key, sizeof draft->key, "%s", KM_EVIDENCE_STARTING);
+        (void)snprintf(draft->key, sizeof draft->key, "%s", reason);
+    return km_draft_add(draft, reason, 0);
 }
 
 void km_draft_end(struct km_draft *draft)
 {
+    char strange[KM_STRANGE_TEXT_BYTES];
+    km_strange_format(&draft->strange, strange);
+    if (strange[0])
+        draft->finding.subject.strange = copy_text(draft, strange);
     draft->surprise = 0;
     for (size_t i = 0; i < draft->finding.evidence_count; i++)
         draft->surprise += draft->evidence[i].weight;

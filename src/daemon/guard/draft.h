@@ -9,6 +9,7 @@
 #include "daemon/guard/proctable.h"
 #include "daemon/profile/watch.h"
 #include "finding/finding.h"
+#include "finding/strange.h"
 
 #define KM_DRAFT_EVIDENCE   24
 #define KM_DRAFT_TEXT_BYTES 24576 /* of all texts; what finds no room is left out */
@@ -19,10 +20,12 @@ struct km_draft {
     struct km_evidence evidence[KM_DRAFT_EVIDENCE];
     char key[KM_DRAFT_KEY_BYTES]; /* the dominant evidence: what incidents are grouped by */
     char role[KM_EVENT_MAX_NAME_BYTES];
-    double surprise; /* sum of the weights */
-    double act;      /* weight of the least usual act, minus log of its probability; 0: none */
-    bool compared;   /* what the first act is compared with is said */
-    bool held;       /* it waits in the digest, however strong it is */
+    struct km_strange strange; /* what a decision about it covers: all of it, named or not */
+    double surprise;           /* sum of the weights */
+    double act;                /* weight of the least usual act, minus log of its probability; 0: none */
+    bool program;              /* foreign code runs: what ranks before all else */
+    bool compared;             /* what the first act is compared with is said */
+    bool held;                 /* it waits in the digest, however strong it is */
     size_t used;
     char text[KM_DRAFT_TEXT_BYTES];
 };
@@ -43,11 +46,15 @@ void km_draft_episode(struct km_draft *draft, const struct km_watch_result *resu
 void km_draft_landmark(struct km_draft *draft, const struct km_event_landmark *landmark, double weight,
                        uint64_t episodes);
 
+/* A role that is much faster than ever. */
+void km_draft_pace(struct km_draft *draft, const struct km_watch_pace *pace);
+
 /* Young profiles and lost events, which lower the confidence; nothing when neither is so. */
 void km_draft_doubts(struct km_draft *draft, const struct km_profile *profile, uint64_t lost);
 
-/* Held back: its process starts or ends, which was never learned. An act keeps its key; sequences share one. */
-void km_draft_hold(struct km_draft *draft);
+/* Held back for a reason (KM_EVIDENCE_STARTING, KM_EVIDENCE_UPGRADED), whose evidence is returned; NULL: no room. An
+ * act keeps its key; sequences that are held for one reason share one. */
+struct km_evidence *km_draft_hold(struct km_draft *draft, const char *reason);
 
 /* The sum, and, when no key was set, the strongest evidence as the key. Call it last. */
 void km_draft_end(struct km_draft *draft);

@@ -187,6 +187,7 @@ bool km_guard_get_status(const struct km_guard *guard, size_t i, struct km_guard
                                     .confidence = daemon->confidence,
                                     .events = daemon->events,
                                     .episodes = stats.episodes,
+                                    .tapped = stats.tapped,
                                     .alarms = daemon->alarms,
                                     .alerts = daemon->alerts,
                                     .suppressed = daemon->suppressed,

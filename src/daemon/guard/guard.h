@@ -90,7 +90,7 @@ struct km_guard_status {
     bool learning, profiled, mature;
     double confidence;    /* of its best profile */
     double learned_share; /* of the time to learn, while learning */
-    uint64_t events, episodes, alarms, alerts, suppressed, lost;
+    uint64_t events, episodes, tapped, alarms, alerts, suppressed, lost;
     uint64_t held; /* of the alarms: in the digest at once, since a process was starting or ending unlearned */
     uint64_t rules_fired, rules_learned; /* of these: on learned acts, which is not told */
 };

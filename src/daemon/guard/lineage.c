@@ -38,6 +38,7 @@ static double weight_of_role(const struct km_guarded *daemon)
 static void add_role(struct km_guarded *daemon, const struct km_watch_role *role)
 {
     struct km_draft *draft = &daemon->guard->draft;
+    km_strange_add(&draft->strange, "role", role->identity->role);
     struct km_evidence *evidence = km_draft_add(draft, KM_EVIDENCE_NEW_ROLE, weight_of_role(daemon));
     if (!evidence)
         return;
@@ -58,8 +59,10 @@ static void begin(struct km_guarded *daemon, const struct km_watch_role *role, u
     km_draft_begin(&guard->draft, daemon->name, cause.identity->role, process);
     guard->draft.finding.package = role->identity->package[0] ? role->identity->package : NULL;
     guard->draft.finding.confidence = daemon->confidence;
-    if (has_cause)
-        (void)snprintf(guard->draft.key, sizeof guard->draft.key, "%s", process->cause);
+    if (!has_cause)
+        return;
+    (void)snprintf(guard->draft.key, sizeof guard->draft.key, "%s", process->cause);
+    km_strange_add(&guard->draft.strange, "from", process->cause);
 }
 
 static enum km_code finish(struct km_guarded *daemon, uint64_t time_ns, bool held, struct km_err *err)
@@ -72,7 +75,7 @@ static enum km_code finish(struct km_guarded *daemon, uint64_t time_ns, bool hel
     km_draft_doubts(draft, NULL, daemon->lost);
     if (held) {
         draft->finding.confidence *= HELD_TRUST;
-        km_draft_hold(draft);
+        (void)km_draft_hold(draft, KM_EVIDENCE_STARTING);
     }
     return km_guard_raise(daemon->guard, daemon, time_ns, err);
 }

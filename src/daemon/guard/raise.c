@@ -59,7 +59,8 @@ enum km_code km_guard_raise(struct km_guard *guard, struct km_guarded *daemon, u
                                         .role = draft->role,
                                         .key = draft->key,
                                         .time_ns = finding->time_wall_ns,
-                                        .strength = draft->surprise * finding->confidence};
+                                        .strength = draft->surprise * finding->confidence,
+                                        .program = draft->program && !draft->held};
     if (draft->held)
         report.strength = fmin(report.strength, HELD_SHARE * guard->least_strength);
     daemon->held += draft->held;

@@ -52,6 +52,7 @@ static enum km_code take_match(void *context, const struct km_rule_match *match,
     if (!evidence)
         return KM_OK;
     firing->told++;
+    km_strange_add(&firing->draft->strange, "rule", rule->id);
     km_evidence_add_text(evidence, "rule", rule->id);
     km_evidence_add_text(evidence, "title", rule->title);
     km_evidence_add_text(evidence, "level", km_rule_level_to_string(rule->level));
@@ -154,6 +155,9 @@ enum km_code km_guarded_rules(struct km_guarded *daemon, const struct km_event *
     km_draft_begin(&guard->draft, daemon->name, named.identity->role, &actor);
     struct firing firing = {.daemon = daemon, .draft = &guard->draft, .learned = is_learned(daemon, event, line)};
     (void)snprintf(guard->draft.key, sizeof guard->draft.key, "%s", actor.cause[0] ? actor.cause : line);
+    km_strange_add(&guard->draft.strange, "act", line);
+    if (actor.cause[0])
+        km_strange_add(&guard->draft.strange, "from", actor.cause);
     guard->draft.finding.package = role.identity->package[0] ? role.identity->package : NULL;
     struct km_rules_matcher matcher = {&firing, take_match};
     enum km_code code = km_rules_match(guard->config.rules, &process, event, &matcher, err);

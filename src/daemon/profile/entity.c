@@ -361,13 +361,31 @@ static bool is_private_place(unsigned zone)
     return zone == KM_ZONE_CONFIG || zone == KM_ZONE_SENSITIVE || zone == KM_ZONE_HOME;
 }
 
+/* Where a name directly in /etc leads to is the administrator's choice, as long as no secret is there. */
+static bool leads_to_ordinary(struct km_bytes target)
+{
+    enum km_zone zone = km_zone_of_path(target);
+    return zone == KM_ZONE_SYSTEM || zone == KM_ZONE_RUN || zone == KM_ZONE_PROC || km_zone_is_ordinary(target);
+}
+
 static enum km_gravity gravity_of_open(const struct km_event_landmark *l)
 {
     bool writes = (l->flags & OPEN_FOR_WRITE) != 0;
     bool enters = (l->flags & OPEN_DIRECTORY) == OPEN_DIRECTORY;
+    bool ordinary = !writes && !enters && l->zone == KM_ZONE_CONFIG && km_zone_is_ordinary(l->path);
+    if (ordinary && (l->path2.length == 0 || leads_to_ordinary(l->path2)))
+        return KM_GRAVITY_SLIGHT;
     if (l->path2.length > 0 || is_private_place(l->zone) || ((writes || enters) && l->zone == KM_ZONE_SYSTEM))
         return KM_GRAVITY_GRAVE;
     return KM_GRAVITY_SLIGHT;
+}
+
+bool km_entity_reads_config(const struct km_event_landmark *l)
+{
+    return l->kind == KM_LANDMARK_OPEN && (l->flags & OPEN_FOR_WRITE) == 0 &&
+           (l->flags & OPEN_DIRECTORY) != OPEN_DIRECTORY && l->zone == KM_ZONE_CONFIG &&
+           km_zone_of_path(l->path) == KM_ZONE_CONFIG &&
+           (l->path2.length == 0 || km_zone_of_path(l->path2) == KM_ZONE_CONFIG);
 }
 
 static enum km_gravity gravity_of_memory(const struct km_event_landmark *l)

@@ -58,13 +58,19 @@ enum km_gravity {
     KM_GRAVITY_PROGRAM = 2, /* foreign code runs: a program, a module, another process's memory */
 };
 
-/* How much a landmark says when the role never had one like it. Acts that failed are slight, but for connections. */
+/* How much a landmark says when the role never had one like it. Acts that failed are slight, but for connections; so is
+ * the first read of an ordinary file directly in /etc (km_zone_is_ordinary). */
 enum km_gravity km_entity_gravity(const struct km_event_landmark *landmark);
 
 /* Whether a process that starts, while no start was learned, may not do it either without being told: foreign code, an
  * open where credentials, keys or schedules are, a write to, removal from or renaming in a system place, a connection
  * to a public address. */
 bool km_entity_is_inexcusable(const struct km_event_landmark *landmark);
+
+/* Whether it reads, and does not write, what lies with the configuration and is no secret; a link only if it stays
+ * there.
+ */
+bool km_entity_reads_config(const struct km_event_landmark *landmark);
 
 /* Whether the address is reachable over the Internet: of IPv4 or IPv6, and not of this host, a private network, a link,
  * a group or a documentation range. */

@@ -331,6 +331,16 @@ void km_profile_get_maturity(const struct km_profile *profile, struct km_maturit
     };
 }
 
+double km_profile_get_pace(const struct km_profile *profile)
+{
+    return profile->pace;
+}
+
+void km_profile_set_pace(struct km_profile *profile, double per_second)
+{
+    profile->pace = per_second;
+}
+
 uint64_t km_profile_learned_ns(const struct km_profile *profile)
 {
     return profile->last_ns - profile->first_ns;

@@ -113,6 +113,11 @@ void km_profile_get_maturity(const struct km_profile *profile, struct km_maturit
 
 /* From the first learned episode to the last: a budget is of days, however many threads share them. 0: the events
  * carried no times. */
+/* The most calls a second that the role made over ten seconds while it was learned; 0: not known. Calibration and
+ * review leave it alone. */
+double km_profile_get_pace(const struct km_profile *profile);
+void km_profile_set_pace(struct km_profile *profile, double per_second);
+
 uint64_t km_profile_learned_ns(const struct km_profile *profile);
 
 /* Bytes of memory held. */

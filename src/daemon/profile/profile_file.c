@@ -58,6 +58,8 @@ static enum km_code save_meta(const struct km_profile *p, const char *note, stru
     km_json_set_integer(root, "offered", (int64_t)p->kept.offered);
     km_json_set_integer(root, "offered_novel", (int64_t)p->novel.offered);
     km_json_set_integer(root, "learned_ns", (int64_t)(p->last_ns - p->first_ns));
+    if (p->pace > 0)
+        km_json_set_real(root, "pace", p->pace);
     km_json_set_integer(root, "draw", (int64_t)p->draw);
     km_json_set_real(root, "novelty", p->novelty);
     km_json_set_integer(root, "max_calls", p->rule.max_calls);
@@ -296,6 +298,8 @@ static enum km_code load_meta(struct km_profile *p, struct in *in, char *note, s
     p->novel.offered = natural(root, "offered_novel");
     uint64_t draw = (uint64_t)km_json_integer(root, "draw", 0);
     p->draw = draw ? draw : p->draw;
+    double pace = km_json_real(root, "pace", 0);
+    p->pace = isfinite(pace) && pace > 0 ? pace : 0;
     double novelty = km_json_real(root, "novelty", 1);
     p->novelty = novelty >= 0 && novelty <= 1 ? novelty : 1;
     p->rule = (struct km_episode_rule){.max_calls = small_integer(root, "max_calls"),

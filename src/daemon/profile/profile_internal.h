@@ -46,6 +46,7 @@ struct km_profile {
     struct km_kept_list novel; /* a fair sample of those outside it that brought windows */
     uint64_t draw;             /* state of the sampling */
     uint64_t episodes;
+    double pace;                /* calls a second in the busiest ten seconds that were learned; 0: not known */
     uint64_t first_ns, last_ns; /* of the complete episodes learned before review; 0: none carried times */
     double novelty;
     struct km_calibration calibration[KM_VIEWS];

@@ -6,17 +6,15 @@
 #include <string.h>
 
 #include "daemon/profile/explain.h"
+#include "daemon/profile/novelty.h"
 #include "daemon/profile/profile_internal.h"
-#include "daemon/profile/seen.h"
 
 #define KEY_TEXT_BYTES 20
 
 /* The different unknown windows of an episode, with their number space above the calls. */
 struct novelty {
     struct km_json *list;
-    struct km_seen seen;
     uint64_t hash;
-    size_t count;
 };
 
 static void hash_in(uint64_t *hash, uint64_t v)
@@ -25,38 +23,15 @@ static void hash_in(uint64_t *hash, uint64_t v)
     *hash ^= *hash >> 29;
 }
 
-static enum km_code offer(const struct km_profile *profile, struct novelty *n, unsigned long long window,
-                          unsigned space, struct km_err *err)
+static enum km_code collect(void *context, uint64_t key, struct km_err *err)
 {
-    if (n->count >= KM_QUARANTINE_MAX_WINDOWS || km_profile_knows_window(profile, window, space))
-        return KM_OK;
-    bool is_new;
-    uint64_t key = window | (uint64_t)space << KM_WINDOW_BITS;
-    enum km_code code = km_seen_add(&n->seen, key + 1, &is_new, err);
-    if (code != KM_OK || !is_new)
-        return code;
+    struct novelty *n = context;
     char text[KEY_TEXT_BYTES];
+    (void)err;
     (void)snprintf(text, sizeof text, "%014" PRIx64, key);
     km_json_append(n->list, km_json_new_string(text));
     hash_in(&n->hash, key);
-    n->count++;
     return KM_OK;
-}
-
-static enum km_code collect(const struct km_profile *profile, const struct km_episode *episode, struct novelty *n,
-                            struct km_err *err)
-{
-    enum km_code code = KM_OK;
-    for (size_t i = 0; i < episode->window_count && code == KM_OK; i++)
-        code = offer(profile, n, episode->windows[i].window, episode->windows[i].space, err);
-    if (!episode->complete)
-        return code;
-    struct km_thread_state state = {
-        .window = episode->start_window, .filled = episode->start_filled, .space = episode->start_space};
-    for (size_t i = 0; i < episode->count && code == KM_OK; i++)
-        if (km_thread_push(&state, km_call_space_of(episode->packed[i]), km_call_number(episode->packed[i])))
-            code = offer(profile, n, state.window, state.space, err);
-    return code;
 }
 
 static struct km_json *entities_of(const struct km_profile *profile, const struct km_episode *episode, uint64_t *hash)
@@ -93,8 +68,7 @@ struct km_json *km_quarantine_describe(const struct km_profile *profile, const s
                                        struct km_err *err)
 {
     struct novelty n = {.list = km_json_new_array(), .hash = 1};
-    enum km_code code = collect(profile, episode, &n, err);
-    km_seen_done(&n.seen);
+    enum km_code code = km_novelty_visit(profile, episode, &n, collect, err);
     if (code != KM_OK) {
         km_json_free(n.list);
         return NULL;
@@ -160,7 +134,7 @@ enum km_code km_quarantine_learn(struct km_profile *profile, const struct km_jso
 {
     const struct km_json *windows = km_json_find(entry, "windows"), *set = km_json_find(entry, "set");
     size_t count = km_json_size(windows);
-    if (km_json_type(windows) != KM_JSON_ARRAY || count > KM_QUARANTINE_MAX_WINDOWS)
+    if (km_json_type(windows) != KM_JSON_ARRAY || count > KM_NOVELTY_MAX_WINDOWS)
         return not_one(err);
     struct km_episode_window *list KM_CLEANUP(km_cleanup_free) = km_calloc(count + 1, sizeof *list, SIZE_MAX, err);
     if (!list)

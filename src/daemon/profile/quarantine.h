@@ -7,8 +7,7 @@
 #include "base/json.h"
 #include "daemon/profile/profile.h"
 
-#define KM_QUARANTINE_MAX_BYTES   ((size_t)1 << 20)
-#define KM_QUARANTINE_MAX_WINDOWS 4096
+#define KM_QUARANTINE_MAX_BYTES ((size_t)1 << 20)
 
 /* out_id: sixteen hexadecimal digits and NUL, made from the new windows, the new entities and the call set. NULL:
  * KM_NOMEM. */

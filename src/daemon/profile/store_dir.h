@@ -80,12 +80,18 @@ struct km_store_acceptance {
     int64_t decision; /* the desk's; 0 = none */
 };
 
-/* Learns a waiting alarm and writes a new version. KM_NOTFOUND: no such alarm. */
+/* Learns a waiting alarm and writes a new version. What was accepted before is in the profile already: the decision is
+ * added to those that hold it there, no version is written and *out_learned is false. KM_NOTFOUND: no such alarm. */
 enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role,
-                             const struct km_store_acceptance *given, struct km_err *err) KM_MUST_USE;
+                             const struct km_store_acceptance *given, bool *out_learned,
+                             struct km_err *err) KM_MUST_USE;
 
-/* Takes back what was accepted by a decision of the desk: the last learned version with all decisions that still hold
- * becomes the next version, and the alarms wait again. KM_NOTFOUND: nothing was accepted by it. */
+/* What was accepted of a role as a JSON array, oldest first; the caller frees it. NULL: KM_IO, KM_NOMEM. */
+struct km_json *km_store_accepted(struct km_store *store, const char *unit, const char *role,
+                                  struct km_err *err) KM_MUST_USE;
+
+/* Takes back what was accepted by a decision of the desk and by no other: the last learned version with all decisions
+ * that still hold becomes the next version, and the alarms wait again. KM_NOTFOUND: nothing was accepted by it. */
 enum km_code km_store_withdraw(struct km_store *store, const char *unit, const char *role, int64_t decision,
                                struct km_err *err) KM_MUST_USE;
 

@@ -6,7 +6,8 @@
 #include "daemon/profile/quarantine.h"
 #include "daemon/profile/store_files.h"
 
-#define NS_PER_DAY (86400 * KM_NS_PER_S)
+#define NS_PER_DAY    (86400 * KM_NS_PER_S)
+#define MAX_DECISIONS 1024 /* that hold one alarm */
 
 static bool is_json(const char *name)
 {
@@ -113,35 +114,113 @@ struct km_json *km_store_waiting(struct km_store *store, const char *unit, const
     return read_entries(store, unit, role, "quarantine", err);
 }
 
-enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role,
-                             const struct km_store_acceptance *given, struct km_err *err)
+struct km_json *km_store_accepted(struct km_store *store, const char *unit, const char *role, struct km_err *err)
 {
-    const char *id = given->id;
-    char from[KM_STORE_PATH_BYTES], to[KM_STORE_PATH_BYTES], note[64];
-    enum km_code code = entry_path(unit, role, "quarantine", id, from, err);
-    if (code == KM_OK)
-        code = entry_path(unit, role, "accepted", id, to, err);
+    return read_entries(store, unit, role, "accepted", err);
+}
+
+/* ---- accepting ---- */
+
+/* Whose decisions hold an accepted entry; an older store names one, not in a list. */
+static struct km_json *decisions_of(const struct km_json *entry)
+{
+    const struct km_json *held = km_json_find(entry, "decisions");
+    struct km_json *list = km_json_new_array();
+    for (size_t i = 0; i < km_json_size(held) && i < MAX_DECISIONS; i++)
+        km_json_append(list, km_json_new_integer(km_json_integer(km_json_at(held, i), "", 0)));
+    if (entry && !held)
+        km_json_append(list, km_json_new_integer(km_json_integer(entry, "decision", 0)));
+    return list;
+}
+
+static bool names(const struct km_json *decisions, int64_t decision)
+{
+    for (size_t i = 0; i < km_json_size(decisions); i++)
+        if (km_json_integer(km_json_at(decisions, i), "", 0) == decision)
+            return true;
+    return false;
+}
+
+static bool is_held_by(const struct km_json *entry, int64_t decision)
+{
+    struct km_json *held KM_CLEANUP(km_json_cleanup) = decisions_of(entry);
+    return names(held, decision);
+}
+
+static bool is_held_by_alone(const struct km_json *entry, int64_t decision)
+{
+    struct km_json *held KM_CLEANUP(km_json_cleanup) = decisions_of(entry);
+    return km_json_size(held) == 1 && names(held, decision);
+}
+
+/* The entry as accepted by one more decision than `before` (or NULL) was: it holds as long as any of them does. */
+static void note_acceptance(struct km_json *entry, const struct km_json *before,
+                            const struct km_store_acceptance *given)
+{
+    struct km_json *list = decisions_of(before);
+    int64_t until = given->until_ns, old = km_json_integer(before, "until_ns", 0);
+    if (!names(list, given->decision))
+        km_json_append(list, km_json_new_integer(given->decision));
+    if (before && (old == 0 || (until != 0 && old > until)))
+        until = old;
+    km_json_set_integer(entry, "until_ns", until);
+    km_json_set(entry, "decisions", list);
+}
+
+static enum km_code learn_entry(struct km_store *store, const char *unit, const char *role,
+                                const struct km_store_acceptance *given, struct km_json *entry, struct km_err *err)
+{
+    char to[KM_STORE_PATH_BYTES], note[64];
+    struct km_store_loaded loaded;
+    struct km_err ignored = KM_ERR_INIT;
+    enum km_code code = entry_path(unit, role, "accepted", given->id, to, err);
     if (code != KM_OK)
         return code;
-    struct km_json *entry KM_CLEANUP(km_json_cleanup) = km_store_read_json(store, from, err);
-    if (!entry)
-        return err->code == KM_NOTFOUND ? km_fail(err, KM_NOTFOUND, "no alarm %s of %s, %s waits", id, unit, role)
-                                        : err->code;
-    struct km_store_loaded loaded;
     struct km_profile *profile KM_CLEANUP(km_profile_cleanup) = km_store_load(store, unit, role, 0, &loaded, err);
     if (!profile)
         return err->code;
     code = km_quarantine_learn(profile, entry, err);
     if (code != KM_OK)
         return code;
-    km_json_set_integer(entry, "until_ns", given->until_ns);
-    km_json_set_integer(entry, "decision", given->decision);
+    struct km_json *before KM_CLEANUP(km_json_cleanup) = km_store_read_json(store, to, &ignored);
+    note_acceptance(entry, before, given);
     code = km_store_write_json(store, to, entry, err);
-    (void)snprintf(note, sizeof note, "accepted %s", id);
-    if (code == KM_OK)
-        code = km_store_save(store, profile, note, err);
-    if (code == KM_OK)
+    (void)snprintf(note, sizeof note, "accepted %s", given->id);
+    return code == KM_OK ? km_store_save(store, profile, note, err) : code;
+}
+
+static enum km_code hold_entry(struct km_store *store, const char *unit, const char *role,
+                               const struct km_store_acceptance *given, struct km_err *err)
+{
+    char path[KM_STORE_PATH_BYTES];
+    struct km_err missing = KM_ERR_INIT;
+    enum km_code code = entry_path(unit, role, "accepted", given->id, path, err);
+    if (code != KM_OK)
+        return code;
+    struct km_json *entry KM_CLEANUP(km_json_cleanup) = km_store_read_json(store, path, &missing);
+    struct km_json *before KM_CLEANUP(km_json_cleanup) = entry ? km_store_read_json(store, path, &missing) : NULL;
+    if (!entry || !before)
+        return km_fail(err, KM_NOTFOUND, "no alarm %s of %s, %s waits", given->id, unit, role);
+    note_acceptance(entry, before, given);
+    return km_store_write_json(store, path, entry, err);
+}
+
+enum km_code km_store_accept(struct km_store *store, const char *unit, const char *role,
+                             const struct km_store_acceptance *given, bool *out_learned, struct km_err *err)
+{
+    char from[KM_STORE_PATH_BYTES];
+    enum km_code code = entry_path(unit, role, "quarantine", given->id, from, err);
+    if (code != KM_OK)
+        return code;
+    struct km_json *entry KM_CLEANUP(km_json_cleanup) = km_store_read_json(store, from, err);
+    if (!entry && err->code != KM_NOTFOUND)
+        return err->code;
+    bool waits = entry != NULL;
+    code = waits ? learn_entry(store, unit, role, given, entry, err) : hold_entry(store, unit, role, given, err);
+    if (code == KM_OK && waits)
         (void)unlinkat(store->fd, from, 0);
+    if (code == KM_OK)
+        *out_learned = waits;
     return code;
 }
 
@@ -198,7 +277,7 @@ struct relearning {
 static bool is_left_out(const struct relearning *what, const struct km_json *entry)
 {
     return (what->wall_ns != 0 && is_over(entry, what->wall_ns)) ||
-           (what->decision != 0 && km_json_integer(entry, "decision", 0) == what->decision);
+           (what->decision != 0 && is_held_by_alone(entry, what->decision));
 }
 
 /* The last learned version with all decisions that still hold becomes the next one. */
@@ -215,6 +294,36 @@ static enum km_code relearn(struct km_store *store, const struct relearning *wha
     return code == KM_OK ? km_store_save(store, profile, what->note, err) : code;
 }
 
+/* What others hold, too, stays as it is but for the name. */
+static enum km_code let_go(struct km_store *store, const struct relearning *what, const struct km_json *held,
+                           struct km_err *err)
+{
+    char path[KM_STORE_PATH_BYTES];
+    enum km_code code = entry_path(what->unit, what->role, "accepted", km_json_string(held, "id", ""), path, err);
+    struct km_json *entry KM_CLEANUP(km_json_cleanup) = code == KM_OK ? km_store_read_json(store, path, err) : NULL;
+    if (!entry)
+        return err->code;
+    struct km_json *decisions KM_CLEANUP(km_json_cleanup) = decisions_of(held);
+    struct km_json *list = km_json_new_array();
+    for (size_t i = 0; i < km_json_size(decisions); i++)
+        if (km_json_integer(km_json_at(decisions, i), "", 0) != what->decision)
+            km_json_append(list, km_json_new_integer(km_json_integer(km_json_at(decisions, i), "", 0)));
+    km_json_set(entry, "decisions", list);
+    return km_store_write_json(store, path, entry, err);
+}
+
+static enum km_code wait_again(struct km_store *store, const struct relearning *what, const char *id,
+                               struct km_err *err)
+{
+    char from[KM_STORE_PATH_BYTES], to[KM_STORE_PATH_BYTES];
+    enum km_code code = entry_path(what->unit, what->role, "accepted", id, from, err);
+    if (code == KM_OK)
+        code = entry_path(what->unit, what->role, "quarantine", id, to, err);
+    if (code == KM_OK)
+        (void)renameat(store->fd, from, store->fd, to);
+    return code;
+}
+
 enum km_code km_store_withdraw(struct km_store *store, const char *unit, const char *role, int64_t decision,
                                struct km_err *err)
 {
@@ -224,18 +333,20 @@ enum km_code km_store_withdraw(struct km_store *store, const char *unit, const c
     char note[64];
     (void)snprintf(note, sizeof note, "withdrew decision %lld", (long long)decision);
     const struct relearning what = {unit, role, note, accepted, 0, decision};
-    bool any = false;
-    for (size_t i = 0; i < km_json_size(accepted); i++)
-        any |= is_left_out(&what, km_json_at(accepted, i));
-    if (!any)
+    bool alone = false, shared = false;
+    for (size_t i = 0; i < km_json_size(accepted); i++) {
+        alone |= is_left_out(&what, km_json_at(accepted, i));
+        shared |= is_held_by(km_json_at(accepted, i), decision);
+    }
+    if (!shared)
         return km_fail(err, KM_NOTFOUND, "decision %lld taught nothing to %s, %s", (long long)decision, unit, role);
-    enum km_code code = relearn(store, &what, err);
+    enum km_code code = alone ? relearn(store, &what, err) : KM_OK;
     for (size_t i = 0; i < km_json_size(accepted) && code == KM_OK; i++) {
-        char from[KM_STORE_PATH_BYTES], to[KM_STORE_PATH_BYTES];
-        const char *id = km_json_string(km_json_at(accepted, i), "id", "");
-        if (is_left_out(&what, km_json_at(accepted, i)) && entry_path(unit, role, "accepted", id, from, err) == KM_OK &&
-            entry_path(unit, role, "quarantine", id, to, err) == KM_OK)
-            (void)renameat(store->fd, from, store->fd, to);
+        const struct km_json *entry = km_json_at(accepted, i);
+        if (is_left_out(&what, entry))
+            code = wait_again(store, &what, km_json_string(entry, "id", ""), err);
+        else if (is_held_by(entry, decision))
+            code = let_go(store, &what, entry, err);
     }
     return code;
 }

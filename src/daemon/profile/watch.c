@@ -165,12 +165,48 @@ static bool has_inexcusable(const struct km_profile *profile, const struct km_ep
     return false;
 }
 
+/* The profile of the kind of thread that this one is forked from without another program: its name less a '+'. */
+static const struct km_profile *parent_of(const struct km_watch *watch, const struct km_profile_identity *identity)
+{
+    size_t length = strlen(identity->role);
+    for (size_t i = 0; i < watch->profile_count && length > 1 && identity->role[length - 1] == '+'; i++) {
+        const struct km_profile_identity *other = km_profile_get_identity(watch->profiles[i]);
+        if (strlen(other->role) == length - 1 && strncmp(other->role, identity->role, length - 1) == 0 &&
+            strcmp(other->exe, identity->exe) == 0)
+            return watch->profiles[i];
+    }
+    return NULL;
+}
+
+/* A child reads the configuration that its parent was seen to read, as nginx does when it is told to for the first time
+ * after learning. That is new, and no reason to wake anybody by itself. */
+static enum km_gravity gravity_of(const struct km_watch *watch, const struct km_episode *episode,
+                                  const struct km_watch_result *result)
+{
+    const struct km_profile *parent = parent_of(watch, result->identity);
+    enum km_gravity gravity = result->assessment->gravity;
+    if (!parent || gravity != KM_GRAVITY_GRAVE)
+        return gravity;
+    for (size_t i = 0; i < episode->landmark_count; i++) {
+        const struct km_event_landmark *landmark = &episode->landmarks[i];
+        char line[KM_ENTITY_TEXT_BYTES];
+        km_entity_format(landmark, line);
+        if (km_entity_gravity(landmark) == KM_GRAVITY_SLIGHT ||
+            km_entity_find(km_profile_get_entities(result->profile), line))
+            continue;
+        if (!km_entity_reads_config(landmark) || !km_entity_find(km_profile_get_entities(parent), line))
+            return gravity;
+    }
+    return KM_GRAVITY_SLIGHT;
+}
+
 static bool is_alarm(struct km_watch *watch, const struct km_episode *episode, struct km_watch_result *result)
 {
     const struct km_assessment *a = result->assessment;
-    bool alarm = a->score > result->threshold || a->gravity != KM_GRAVITY_SLIGHT;
-    bool ends = a->gravity == KM_GRAVITY_SLIGHT && ends_unlearned(result->profile, episode);
-    result->excused = alarm && a->gravity != KM_GRAVITY_PROGRAM && !has_inexcusable(result->profile, episode) &&
+    enum km_gravity gravity = gravity_of(watch, episode, result);
+    bool alarm = a->score > result->threshold || gravity != KM_GRAVITY_SLIGHT;
+    bool ends = gravity == KM_GRAVITY_SLIGHT && ends_unlearned(result->profile, episode);
+    result->excused = alarm && gravity != KM_GRAVITY_PROGRAM && !has_inexcusable(result->profile, episode) &&
                       (ends || km_watch_excuses(watch, episode->tgid, episode->begin_ns));
     return alarm && !result->excused;
 }
@@ -190,6 +226,22 @@ static void seek_support(struct km_watched *role, struct km_watch_result *result
     result->alone = a->entities_new == 0 && (escalates == 0 || role->strange_misses < escalates);
 }
 
+/* While a release window is open: what is strange by the ordinary threshold only. */
+static void settle(struct km_watched *role, struct km_spot *spot, struct km_watch_result *result)
+{
+    result->settles = role->release_left;
+    if (role->release_left == 0)
+        return;
+    double rate = result->rate / RELEASE_FACTOR, threshold = threshold_of(spot, rate);
+    result->settling = !result->alarm && !result->excused && result->assessment->score > threshold;
+    if (result->settling) {
+        result->rate = rate;
+        result->threshold = threshold;
+    }
+    if (result->settling || result->alarm)
+        role->settling[role->release_left <= KM_WATCH_RELEASE_EPISODES / 2]++;
+}
+
 static void assess(struct km_watch *watch, struct km_watched *role, const struct km_episode *whole,
                    struct km_watch_result *result, struct km_assessment *assessment)
 {
@@ -202,7 +254,8 @@ static void assess(struct km_watch *watch, struct km_watched *role, const struct
     result->threshold = threshold_of(spot, result->rate);
     role->judged[stratum]++;
     result->alarm = is_alarm(watch, &episode, result);
-    if (!result->alarm && !result->excused)
+    settle(role, spot, result);
+    if (!result->alarm && !result->excused && !result->settling)
         km_spot_add(spot, assessment->score);
     struct km_maturity maturity;
     km_profile_get_maturity(role->profile, &maturity);
@@ -211,8 +264,17 @@ static void assess(struct km_watch *watch, struct km_watched *role, const struct
     result->confidence = maturity.confidence * (trust > LEAST_TRUST ? trust : LEAST_TRUST);
     if (result->alarm)
         seek_support(role, result);
-    if (result->alone || result->excused)
+    if (result->alone || result->excused || result->settling)
         result->confidence *= UNSUPPORTED;
+}
+
+/* One episode of the release window is over. */
+static enum km_code pass_release(struct km_watch *watch, struct km_watched *role, struct km_err *err)
+{
+    if (--role->release_left > 0 || !watch->config.settled)
+        return KM_OK;
+    const struct km_watch_settled settled = {&role->identity, role->settling[0], role->settling[1]};
+    return watch->config.settled(watch->config.context, &settled, err);
 }
 
 static enum km_code judge(struct km_watch *watch, struct km_watched *role, const struct km_episode *episode,
@@ -230,9 +292,10 @@ static enum km_code judge(struct km_watch *watch, struct km_watched *role, const
         assess(watch, role, episode, &result, &assessment);
     if (role->episodes++ == 0)
         role->first_ns = episode->begin_ns;
-    role->release_left -= role->release_left > 0;
     watch->stats.alarms += result.alarm;
-    return watch->config.judged ? watch->config.judged(watch->config.context, &result, err) : KM_OK;
+    watch->stats.tapped += episode->feed == KM_FEED_TAP;
+    enum km_code code = watch->config.judged ? watch->config.judged(watch->config.context, &result, err) : KM_OK;
+    return code == KM_OK && role->release_left > 0 ? pass_release(watch, role, err) : code;
 }
 
 static enum km_code take_episode(void *context, const struct km_episode *episode, struct km_err *err)
@@ -242,6 +305,11 @@ static enum km_code take_episode(void *context, const struct km_episode *episode
     watch->stats.episodes++;
     if (!role)
         return KM_OK;
+    if (!role->paced_by_kernel) {
+        enum km_code code = km_watch_note_calls(watch, role, episode->end_ns, episode->totals.calls, err);
+        if (code != KM_OK)
+            return code;
+    }
     if (!role->learning)
         return judge(watch, role, episode, err);
     watch->stats.learned++;
@@ -325,6 +393,12 @@ bool km_watch_find_role(const struct km_watch *watch, uint16_t index, struct km_
     return true;
 }
 
+static void begin_release(struct km_watched *role)
+{
+    role->release_left = KM_WATCH_RELEASE_EPISODES;
+    role->settling[0] = role->settling[1] = 0;
+}
+
 /* The program that runs is compared with the one that was learned, at each introduction. */
 static enum km_code tell_role(struct km_watch *watch, struct km_watched *role, struct km_err *err)
 {
@@ -332,7 +406,7 @@ static enum km_code tell_role(struct km_watch *watch, struct km_watched *role, s
         enum km_release before = role->release;
         role->release = km_release_compare(km_profile_get_identity(role->profile), &role->identity);
         if (role->release == KM_RELEASE_UPGRADE && before != KM_RELEASE_UPGRADE)
-            role->release_left = KM_WATCH_RELEASE_EPISODES;
+            begin_release(role);
     }
     struct km_watch_role told;
     (void)km_watch_find_role(watch, role->index, &told);
@@ -411,10 +485,17 @@ static void count_episodes(struct km_watched *role, const struct km_event *event
 static enum km_code take_rate(struct km_watch *watch, const struct km_event *event, struct km_err *err)
 {
     struct km_watched *role = km_watch_role_of(watch, event->role);
-    if (role && event->rate.calls == 0 && event->rate.episodes == 0)
+    enum km_code code = KM_OK;
+    if (role && event->rate.calls == 0 && event->rate.episodes == 0) {
         role->known_ns = event->time_ns;
-    else if (role && !role->learning)
-        count_episodes(role, event);
+    } else if (role) {
+        role->paced_by_kernel = true;
+        code = km_watch_note_calls(watch, role, event->time_ns, event->rate.calls, err);
+        if (!role->learning)
+            count_episodes(role, event);
+    }
+    if (code != KM_OK)
+        return code;
     return km_watch_time(watch, event->time_ns, err);
 }
 

@@ -8,14 +8,15 @@
  * of a view (profile.h) has a history and a threshold of its own, the full view's two half a budget each. Alarms do not
  * enter the history. Where the recorder counts episodes that it does not tell (RATE events), these enter the pace: an
  * episode seen in full stands for as many as were not, and quiet time counts as time. During a release window the
- * budget is a tenth. Beyond what the history reaches the tail is taken to be exponential, as scores are sums of -ln p:
- * a fitted power tail put the threshold of a young profile out of reach.
+ * budget is a tenth; what the ordinary budget would have told settles meanwhile: it is handed over as such, does not
+ * enter the history, and is counted for the end of the window. Beyond what the history reaches the tail is taken to be
+ * exponential, as scores are sums of -ln p: a fitted power tail put the threshold of a young profile out of reach.
  *
  * An act that the role never did and that is grave by itself (entity.h: a program, a place, a peer) is an alarm at any
- * score. A process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but what no start
- * explains (km_entity_is_inexcusable); so is
- * for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not learned. An end that was never learned is
- * no alarm by its sequence alone.
+ * score; a read of configuration that the kind of thread it is forked from was seen to read counts by its score. A
+ * process that starts, while no start was learned, is excused for KM_WATCH_START_NS from all but what no start explains
+ * (km_entity_is_inexcusable); so is for KM_WATCH_FORK_NS a child that gives up its rights in a way that was not
+ * learned. An end that was never learned is no alarm by its sequence alone.
  */
 #ifndef KM_PROFILE_WATCH_H
 #define KM_PROFILE_WATCH_H
@@ -28,6 +29,8 @@
 #define KM_WATCH_RELEASE_EPISODES 1000 /* a release window lasts so many */
 #define KM_WATCH_START_NS         UINT64_C(10000000000)
 #define KM_WATCH_FORK_NS          UINT64_C(2000000000)
+#define KM_WATCH_PACE_NS          UINT64_C(10000000000)
+#define KM_WATCH_PACE_FACTOR      5.0 /* ordinary load reached 1.1 after forty minutes of learning */
 
 /* How the running program relates to the one that the profile was learned from. */
 enum km_release {
@@ -50,8 +53,10 @@ struct km_watch_result {
     bool alone;       /* an alarm by a sequence alone: no new act, and fewer unknown windows than escalate */
     bool alarm;
     bool excused;      /* it would be an alarm; its process starts, and no start was learned */
+    bool settling;     /* it would be an alarm but for the release window; threshold and rate are the ordinary ones */
+    uint64_t settles;  /* episodes of the release window that are left with this one; 0: none is open */
     double confidence; /* of the profile, lowered by the share of lost events, at most to a fifth; and to a hundredth
-                          when a sequence alone is strange, or when it is excused */
+                          when a sequence alone is strange, or when it is excused or settling */
     enum km_release release;
 };
 
@@ -64,6 +69,21 @@ struct km_watch_role {
     bool learning;
 };
 
+/* A mature role made more than KM_WATCH_PACE_FACTOR times as many calls a second, over KM_WATCH_PACE_NS or more, as in
+ * the busiest such stretch that was learned. Told again after ten minutes at the earliest. */
+struct km_watch_pace {
+    const struct km_profile_identity *identity;
+    const struct km_profile *profile;
+    uint64_t time_ns;
+    double per_second, learned, confidence;
+};
+
+/* A release window that closed: what stayed strange by the threshold from before the upgrade, alarms included. */
+struct km_watch_settled {
+    const struct km_profile_identity *identity;
+    unsigned first_half, second_half; /* of KM_WATCH_RELEASE_EPISODES */
+};
+
 struct km_watch;
 
 struct km_watch_config {
@@ -73,6 +93,10 @@ struct km_watch_config {
     enum km_code (*judged)(void *context, const struct km_watch_result *result, struct km_err *err);
     /* A role appeared, or comes from another program than before. May be NULL. */
     enum km_code (*appeared)(void *context, const struct km_watch_role *role, struct km_err *err);
+    /* A role is much faster than ever. May be NULL. */
+    enum km_code (*paced)(void *context, const struct km_watch_pace *pace, struct km_err *err);
+    /* A release window closed. May be NULL. */
+    enum km_code (*settled)(void *context, const struct km_watch_settled *settled, struct km_err *err);
     /* Learning is over; the profiles hold all, and are calibrated next, which may take a second: the moment to tell the
      * kernel what is known. May be NULL. */
     enum km_code (*learned)(void *context, struct km_watch *watch, struct km_err *err);
@@ -118,6 +142,7 @@ enum km_code km_watch_renew(struct km_watch *watch, const char *role, struct km_
 
 struct km_watch_stats {
     uint64_t events, episodes, alarms, learned;
+    uint64_t tapped;  /* of the judged episodes: delivered in full by the tap */
     uint64_t lost;    /* events that the recorder could not deliver */
     uint64_t refused; /* events that made no sense */
 };

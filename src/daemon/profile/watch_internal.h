@@ -20,6 +20,10 @@ struct km_watched {
     uint64_t counted, counted_ns; /* episodes that ended as the kernel counts them, and since when; 0: it does not */
     uint64_t strange_ns, strange_misses; /* unknown windows of alarms that follow each other closely, and the last */
     uint64_t known_ns;                   /* from then on the kernel keeps the known windows */
+    uint64_t pace_ns, pace_calls,
+        paced_ns;         /* a stretch of time, its calls, and when its like was told last; 0: never */
+    bool paced_by_kernel; /* the kernel counts the role's calls: those of its episodes are among them */
+    unsigned settling[2]; /* strange episodes of the release window's halves */
     enum km_release release;
     bool learning;
 };
@@ -50,6 +54,10 @@ static inline struct km_watched *km_watch_role_of(const struct km_watch *watch, 
 {
     return watch->roles[index & (KM_WINDOW_MAX_ROLES - 1)];
 }
+
+/* Calls of a role that were made since the last time: counted by the kernel, or those of an episode. */
+enum km_code km_watch_note_calls(struct km_watch *watch, struct km_watched *role, uint64_t now_ns, uint64_t calls,
+                                 struct km_err *err) KM_MUST_USE;
 
 /* Takes note of processes that start, and of what a start's acts say. Other events pass. */
 void km_watch_note_start(struct km_watch *watch, const struct km_event *event);

@@ -115,6 +115,25 @@ bool km_zone_names_file(struct km_bytes path, bool writes)
     return false;
 }
 
+bool km_zone_is_ordinary(struct km_bytes path)
+{
+    static const char etc[] = "/etc/";
+    static const char *const telling[] = {"passw",  "shadow", "sudo",  "group", "secret", "credential",
+                                          "keytab", "sasldb", ".key",  ".pem",  ".p12",   ".pfx",
+                                          ".jks",   ".kdbx",  "netrc", "token", "private"};
+    if (km_zone_of_path(path) != KM_ZONE_CONFIG || path.length < sizeof etc ||
+        memcmp(path.data, etc, sizeof etc - 1) != 0)
+        return false;
+    const char *name = path.data + sizeof etc - 1;
+    size_t length = path.length - (sizeof etc - 1);
+    if (memchr(name, '/', length) || name[0] == '.')
+        return false;
+    for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++)
+        if (memmem(name, length, telling[i], strlen(telling[i])))
+            return false;
+    return true;
+}
+
 const char *km_zone_to_string(enum km_zone zone)
 {
     static const char *const names[KM_ZONE_COUNT] = {

@@ -141,3 +141,12 @@ const char *km_collect_argument(const struct km_collect *collect, const char *ev
             return km_collect_text(collect, argument_kinds[i].kind, text, room);
     return text;
 }
+
+const char *km_collect_strange(const struct km_collect *collect, const char *strange, char *room)
+{
+    struct km_err ignored = KM_ERR_INIT;
+    if (!strange || collect->levels[KM_COLLECT_PATHS] == KM_COLLECT_NONE ||
+        km_strange_salt(strange, collect->salt, sizeof collect->salt, room, &ignored) != KM_OK || !*room)
+        return NULL;
+    return room;
+}

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "desk/store/store.h"
+#include "finding/strange.h"
 
 #define KM_COLLECT_TEXT_BYTES 32 /* of a replacement */
 #define KM_COLLECT_SALT_BYTES 16
@@ -47,5 +48,9 @@ const char *km_collect_text(const struct km_collect *collect, enum km_collect_ki
  * ("package", "database") and kept whole. */
 const char *km_collect_argument(const struct km_collect *collect, const char *evidence, const char *name,
                                 const char *text, char *room);
+
+/* The keys of what was strange (finding/strange.h), hashed with the store's salt, or NULL: there are none, or paths are
+ * not kept at all, of which they are made. room holds KM_STRANGE_TEXT_BYTES. */
+const char *km_collect_strange(const struct km_collect *collect, const char *strange, char *room);
 
 #endif

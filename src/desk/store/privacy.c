@@ -157,6 +157,7 @@ static const char *const erasures[] = {
     ",assignee), service=iif(instr(coalesce(service,''),?1)>0," ERASED ",service) WHERE " INCIDENT_HAS,
     "UPDATE decision SET who=iif(instr(who,?1)>0," ERASED ",who), note=iif(instr(note,?1)>0," ERASED ",note),"
     " path=iif(instr(coalesce(path,''),?1)>0,NULL,path), dominant=iif(instr(coalesce(dominant,''),?1)>0,NULL,dominant),"
+    " strange=iif(instr(coalesce(path,''),?1)>0 OR instr(coalesce(dominant,''),?1)>0,NULL,strange),"
     " undone_by=iif(instr(coalesce(undone_by,''),?1)>0," ERASED ",undone_by),"
     " undone_note=iif(instr(coalesce(undone_note,''),?1)>0," ERASED ",undone_note) WHERE " DECISION_HAS,
     "UPDATE suppression SET reason=iif(instr(reason,?1)>0," ERASED ",reason), owner=iif(instr(owner,?1)>0," ERASED

@@ -26,6 +26,7 @@ enum text {
     TEXT_RANGES,
     TEXT_EVIDENCE,
     TEXT_DOMINANT,
+    TEXT_STRANGE,
     TEXT_COUNT,
 };
 
@@ -190,7 +191,7 @@ static enum km_code keep_more(struct km_record *record, const struct km_subject 
 static enum km_code keep_evidence(struct km_record *record, const struct km_finding *finding,
                                   const struct km_collect *collect, struct km_err *err)
 {
-    char dominant[KM_RECORD_DOMINANT_BYTES];
+    char dominant[KM_RECORD_DOMINANT_BYTES], strange[KM_STRANGE_TEXT_BYTES];
     km_record_format_dominant(finding, collect, dominant);
     struct km_buf text;
     km_buf_init(&text, KM_EVIDENCE_JSON_MAX_BYTES);
@@ -203,6 +204,8 @@ static enum km_code keep_evidence(struct km_record *record, const struct km_find
     if (code == KM_OK && finding->range_count > 0)
         code = keep(&record->texts[TEXT_RANGES], km_buf_text(&text), err);
     km_buf_done(&text);
+    if (code == KM_OK)
+        code = keep(&record->texts[TEXT_STRANGE], km_collect_strange(collect, finding->subject.strange, strange), err);
     return code == KM_OK ? keep(&record->texts[TEXT_DOMINANT], dominant, err) : code;
 }
 
@@ -384,10 +387,11 @@ static enum km_code write_finding(const struct km_record *record, struct km_desk
         desk,
         "INSERT INTO finding(run_id, seq, target_id, at_ns, kind, image, path, layer, layer_index, sha256, size_bytes,"
         " unit, role, subject_more, verdict, score, confidence, package, ranges, evidence, dominant, decision_kind,"
-        " origin, grouped) VALUES(?1, ?2, (SELECT id FROM target WHERE run_id=?1 AND seq=?3), ?4, ?5, ?6, ?7, ?8, ?9, "
+        " origin, grouped, strange) VALUES(?1, ?2, (SELECT id FROM target WHERE run_id=?1 AND seq=?3), ?4, ?5, ?6, ?7, "
+        "?8, ?9, "
         "?10,"
         " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,"
-        " ?15<2 AND ?23=0)"
+        " ?15<2 AND ?23=0, ?24)"
         " ON CONFLICT(run_id, seq) DO NOTHING RETURNING id",
         err);
     if (!query)
@@ -395,9 +399,9 @@ static enum km_code write_finding(const struct km_record *record, struct km_desk
     static const struct {
         int parameter;
         enum text text;
-    } texts[] = {{5, TEXT_KIND},     {6, TEXT_IMAGE},   {7, TEXT_PATH},      {8, TEXT_LAYER},
-                 {10, TEXT_SHA256},  {12, TEXT_UNIT},   {13, TEXT_ROLE},     {14, TEXT_MORE},
-                 {18, TEXT_PACKAGE}, {19, TEXT_RANGES}, {20, TEXT_EVIDENCE}, {21, TEXT_DOMINANT}};
+    } texts[] = {{5, TEXT_KIND},      {6, TEXT_IMAGE},     {7, TEXT_PATH},    {8, TEXT_LAYER},    {10, TEXT_SHA256},
+                 {12, TEXT_UNIT},     {13, TEXT_ROLE},     {14, TEXT_MORE},   {18, TEXT_PACKAGE}, {19, TEXT_RANGES},
+                 {20, TEXT_EVIDENCE}, {21, TEXT_DOMINANT}, {24, TEXT_STRANGE}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         km_query_bind_text(query, texts[i].parameter, record->texts[texts[i].text]);
     km_query_bind_integer(query, 1, run);

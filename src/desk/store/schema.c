@@ -122,7 +122,13 @@ static const char step_4[] =
     "CREATE INDEX incident_returned ON incident(host, returned_ns) WHERE returned_ns IS NOT NULL;"
     "CREATE INDEX incident_suppression ON incident(suppression_id) WHERE suppression_id IS NOT NULL;";
 
-static const char *const steps[] = {step_1, step_2, step_3, step_4};
+/* What was strange about a daemon, as keys that decisions are compared by. Who decided before that spoke of what the
+ * evidence names; where it names nothing, nobody can tell what was meant. */
+static const char step_5[] = "ALTER TABLE finding ADD COLUMN strange TEXT;"
+                             "ALTER TABLE decision ADD COLUMN strange TEXT;"
+                             "UPDATE decision SET strange='named' WHERE unit IS NOT NULL AND instr(dominant, ' ')>0;";
+
+static const char *const steps[] = {step_1, step_2, step_3, step_4, step_5};
 
 const char *km_schema_step(unsigned number)
 {

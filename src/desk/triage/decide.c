@@ -7,42 +7,82 @@
 #include "base/clock.h"
 #include "desk/store/audit_chain.h"
 #include "desk/triage/triage_internal.h"
+#include "finding/strange.h"
 
 #define MAX_NOTE_BYTES 4096
 #define MAX_MINUTES    100000
 
 /* ---- what holds for a subject ---- */
 
-enum km_code km_triage_find_decision(struct km_desk *desk, const struct km_triage_subject *subject, int64_t now_ns,
-                                     struct km_triage_decision *out, struct km_err *err)
+/* A decision from before schema 5: it says by name what it covers. */
+#define BY_NAME "named"
+
+/* A benign decision covers nothing but what it was made about. Suspicious and attack cover what holds all of that, too:
+ * whoever adds something to it does not get away. */
+static bool is_covered(const struct km_triage_subject *subject, enum km_decision_kind kind, const char *strange,
+                       const char *dominant)
+{
+    if (strcmp(strange, BY_NAME) == 0)
+        return strcmp(dominant, subject->dominant) == 0;
+    return km_strange_covers(strange, subject->strange) ||
+           (!km_decision_is_benign(kind) && km_strange_covers(subject->strange, strange));
+}
+
+static enum km_code find_of_daemon(struct km_desk *desk, const struct km_triage_subject *subject, int64_t now_ns,
+                                   struct km_triage_decision *out, struct km_err *err)
+{
+    static const char of_role[] =
+        "SELECT id, kind, strange, coalesce(dominant, '') FROM decision WHERE unit=?1 AND role IS ?2 AND host=?3 AND"
+        " kind<>0 AND undone_ns IS NULL AND (until_ns IS NULL OR until_ns>?4) AND strange IS NOT NULL ORDER BY id DESC";
+    struct km_triage_decision found = {0};
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = subject->strange ? km_query_open(desk, of_role, err) : NULL;
+    bool row = false;
+    enum km_code code = query || !subject->strange ? KM_OK : err->code;
+    if (query) {
+        km_query_bind_text(query, 1, subject->daemon);
+        km_query_bind_text(query, 2, subject->role);
+        km_query_bind_text(query, 3, subject->host);
+        km_query_bind_integer(query, 4, now_ns);
+    }
+    while (query && found.id == 0 && (code = km_query_step(query, &row, err)) == KM_OK && row) {
+        int kind = (int)km_query_integer(query, 1);
+        if (is_covered(subject, (enum km_decision_kind)kind, km_query_text(query, 2), km_query_text(query, 3)))
+            found = (struct km_triage_decision){km_query_integer(query, 0), kind};
+    }
+    if (code == KM_OK)
+        *out = found;
+    return code;
+}
+
+static enum km_code find_of_file(struct km_desk *desk, const struct km_triage_subject *subject, int64_t now_ns,
+                                 struct km_triage_decision *out, struct km_err *err)
 {
     static const char of_file[] =
         "SELECT id, kind FROM (SELECT id, kind FROM decision WHERE sha256=?1 AND kind IN (0, 1, 3, 4) AND undone_ns IS"
         " NULL AND (until_ns IS NULL OR until_ns>?4)"
         " UNION SELECT id, kind FROM decision WHERE path=?2 AND image=?3 AND (kind=2 OR kind IN (3, 4) AND sha256 IS"
         " NULL) AND unit IS NULL AND undone_ns IS NULL AND (until_ns IS NULL OR until_ns>?4)) ORDER BY id DESC LIMIT 1";
-    /* What was learned and names no act is in the profile now: whatever else of that kind comes is something new. */
-    static const char of_daemon[] =
-        "SELECT id, kind FROM decision WHERE unit=?1 AND role IS ?2 AND dominant=?3 AND host=?5 AND kind<>0 AND"
-        " (kind<>1 OR instr(dominant, ' ')>0) AND undone_ns IS NULL AND (until_ns IS NULL OR until_ns>?4) ORDER BY id "
-        "DESC LIMIT 1";
-    struct km_query *query KM_CLEANUP(km_query_cleanup) =
-        km_query_open(desk, subject->daemon ? of_daemon : of_file, err);
+    struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(desk, of_file, err);
     bool row = false;
     if (!query)
         return err->code;
-    km_query_bind_text(query, 1, subject->daemon ? subject->daemon : subject->sha256);
-    km_query_bind_text(query, 2, subject->daemon ? subject->role : subject->path);
-    km_query_bind_text(query, 3, subject->daemon ? subject->dominant : subject->lineage);
+    km_query_bind_text(query, 1, subject->sha256);
+    km_query_bind_text(query, 2, subject->path);
+    km_query_bind_text(query, 3, subject->lineage);
     km_query_bind_integer(query, 4, now_ns);
-    if (subject->daemon)
-        km_query_bind_text(query, 5, subject->host);
     if (km_query_step(query, &row, err) != KM_OK)
         return err->code;
     *out = (struct km_triage_decision){0};
     if (row)
         *out = (struct km_triage_decision){km_query_integer(query, 0), (int)km_query_integer(query, 1)};
     return KM_OK;
+}
+
+enum km_code km_triage_find_decision(struct km_desk *desk, const struct km_triage_subject *subject, int64_t now_ns,
+                                     struct km_triage_decision *out, struct km_err *err)
+{
+    return subject->daemon ? find_of_daemon(desk, subject, now_ns, out, err)
+                           : find_of_file(desk, subject, now_ns, out, err);
 }
 
 /* ---- making one ---- */
@@ -67,7 +107,7 @@ static enum km_code check_given(const struct km_verdict_given *given, int64_t no
 /* The incident with its strongest finding. */
 #define INCIDENT_COLUMNS                                                                                               \
     "SELECT i.kind, i.host, i.subject, i.role, i.image, i.content, i.dominant, i.state, i.closed_ns, i.decision_kind," \
-    " f.path, json_extract(f.subject_more, '$.alarm'), i.minutes FROM incident i LEFT JOIN finding f ON"               \
+    " f.path, json_extract(f.subject_more, '$.alarm'), i.minutes, f.strange FROM incident i LEFT JOIN finding f ON"    \
     " f.id=i.finding_id WHERE i.id=?1"
 
 /* What undo puts back. */
@@ -88,8 +128,8 @@ static enum km_code insert_decision(struct km_desk *desk, struct km_query *incid
     struct km_query *query KM_CLEANUP(km_query_cleanup) = km_query_open(
         desk,
         "INSERT INTO decision(incident_id, kind, who, note, at_ns, until_ns, guardian, host, unit, role, image, path,"
-        " sha256, dominant, alarm, before) VALUES(?1, ?2, ?3, ?4, ?5, nullif(?6, 0), ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
-        " ?14, ?15, ?16)",
+        " sha256, dominant, alarm, before, strange) VALUES(?1, ?2, ?3, ?4, ?5, nullif(?6, 0), ?7, ?8, ?9, ?10, ?11,"
+        " ?12, ?13, ?14, ?15, ?16, ?17)",
         err);
     if (!query)
         return err->code;
@@ -114,6 +154,7 @@ static enum km_code insert_decision(struct km_desk *desk, struct km_query *incid
     km_query_bind_text(query, 14, km_query_text(incident, 6));
     km_query_bind_text(query, 15, km_query_text_or_null(incident, 11));
     km_query_bind_text(query, 16, km_buf_text(&text));
+    km_query_bind_text(query, 17, km_query_text_or_null(incident, 13));
     if (code == KM_OK)
         code = km_query_run(query, err);
     km_buf_done(&text);

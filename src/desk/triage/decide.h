@@ -8,10 +8,12 @@
  *
  * What a decision covers:
  *   benign-once    of a file: this content; of a daemon: this incident alone
- *   benign-learn   of a file: this content; of a daemon: role and dominant evidence, and its profile learns it
- *   benign-until   of a file: image without tag, and path; of a daemon: role and dominant evidence; until the date
+ *   benign-learn   of a file: this content; of a daemon: what was strange, in its role; its profile learns it
+ *   benign-until   of a file: image without tag, and path; of a daemon: what was strange, in its role; until the date
  *   suspicious,
- *   attack         of a file: this content (path when there is none); of a daemon: role and dominant evidence
+ *   attack         of a file: this content (path when there is none); of a daemon: what was strange, in its role
+ * What was strange: the keys of the incident's strongest finding (finding/strange.h). Benign ones cover these and any
+ * part of them; suspicious and attack also whatever holds them all.
  */
 #ifndef KM_DESK_TRIAGE_DECIDE_H
 #define KM_DESK_TRIAGE_DECIDE_H

@@ -107,7 +107,7 @@ static const struct km_decision *find(void *context, const struct km_finding *fi
     struct km_decide_source *source = context;
     struct km_err ignored = KM_ERR_INIT;
     const struct km_subject *of = &finding->subject;
-    char room[KM_COLLECT_TEXT_BYTES], dominant[KM_RECORD_DOMINANT_BYTES];
+    char room[KM_COLLECT_TEXT_BYTES], dominant[KM_RECORD_DOMINANT_BYTES], strange[KM_STRANGE_TEXT_BYTES];
     km_record_format_dominant(finding, &source->collect, dominant);
     struct km_triage_subject subject = {
         .kind = finding->kind ? finding->kind : "file",
@@ -118,6 +118,7 @@ static const struct km_decision *find(void *context, const struct km_finding *fi
         .daemon = of->daemon,
         .role = of->role,
         .dominant = dominant,
+        .strange = km_collect_strange(&source->collect, of->strange, strange),
     };
     km_triage_format_lineage(of->image ? of->image : "", subject.lineage, sizeof subject.lineage);
     struct km_triage_decision decision = {0};

@@ -87,7 +87,7 @@ struct found {
 
 #define FINDING_COLUMNS                                                                                                \
     "SELECT f.id, f.at_ns, f.verdict, f.origin, f.score, f.confidence, f.kind, r.host, f.image, f.path, f.sha256,"     \
-    " f.unit, f.role, f.dominant FROM finding f JOIN run r ON r.id=f.run_id "
+    " f.unit, f.role, f.dominant, f.strange FROM finding f JOIN run r ON r.id=f.run_id "
 
 static void read_found(struct km_query *query, struct found *out)
 {
@@ -108,6 +108,7 @@ static void read_found(struct km_query *query, struct found *out)
                 .daemon = km_query_text_or_null(query, 11),
                 .role = km_query_text_or_null(query, 12),
                 .dominant = km_query_text(query, 13),
+                .strange = km_query_text_or_null(query, 14),
             },
     };
     km_triage_format_lineage(out->subject.image ? out->subject.image : "", out->subject.lineage,

@@ -13,6 +13,7 @@
 /* Borrowed; NULL where it does not apply. image is as found, lineage without its tag ("" without an image). */
 struct km_triage_subject {
     const char *kind, *host, *image, *path, *sha256, *daemon, *role, *dominant;
+    const char *strange; /* as the store keeps it */
     char lineage[KM_TRIAGE_LINEAGE_BYTES];
 };
 

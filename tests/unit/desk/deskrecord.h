@@ -3,6 +3,7 @@
 #define KM_TESTS_DESKRECORD_H
 
 #include "desk/store/recorder.h"
+#include "finding/strange.h"
 
 #define SHA_A  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define SHA_B  "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -44,9 +45,16 @@ static inline struct km_finding daemon_finding(const char *daemon, const char *w
     static struct km_evidence evidence;
     evidence = (struct km_evidence){.id = "first.exec", .weight = 5};
     evidence.args[evidence.arg_count++] = (struct km_arg){.name = "what", .type = KM_ARG_TEXT, .text = what};
+    static char keys[8][KM_STRANGE_TEXT_BYTES];
+    static size_t used;
+    struct km_strange strange = {0};
+    char *text = keys[used++ % 8];
+    km_strange_add(&strange, "exec", what);
+    km_strange_format(&strange, text);
     return (struct km_finding){
         .kind = "daemon",
-        .subject = {.daemon = daemon, .role = "worker", .layer_index = -1, .uid = 33, .command = "sh -c id"},
+        .subject =
+            {.daemon = daemon, .role = "worker", .layer_index = -1, .uid = 33, .command = "sh -c id", .strange = text},
         .verdict = KM_VERDICT_SUSPICIOUS,
         .score = score,
         .confidence = 0.9,

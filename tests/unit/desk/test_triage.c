@@ -471,28 +471,114 @@ static bool is_answered(struct km_desk *desk, const struct km_finding *finding)
     return answered;
 }
 
-/* An act is known by its name. A strange order of calls has none: what was learned of one says nothing of the next. */
-static void what_was_learned_answers_for_a_named_act_only(void **state)
+static const char *keys_of(const char *const *things)
+{
+    static char texts[8][KM_STRANGE_TEXT_BYTES];
+    static size_t used;
+    struct km_strange strange = {0};
+    for (; *things; things++)
+        km_strange_add(&strange, "thing", *things);
+    km_strange_format(&strange, texts[used % 8]);
+    return texts[used++ % 8];
+}
+#define KEYS(...) keys_of((const char *const[]){__VA_ARGS__, NULL})
+
+/* A strange order of calls, which no evidence names. */
+static struct km_finding sequence(const char *strange)
+{
+    static const struct km_evidence order = {.id = "behaviour.sequence", .weight = 9};
+    struct km_finding finding = daemon_finding("nginx.service", "", NOON, 0.8);
+    finding.evidence = &order;
+    finding.subject.strange = strange;
+    return finding;
+}
+
+static int64_t decide_newest(struct km_desk *desk, struct km_finding finding, enum km_decision_kind kind)
+{
+    record_alone(desk, finding);
+    (void)triage(desk, NOON);
+    return decide(desk, desk_number(desk, "SELECT max(id) FROM incident"), kind,
+                  kind == KM_DECISION_BENIGN_UNTIL ? NOON + DAY : 0);
+}
+
+static bool answers(struct km_desk *desk, const char *strange)
+{
+    struct km_finding finding = sequence(strange);
+    return is_answered(desk, &finding);
+}
+
+static void a_decision_answers_what_was_strange_and_nothing_else(void **state)
+{
+    static const enum km_decision_kind kinds[] = {KM_DECISION_BENIGN_LEARN, KM_DECISION_BENIGN_UNTIL};
+    struct km_desk *desk = *state;
+    for (size_t i = 0; i < 2; i++) {
+        (void)decide_newest(desk, sequence(KEYS("a", "b")), kinds[i]);
+        assert_true(answers(desk, KEYS("b", "a")));
+        assert_true(answers(desk, KEYS("a"))); /* less of it */
+        assert_false(answers(desk, KEYS("a", "b", "c")));
+        assert_false(answers(desk, KEYS("c")));
+        assert_false(answers(desk, NULL));
+        assert_false(answers(desk, ""));
+        struct km_finding elsewhere = sequence(KEYS("a", "b"));
+        elsewhere.subject.role = "master";
+        assert_false(is_answered(desk, &elsewhere));
+        int64_t incidents = desk_number(desk, "SELECT count(*) FROM incident");
+        record_alone(desk, sequence(KEYS("a", "b")));
+        (void)triage(desk, NOON);
+        assert_int_equal(desk_number(desk, "SELECT count(*) FROM incident"), incidents);
+        desk_do(desk, "UPDATE decision SET undone_ns=1");
+    }
+}
+
+/* One benign act in a role does not open the door for what comes with another, whatever the evidence names first. */
+static void a_benign_act_covers_no_second_one(void **state)
 {
     struct km_desk *desk = *state;
-    record_alone(desk, daemon_finding("nginx.service", "/bin/sh", NOON, 0.8));
-    (void)triage(desk, NOON);
-    (void)decide(desk, 1, KM_DECISION_BENIGN_LEARN, 0);
     struct km_finding act = daemon_finding("nginx.service", "/bin/sh", NOON, 0.8);
+    (void)decide_newest(desk, act, KM_DECISION_BENIGN_UNTIL);
     assert_true(is_answered(desk, &act));
-    struct km_evidence order = {.id = "behaviour.sequence", .weight = 9};
-    struct km_finding sequence = daemon_finding("nginx.service", "", NOON, 0.8);
-    sequence.evidence = &order;
-    record_alone(desk, sequence);
-    (void)triage(desk, NOON);
-    int64_t learned = decide(desk, 2, KM_DECISION_BENIGN_LEARN, 0);
-    assert_string_equal(desk_text(desk, "SELECT dominant FROM decision WHERE id=2"), "behaviour.sequence");
-    assert_int_equal(learned, 2);
-    assert_false(is_answered(desk, &sequence));
-    record_alone(desk, sequence);
-    (void)triage(desk, NOON);
-    (void)decide(desk, 3, KM_DECISION_BENIGN_UNTIL, NOON + DAY);
-    assert_true(is_answered(desk, &sequence));
+    struct km_finding more = act;
+    struct km_strange strange = {0};
+    char text[KM_STRANGE_TEXT_BYTES];
+    km_strange_add(&strange, "exec", "/bin/sh");
+    km_strange_add(&strange, "connect", "inet public 443");
+    km_strange_format(&strange, text);
+    more.subject.strange = text;
+    assert_false(is_answered(desk, &more));
+}
+
+static void an_attack_covers_what_adds_to_it(void **state)
+{
+    struct km_desk *desk = *state;
+    (void)decide_newest(desk, sequence(KEYS("a", "b")), KM_DECISION_ATTACK);
+    assert_true(answers(desk, KEYS("a", "b", "c")));
+    assert_true(answers(desk, KEYS("b")));
+    assert_false(answers(desk, KEYS("a", "c")));
+}
+
+static void a_decision_from_before_the_keys_answers_by_name(void **state)
+{
+    struct km_desk *desk = *state;
+    (void)decide_newest(desk, daemon_finding("nginx.service", "/bin/sh", NOON, 0.8), KM_DECISION_BENIGN_LEARN);
+    desk_do(desk, "UPDATE decision SET strange='named'");
+    struct km_finding same = daemon_finding("nginx.service", "/bin/sh", NOON, 0.8);
+    assert_true(is_answered(desk, &same));
+    struct km_finding other = daemon_finding("nginx.service", "/bin/bash", NOON, 0.8);
+    assert_false(is_answered(desk, &other));
+}
+
+/* Keys are made of paths: they are hashed with the store's salt, and not kept where paths are not. */
+static void keys_are_kept_as_paths_are(void **state)
+{
+    struct km_desk *desk = *state;
+    struct km_err err = KM_ERR_INIT;
+    record_alone(desk, sequence(KEYS("a")));
+    assert_string_not_equal(desk_text(desk, "SELECT strange FROM finding"), KEYS("a"));
+    assert_int_equal(desk_number(desk, "SELECT length(strange) FROM finding"), KM_STRANGE_KEY_DIGITS);
+    assert_ok(km_desk_set_setting(desk, "collect.paths", "none", &err), err);
+    (void)decide_newest(desk, sequence(KEYS("b")), KM_DECISION_BENIGN_UNTIL);
+    assert_int_equal(desk_number(desk, "SELECT count(strange) FROM finding"), 1);
+    assert_false(answers(desk, KEYS("b")));
 }
 
 static enum km_code see_label(void *context, const struct km_label_given *label, struct km_err *err)
@@ -688,7 +774,11 @@ int main(void)
         WITH_DESK(a_guardian_is_told_once_and_acknowledges),
         WITH_DESK(a_decision_that_cannot_be_applied_says_why),
         WITH_DESK(a_scan_is_answered_from_the_store),
-        WITH_DESK(what_was_learned_answers_for_a_named_act_only),
+        WITH_DESK(a_decision_answers_what_was_strange_and_nothing_else),
+        WITH_DESK(a_benign_act_covers_no_second_one),
+        WITH_DESK(an_attack_covers_what_adds_to_it),
+        WITH_DESK(a_decision_from_before_the_keys_answers_by_name),
+        WITH_DESK(keys_are_kept_as_paths_are),
         WITH_DESK(only_learned_content_is_labelled_benign),
         WITH_DESK(a_suppression_hides_counts_and_gives_back),
         WITH_DESK(a_suppression_can_end_early),

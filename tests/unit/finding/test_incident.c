@@ -114,6 +114,32 @@ static void the_budget_sends_the_rest_to_the_digest(void **state)
     km_incidents_free(incidents);
 }
 
+static bool shows_program(struct km_incidents *incidents, const char *key)
+{
+    struct km_incident_answer answer = {0};
+    struct km_incident_report report = {
+        .daemon = "web", .role = "worker", .key = key, .time_ns = T0, .strength = 1.5, .program = true};
+    assert_ok(km_incidents_add(incidents, &report, &answer, &err), err);
+    return answer.show;
+}
+
+static void noise_cannot_use_up_the_place_of_a_program(void **state)
+{
+    (void)state;
+    struct km_incidents *incidents = new_incidents(2, 100);
+    assert_true(add(incidents, "web", "a", T0, 50).show);
+    assert_true(add(incidents, "web", "b", T0, 50).show);
+    assert_true(add(incidents, "web", "c", T0, 60).show); /* the strongest, once */
+    assert_false(add(incidents, "web", "d", T0, 50).show);
+    assert_true(shows_program(incidents, "exec /bin/sh"));
+    struct km_json *snapshot KM_CLEANUP(km_json_cleanup) = km_incidents_save(incidents);
+    assert_ok(km_incidents_restore(incidents, snapshot, &err), err);
+    assert_true(shows_program(incidents, "exec /bin/nc"));
+    assert_false(shows_program(incidents, "exec /bin/id")); /* nor can programs flood */
+    assert_false(add(incidents, "web", "e", T0, 50).show);
+    km_incidents_free(incidents);
+}
+
 static void what_is_too_weak_waits_until_it_is_strong(void **state)
 {
     (void)state;
@@ -245,6 +271,7 @@ int main(void)
         cmocka_unit_test(groups_keep_first_last_count_and_strongest),
         cmocka_unit_test(long_and_hostile_names_stay_apart),
         cmocka_unit_test(the_budget_sends_the_rest_to_the_digest),
+        cmocka_unit_test(noise_cannot_use_up_the_place_of_a_program),
         cmocka_unit_test(what_is_too_weak_waits_until_it_is_strong),
         cmocka_unit_test(a_day_renews_the_budget),
         cmocka_unit_test(memory_is_bounded_and_what_is_forgotten_is_counted),

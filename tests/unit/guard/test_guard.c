@@ -11,7 +11,9 @@
 
 #include "../profile/made_episodes.h"
 #include "daemon/guard/guard.h"
+#include "daemon/profile/watch.h"
 #include "finding/alert_output.h"
+#include "finding/strange.h"
 
 #define MS      UINT64_C(1000000)
 #define S       UINT64_C(1000000000)
@@ -443,7 +445,7 @@ static void what_a_start_brings_is_held_and_not_forgotten(void **state)
 static void what_the_budget_keeps_back_is_handed_on(void **state)
 {
     (void)state;
-    static const char *const programs[] = {"/bin/a", "/bin/b", "/bin/b", "/bin/c"};
+    static const char *const programs[] = {"/bin/a", "/bin/b", "/bin/c", "/bin/c", "/bin/d"};
     struct seen *seen = calloc(1, sizeof *seen);
     struct km_guard_config config = learning;
     config.incidents.per_daemon = 1;
@@ -455,11 +457,11 @@ static void what_the_budget_keeps_back_is_handed_on(void **state)
         act(guard, 1, 8000, KM_LANDMARK_EXEC, programs[i], now);
         tick(guard, now + S);
     }
-    assert_int_equal(seen->alerts, 1);
-    assert_string_equal(seen->key, "exec /bin/a");
+    assert_int_equal(seen->alerts, 2); /* a program has a budget of the same size when the usual one is used up */
+    assert_string_equal(seen->key, "exec /bin/b");
     assert_int_equal(seen->kept_back, 2);
     assert_int_equal(seen->weak, 0);
-    assert_string_equal(seen->kept_key, "exec /bin/c");
+    assert_string_equal(seen->kept_key, "exec /bin/d");
     km_guard_free(guard);
     free(seen);
 }
@@ -551,6 +553,122 @@ static void a_changed_program_is_told_and_an_upgrade_is_not(void **state)
     free(seen);
 }
 
+/* A release window holds back, says so, and says at its end what stayed strange. */
+static void an_upgrade_is_said_to_begin_and_to_be_over(void **state)
+{
+    (void)state;
+    struct km_store *store = new_store();
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.store = store;
+    struct km_guard *guard = new_guard(seen, config);
+    (void)learn(guard);
+    km_guard_free(guard);
+    memset(seen, 0, sizeof *seen);
+    guard = new_guard(seen, config);
+    uint64_t now = 400 * S;
+    announce(guard, 1, "web", 2, "web 1.1", now);
+    assert_non_null(strstr(seen->said, "upgraded to web 1.1 since it was learned"));
+    for (uint32_t i = 0; i < KM_WATCH_RELEASE_EPISODES; i++, now += S / 2) {
+        struct made m;
+        made_normal(&m, i);
+        assert_null(strstr(seen->said, "since the upgrade to"));
+        play(guard, 1, &m, 9000 + i, now);
+    }
+    assert_non_null(strstr(seen->said, "web.service (web): since the upgrade to web 1.1 "));
+    km_guard_free(guard);
+    remove_store(store);
+    free(seen);
+}
+
+/* A desk that at first says benign of whatever it is asked about, and then answers by these decisions. */
+struct keyed {
+    char decided[8][KM_STRANGE_TEXT_BYTES];
+    unsigned count, answered, unanswered;
+    bool over;
+};
+
+static const struct km_decision *decide_by_keys(void *context, const struct km_finding *finding, int64_t now_wall_ns)
+{
+    static const struct km_decision benign = {.kind = KM_DECISION_BENIGN_UNTIL, .who = "x", .note = "y"};
+    struct keyed *keyed = context;
+    (void)now_wall_ns;
+    assert_non_null(finding->subject.strange);
+    if (!keyed->over) {
+        assert_true(keyed->count < 8);
+        (void)snprintf(keyed->decided[keyed->count++], KM_STRANGE_TEXT_BYTES, "%s", finding->subject.strange);
+        return &benign;
+    }
+    for (unsigned i = 0; i < keyed->count; i++)
+        if (km_strange_covers(keyed->decided[i], finding->subject.strange)) {
+            keyed->answered++;
+            return &benign;
+        }
+    keyed->unanswered++;
+    return NULL;
+}
+
+/* Ordinary work, twenty times as much of it: the pace is what is strange, and a decision covers it up to this pace. */
+static void another_pace_is_an_explained_alert(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct keyed keyed = {.over = true};
+    struct km_guard_config config = learning;
+    config.decisions = (struct km_decisions){&keyed, decide_by_keys};
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    static const unsigned times[] = {1, 20, 1, 10000, 1};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+        for (unsigned s = 0; s < 700; s++, now += S) {
+            struct km_event rate = {.kind = KM_EVENT_RATE, .role = 1, .time_ns = now};
+            rate.rate = (struct km_event_rate){.interval_ns = S, .calls = 35 * times[i], .episodes = 2 * times[i]};
+            give(guard, &rate);
+            if (i == 1 && keyed.unanswered == 1 && keyed.count == 0) { /* benign from now on */
+                assert_int_equal(seen->alerts, 1);
+                assert_non_null(
+                    strstr(seen->sentence, "times as many as in the busiest ten seconds that were learned"));
+                assert_non_null(strstr(seen->text, "what to do: Look at who asks it for so much"));
+                assert_string_equal(seen->key, "behaviour.pace");
+                keyed.over = false;
+            }
+            keyed.over |= keyed.count > 0;
+        }
+    assert_int_equal(keyed.count, 1);      /* ten minutes later */
+    assert_int_equal(keyed.unanswered, 3); /* the first, and five hundred times of that */
+    assert_int_equal(seen->alerts, 2);
+    km_guard_free(guard);
+    free(seen);
+}
+
+/* The budget is for noise: a program that the daemon never started is told when other things have used it up. */
+static void a_program_is_told_above_the_budget(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct km_guard_config config = learning;
+    config.incidents.per_daemon = 2;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    static const char *const noise[] = {"/etc/a/x", "/etc/b/x", "/etc/c/x"};
+    begin_thread(guard, 1, 8000, 0, now);
+    for (unsigned i = 0; i < 3; i++, now += S) {
+        struct made m;
+        made_strange(&m); /* louder than the program alone */
+        begin_thread(guard, 1, 8001 + i, 0, now);
+        act(guard, 1, 8001 + i, KM_LANDMARK_OPEN, noise[i], now);
+        play(guard, 1, &m, 8001 + i, now);
+    }
+    assert_int_equal(seen->alerts, 2);
+    begin_thread(guard, 1, 8100, 0, now);
+    act(guard, 1, 8100, KM_LANDMARK_EXEC, "/bin/sh", now);
+    tick(guard, now + S);
+    assert_int_equal(seen->alerts, 3);
+    assert_string_equal(seen->key, "exec /bin/sh");
+    km_guard_free(guard);
+    free(seen);
+}
+
 static void losses_lower_the_confidence_and_are_told(void **state)
 {
     (void)state;
@@ -598,6 +716,72 @@ static void benign_decisions_are_counted_and_not_told(void **state)
     struct km_guard_status status;
     assert_true(km_guard_get_status(guard, 0, &status));
     assert_int_equal(status.suppressed, 1);
+    km_guard_free(guard);
+    free(seen);
+}
+
+static void a_decision_about_one_sequence_covers_no_other(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct keyed keyed = {.over = false};
+    struct km_guard_config config = learning;
+    config.decisions = (struct km_decisions){&keyed, decide_by_keys};
+    config.incidents.least_strength = 1e-9;
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    struct made m;
+    made_strange(&m);
+    play(guard, 1, &m, 7000, now);
+    assert_true(keyed.count > 0);
+    keyed.over = true;
+    /* the same again, with other numbers and at another time */
+    play(guard, 1, &m, 7100, now + 3000 * S);
+    assert_int_equal(keyed.answered, keyed.count);
+    assert_int_equal(keyed.unanswered, 0);
+    assert_int_equal(seen->alerts, 0);
+    /* another order of calls in the same role */
+    made_normal(&m, 1);
+    for (size_t i = 1; i < 4; i++)
+        m.packed[m.episode.count - i] = km_call_pack(0, 105);
+    play(guard, 1, &m, 7200, now + 6000 * S);
+    assert_int_equal(keyed.unanswered, 1);
+    assert_int_equal(seen->alerts, 1);
+    /* an act in the middle of the one that was decided about */
+    made_strange(&m);
+    begin_thread(guard, 1, 7300, 0, now + 9000 * S);
+    act(guard, 1, 7300, KM_LANDMARK_EXEC, "/bin/sh", now + 9000 * S);
+    play(guard, 1, &m, 7300, now + 9000 * S + 1000);
+    assert_int_equal(keyed.unanswered, 2);
+    assert_int_equal(seen->alerts, 2);
+    assert_string_equal(seen->key, "exec /bin/sh");
+    km_guard_free(guard);
+    free(seen);
+}
+
+static void a_decision_about_an_act_covers_what_is_around_it(void **state)
+{
+    (void)state;
+    struct seen *seen = calloc(1, sizeof *seen);
+    struct keyed keyed = {.over = false};
+    struct km_guard_config config = learning;
+    config.decisions = (struct km_decisions){&keyed, decide_by_keys};
+    struct km_guard *guard = new_guard(seen, config);
+    uint64_t now = learn(guard);
+    static const char *const programs[] = {"/bin/sh", "/bin/sh", "/bin/bash"};
+    for (unsigned i = 0; i < 3; i++, now += 3000 * S) {
+        struct made m;
+        made_normal(&m, i);
+        keyed.over = i > 0;
+        begin_thread(guard, 1, 7000 + i, 0, now);
+        act(guard, 1, 7000 + i, KM_LANDMARK_EXEC, programs[i], now);
+        play(guard, 1, &m, 7000 + i, now + 1000);
+    }
+    assert_int_equal(keyed.count, 1);
+    assert_int_equal(strlen(keyed.decided[0]), KM_STRANGE_KEY_DIGITS);
+    assert_int_equal(keyed.answered, 1);
+    assert_int_equal(keyed.unanswered, 1);
+    assert_int_equal(seen->alerts, 1);
     km_guard_free(guard);
     free(seen);
 }
@@ -759,8 +943,13 @@ int main(void)
         cmocka_unit_test(a_stored_profile_is_used_at_once),
         cmocka_unit_test(interrupted_learning_keeps_nothing_and_says_so),
         cmocka_unit_test(a_changed_program_is_told_and_an_upgrade_is_not),
+        cmocka_unit_test(an_upgrade_is_said_to_begin_and_to_be_over),
+        cmocka_unit_test(another_pace_is_an_explained_alert),
+        cmocka_unit_test(a_program_is_told_above_the_budget),
         cmocka_unit_test(losses_lower_the_confidence_and_are_told),
         cmocka_unit_test(benign_decisions_are_counted_and_not_told),
+        cmocka_unit_test(a_decision_about_one_sequence_covers_no_other),
+        cmocka_unit_test(a_decision_about_an_act_covers_what_is_around_it),
         cmocka_unit_test(rules_judge_also_what_was_never_learned),
         cmocka_unit_test(a_rule_on_a_learned_act_is_counted),
         cmocka_unit_test(an_unlearned_daemon_is_said_once_and_judged_by_nothing_else),

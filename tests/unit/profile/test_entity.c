@@ -152,6 +152,46 @@ static void what_no_start_excuses(void **state)
     assert_false(km_entity_is_inexcusable(&l));
 }
 
+static void a_first_read_of_an_ordinary_file_is_slight(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *target;
+        unsigned zone, flags;
+        enum km_gravity gravity;
+        bool config;
+    } rows[] = {
+        {"/etc/resolv.conf", "", KM_ZONE_CONFIG, 0, KM_GRAVITY_SLIGHT, true},
+        {"/etc/resolv.conf", "", KM_ZONE_CONFIG, 1, KM_GRAVITY_GRAVE, false},
+        {"/etc/resolv.conf", "", KM_ZONE_CONFIG, 2, KM_GRAVITY_GRAVE, false},
+        {"/etc/passwd", "", KM_ZONE_CONFIG, 0, KM_GRAVITY_GRAVE, true},
+        {"/etc/shadow", "", KM_ZONE_SENSITIVE, 0, KM_GRAVITY_GRAVE, false},
+        {"/etc/shadow-", "", KM_ZONE_SENSITIVE, 0, KM_GRAVITY_GRAVE, false},
+        {"/etc/server.key", "", KM_ZONE_CONFIG, 0, KM_GRAVITY_GRAVE, true},
+        {"/etc", "", KM_ZONE_CONFIG, 010200000, KM_GRAVITY_GRAVE, false}, /* enters it */
+        {"/etc/redis/redis.conf", "", KM_ZONE_CONFIG, 0, KM_GRAVITY_GRAVE, true},
+        {"/etc/redis/../shadow", "", KM_ZONE_CONFIG, 0, KM_GRAVITY_GRAVE, false},
+        {"/etc/localtime", "/usr/share/zoneinfo/Asia/Tokyo", KM_ZONE_CONFIG, 0, KM_GRAVITY_SLIGHT, false},
+        {"/etc/resolv.conf", "/run/systemd/resolve/stub-resolv.conf", KM_ZONE_CONFIG, 0, KM_GRAVITY_SLIGHT, false},
+        {"/etc/hosts", "/root/.ssh/id_rsa", KM_ZONE_CONFIG, 0, KM_GRAVITY_GRAVE, false},
+        {"/etc/hosts", "/etc/passwd", KM_ZONE_CONFIG, 0, KM_GRAVITY_GRAVE, true},
+        {"/var/www/html/x", "/etc/hosts", KM_ZONE_SERVICE, 0, KM_GRAVITY_GRAVE, false},
+        {"/home/kato/x", "", KM_ZONE_HOME, 0, KM_GRAVITY_GRAVE, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct km_event_landmark l = act(KM_LANDMARK_OPEN, rows[i].zone, KM_OUTCOME_OK);
+        l.path = (struct km_bytes){rows[i].path, strlen(rows[i].path)};
+        l.path2 = (struct km_bytes){rows[i].target, strlen(rows[i].target)};
+        l.flags = rows[i].flags;
+        if (km_entity_gravity(&l) != rows[i].gravity || km_entity_reads_config(&l) != rows[i].config)
+            fail_msg("%s to %s: %d, %d", rows[i].path, rows[i].target, (int)km_entity_gravity(&l),
+                     km_entity_reads_config(&l));
+    }
+    struct km_event_landmark gone = act(KM_LANDMARK_UNLINK, KM_ZONE_CONFIG, KM_OUTCOME_OK);
+    gone.path = (struct km_bytes){"/etc/resolv.conf", 16};
+    assert_int_equal(km_entity_gravity(&gone), KM_GRAVITY_GRAVE);
+}
+
 static void sets_find_and_count(void **state)
 {
     (void)state;
@@ -227,14 +267,11 @@ static void success_and_failure_are_one_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(template_table),
-        cmocka_unit_test(lines_table),
-        cmocka_unit_test(what_no_start_excuses),
-        cmocka_unit_test(sets_find_and_count),
-        cmocka_unit_test(a_rare_kind_surprises_more),
+        cmocka_unit_test(template_table),        cmocka_unit_test(lines_table),
+        cmocka_unit_test(what_no_start_excuses), cmocka_unit_test(a_first_read_of_an_ordinary_file_is_slight),
+        cmocka_unit_test(sets_find_and_count),   cmocka_unit_test(a_rare_kind_surprises_more),
 
-        cmocka_unit_test(nearest_set_by_hand),
-        cmocka_unit_test(success_and_failure_are_one_place),
+        cmocka_unit_test(nearest_set_by_hand),   cmocka_unit_test(success_and_failure_are_one_place),
     };
     return KM_RUN_TESTS(tests);
 }

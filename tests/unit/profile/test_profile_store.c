@@ -221,8 +221,9 @@ static size_t waiting(struct km_store *store)
 static enum km_code accept(struct km_store *store, const char *id, int64_t until_ns)
 {
     struct km_err err = KM_ERR_INIT;
+    bool learned;
     return km_store_accept(store, "../made.service", "made+",
-                           &(struct km_store_acceptance){.id = id, .until_ns = until_ns}, &err);
+                           &(struct km_store_acceptance){.id = id, .until_ns = until_ns}, &learned, &err);
 }
 
 static void accept_rollback_and_expiry(void **state)
@@ -275,13 +276,15 @@ static void a_decision_is_withdrawn_though_others_came_later(void **state)
     assert_ok(km_store_save(store, profile, "learned", &err), err);
     quarantine(store, profile, id);
     assert_string_equal(km_store_quarantined(store), id);
+    bool learns = false;
     struct km_store_acceptance first = {.id = id, .decision = 7};
-    assert_ok(km_store_accept(store, "../made.service", "made+", &first, &err), err);
+    assert_ok(km_store_accept(store, "../made.service", "made+", &first, &learns, &err), err);
+    assert_true(learns);
     assert_ok(km_store_quarantine_act(store, profile, &act, DAY_NS, &err), err);
     char second_id[KM_STORE_ID_BYTES];
     (void)snprintf(second_id, sizeof second_id, "%s", km_store_quarantined(store));
     struct km_store_acceptance second = {.id = second_id, .decision = 8};
-    assert_ok(km_store_accept(store, "../made.service", "made+", &second, &err), err);
+    assert_ok(km_store_accept(store, "../made.service", "made+", &second, &learns, &err), err);
     assert_int_equal(misses_now(store), 0);
 
     assert_int_equal(km_store_withdraw(store, "../made.service", "made+", 9, &err), KM_NOTFOUND);
@@ -293,6 +296,86 @@ static void a_decision_is_withdrawn_though_others_came_later(void **state)
     assert_non_null(now);
     assert_non_null(km_entity_find(km_profile_get_entities(now), "exec /bin/ls"));
     km_profile_free(now);
+    km_profile_free(profile);
+    km_store_close(store);
+    remove_store(path);
+}
+
+/* The same alarm in two incidents: the second decision finds it learned, and keeps it learned when the first is undone.
+ */
+static void what_two_decisions_hold_outlives_one_of_them(void **state)
+{
+    (void)state;
+    char path[64], id[KM_STORE_ID_BYTES];
+    struct km_store *store = new_store(path);
+    struct km_profile *profile = learned(50);
+    struct km_err err = KM_ERR_INIT;
+    bool learns = false;
+    assert_ok(km_store_save(store, profile, "learned", &err), err);
+    quarantine(store, profile, id);
+    struct km_store_acceptance given = {.id = id, .until_ns = 5 * DAY_NS, .decision = 7};
+    assert_ok(km_store_accept(store, "../made.service", "made+", &given, &learns, &err), err);
+    assert_true(learns);
+    given.decision = 8;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(km_store_accept(store, "../made.service", "made+", &given, &learns, &err), err);
+        assert_false(learns);
+    }
+    assert_int_equal(version_in_force(store, NULL), 2);
+    struct km_json *accepted KM_CLEANUP(km_json_cleanup) = km_store_accepted(store, "../made.service", "made+", &err);
+    assert_non_null(accepted);
+    assert_int_equal(km_json_size(km_json_find(accepted, "0.decisions")), 2);
+    assert_true(km_json_integer(accepted, "0.until_ns", 0) == 5 * DAY_NS);
+
+    assert_ok(km_store_withdraw(store, "../made.service", "made+", 7, &err), err);
+    assert_int_equal(misses_now(store), 0);
+    assert_int_equal(version_in_force(store, NULL), 2);
+    assert_int_equal(km_store_withdraw(store, "../made.service", "made+", 7, &err), KM_NOTFOUND);
+    /* a third one, without end, lifts the end of the second */
+    given = (struct km_store_acceptance){.id = id, .decision = 9};
+    assert_ok(km_store_accept(store, "../made.service", "made+", &given, &learns, &err), err);
+    unsigned ended = 0;
+    assert_ok(km_store_expire(store, "../made.service", "made+", 6 * DAY_NS, &ended, &err), err);
+    assert_int_equal(ended, 0);
+    assert_ok(km_store_withdraw(store, "../made.service", "made+", 8, &err), err);
+    assert_ok(km_store_withdraw(store, "../made.service", "made+", 9, &err), err);
+    assert_true(misses_now(store) > 20);
+    assert_int_equal(waiting(store), 1);
+    /* it comes again while another one waits: both hold it */
+    assert_ok(km_store_accept(store, "../made.service", "made+", &given, &learns, &err), err);
+    quarantine(store, profile, id);
+    given.decision = 10;
+    assert_ok(km_store_accept(store, "../made.service", "made+", &given, &learns, &err), err);
+    assert_true(learns);
+    assert_ok(km_store_withdraw(store, "../made.service", "made+", 10, &err), err);
+    assert_int_equal(misses_now(store), 0);
+    km_profile_free(profile);
+    km_store_close(store);
+    remove_store(path);
+}
+
+static void an_older_store_names_one_decision(void **state)
+{
+    (void)state;
+    char path[64], id[KM_STORE_ID_BYTES], command[256];
+    struct km_store *store = new_store(path);
+    struct km_profile *profile = learned(50);
+    struct km_err err = KM_ERR_INIT;
+    bool learns = false;
+    assert_ok(km_store_save(store, profile, "learned", &err), err);
+    quarantine(store, profile, id);
+    struct km_store_acceptance given = {.id = id, .decision = 7};
+    assert_ok(km_store_accept(store, "../made.service", "made+", &given, &learns, &err), err);
+    (void)snprintf(
+        command, sizeof command,
+        "find %s -path '*accepted/*.json' -exec sed -z -i -E 's/\"decisions\": *\\[[^]]*\\]/\"decision\":7/' {} +",
+        path);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c) */
+    struct km_json *accepted KM_CLEANUP(km_json_cleanup) = km_store_accepted(store, "../made.service", "made+", &err);
+    assert_int_equal(km_json_integer(accepted, "0.decision", 0), 7);
+    assert_int_equal(km_json_size(km_json_find(accepted, "0.decisions")), 0);
+    assert_ok(km_store_withdraw(store, "../made.service", "made+", 7, &err), err);
+    assert_true(misses_now(store) > 20);
     km_profile_free(profile);
     km_store_close(store);
     remove_store(path);
@@ -348,6 +431,8 @@ int main(void)
         cmocka_unit_test(an_earlier_file_version_is_named),
         cmocka_unit_test(accept_rollback_and_expiry),
         cmocka_unit_test(a_decision_is_withdrawn_though_others_came_later),
+        cmocka_unit_test(what_two_decisions_hold_outlives_one_of_them),
+        cmocka_unit_test(an_older_store_names_one_decision),
         cmocka_unit_test(what_waits_too_long_is_forgotten),
         cmocka_unit_test(old_versions_go_but_the_learned_one_stays),
     };

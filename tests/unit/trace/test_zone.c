@@ -37,8 +37,48 @@ static void zone_table(void **state)
     }
 }
 
+static void ordinary_files_of_etc(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        bool ordinary;
+    } rows[] = {
+        {"/etc/resolv.conf", true},
+        {"/etc/hosts", true},
+        {"/etc/nsswitch.conf", true},
+        {"/etc/localtime", true},
+        {"/etc/host.conf", true},
+        {"/etc/mime.types", true},
+        {"/etc/passwd", false},
+        {"/etc/passwd-", false},
+        {"/etc/group", false},
+        {"/etc/shadow", false},
+        {"/etc/shadow-", false},
+        {"/etc/gshadow-", false},
+        {"/etc/sudoers", false},
+        {"/etc/sudo.conf", false},
+        {"/etc/crontab", false},
+        {"/etc/krb5.keytab", false},
+        {"/etc/server.key", false},
+        {"/etc/tls.pem", false},
+        {"/etc/.hidden", false},
+        {"/etc/db_password", false},
+        {"/etc/ld.so.preload", false},
+        {"/etc/nginx/x.conf", false},
+        {"/etc/../etc/hosts", false},
+        {"/etc/", false},
+        {"/etc", false},
+        {"etc/hosts", false},
+        {"/srv/etc/hosts", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (km_zone_is_ordinary((struct km_bytes){rows[i].path, strlen(rows[i].path)}) != rows[i].ordinary)
+            fail_msg("%s", rows[i].path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(zone_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(zone_table), cmocka_unit_test(ordinary_files_of_etc)};
     return KM_RUN_TESTS(tests);
 }
