@@ -11,7 +11,7 @@
 
 #define FAMILIES 12 /* of each class */
 #define EACH     3  /* files of a family */
-#define FILES    (2 * FAMILIES * EACH)
+#define FILES    72 /* of both classes */
 
 /* Nothing but a family's own words tells it from others. */
 static void add_file(struct minicorpus *corpus, bool positive, int family, int file)
@@ -103,7 +103,7 @@ static double mean(const struct lab *lab, const struct km_filescore *scores, boo
     for (size_t i = 0; i < FILES; i++)
         if ((km_dataset_get(lab->dataset, i)->role == KM_RECIPE_POSITIVE) == positive)
             sum += scores[i].parts[KM_FILESCORE_TOKENS];
-    return sum / (FILES / 2);
+    return sum / FILES * 2;
 }
 
 /* A model that has seen the families knows them by heart; of others there is nothing to know. */
