@@ -43,9 +43,9 @@ static enum km_code assign_class(const struct km_dataset *dataset, const bool *a
         fold_of_family[sample->family_id] = 0;
         families[count++] = (struct family){sample->family_id, key_of(sample->family), sample->family};
     }
-    if (count < folds)
-        return km_fail(err, KM_NOTFOUND, "%zu %s families to learn from cannot be cut into %u folds", count,
-                       positive ? "positive" : "benign", folds);
+    if (count < 2) /* without a fold there must be some left */
+        return km_fail(err, KM_NOTFOUND, "%zu %s families to learn from: one cannot be held out", count,
+                       positive ? "positive" : "benign");
     qsort(families, count, sizeof *families, compare);
     for (size_t i = 0; i < count; i++)
         fold_of_family[families[i].id] = (uint8_t)(i % folds);

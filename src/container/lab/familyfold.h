@@ -14,8 +14,8 @@
 #define KM_FAMILYFOLD_NONE UINT8_MAX
 
 /* out: [count], the fold (below `folds`, 2..16) of each sample that `among` marks, KM_FAMILYFOLD_NONE of the others. It
- * depends on the families alone, by name, not on how many files they have. KM_NOTFOUND: a class has fewer families than
- * folds; KM_NOMEM. */
+ * depends on the families alone, by name, not on how many files they have. Of a class with fewer families than folds
+ * some folds have none. KM_NOTFOUND: a class has fewer than two; KM_NOMEM. */
 enum km_code km_familyfold_assign(const struct km_dataset *dataset, const bool *among, unsigned folds, uint8_t *out,
                                   struct km_err *err) KM_MUST_USE;
 
