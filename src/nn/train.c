@@ -18,6 +18,7 @@ struct km_trainer {
     struct km_crew *crew;
     struct shard shards[KM_TRAINER_MAX_SHARDS];
     float *first, *second; /* moments, in the networks' order */
+    float *mean;           /* of the values, in the networks' order; NULL: none is kept */
     uint64_t steps;
     /* of the step that runs */
     const struct km_trainer_batch *batch;
@@ -87,6 +88,8 @@ static enum km_code check_options(const struct km_trainer_options *options, stru
         return km_fail(err, KM_LIMIT, "a batch of %u cannot be cut into %u shards", options->batch, options->shards);
     if (options->threads == 0 || options->threads > options->shards)
         return km_fail(err, KM_LIMIT, "%u threads are not in 1..%u, the shards", options->threads, options->shards);
+    if (!(options->average >= 0 && options->average < 1))
+        return km_fail(err, KM_LIMIT, "a mean that keeps %g a step is none", (double)options->average);
     return KM_OK;
 }
 
@@ -107,7 +110,10 @@ struct km_trainer *km_trainer_new(const struct km_graph *graph, const struct km_
     size_t floats = km_network_floats(trainer->shards[0].network);
     trainer->first = km_calloc(floats, sizeof *trainer->first, SIZE_MAX, err);
     trainer->second = trainer->first ? km_calloc(floats, sizeof *trainer->second, SIZE_MAX, err) : NULL;
-    if (!trainer->second || km_trainer_set(trainer, KM_TRAINER_VALUES, weights, err) != KM_OK)
+    if (trainer->second && options->average > 0)
+        trainer->mean = km_calloc(floats, sizeof *trainer->mean, SIZE_MAX, err);
+    if (!trainer->second || (options->average > 0 && !trainer->mean) ||
+        km_trainer_set(trainer, KM_TRAINER_VALUES, weights, err) != KM_OK)
         return NULL;
     return km_steal(trainer);
 }
@@ -124,6 +130,7 @@ void km_trainer_free(struct km_trainer *trainer)
     km_crew_free(trainer->crew);
     free(trainer->first);
     free(trainer->second);
+    free(trainer->mean);
     free(trainer);
 }
 
@@ -212,6 +219,19 @@ static void update_statistic(struct km_trainer *trainer, const struct km_slot *s
         values[i] += momentum * ((float)((double)sum[i] * factor) - values[i]);
 }
 
+/* All steps weigh the same until they are as many as the mean remembers. */
+static void update_mean(struct km_trainer *trainer, size_t begin, size_t end)
+{
+    if (!trainer->mean)
+        return;
+    const float *restrict values = km_network_values(trainer->shards[0].network);
+    float *restrict mean = trainer->mean;
+    float share = 1 - trainer->options.average, young = (float)(1 / ((double)trainer->steps + 1));
+    share = young > share ? young : share;
+    for (size_t i = begin; i < end; i++)
+        mean[i] += share * (values[i] - mean[i]);
+}
+
 static enum km_code update(void *context, uint32_t member, struct km_err *err)
 {
     (void)err;
@@ -227,6 +247,7 @@ static enum km_code update(void *context, uint32_t member, struct km_err *err)
         end += slots[i].offset;
         if (slots[i].role == KM_ROLE_MEAN || slots[i].role == KM_ROLE_VARIANCE) {
             update_statistic(trainer, &slots[i], begin, end);
+            update_mean(trainer, begin, end);
             continue;
         }
         struct km_optimiser_range range = {
@@ -238,6 +259,7 @@ static enum km_code update(void *context, uint32_t member, struct km_err *err)
             .decays = slots[i].decays,
         };
         km_optimiser_apply(&trainer->options.optimiser, &range, rate, trainer->steps + 1);
+        update_mean(trainer, begin, end);
     }
     return KM_OK;
 }
@@ -294,16 +316,26 @@ struct transfer {
     const struct km_weights *in;
 };
 
-static bool has_moments(enum km_role role)
+static bool is_there(enum km_role role, enum km_trainer_part part)
 {
-    return role == KM_ROLE_WEIGHT || role == KM_ROLE_BIAS;
+    return part == KM_TRAINER_MEAN || role == KM_ROLE_WEIGHT || role == KM_ROLE_BIAS;
 }
 
-static enum km_code transfer_moments(const struct transfer *transfer, struct km_err *err)
+bool km_trainer_has(const struct km_trainer *trainer, enum km_trainer_part part)
+{
+    return part != KM_TRAINER_MEAN || trainer->mean;
+}
+
+static float *block_of(const struct km_trainer *trainer, enum km_trainer_part part)
+{
+    return part == KM_TRAINER_FIRST ? trainer->first : part == KM_TRAINER_SECOND ? trainer->second : trainer->mean;
+}
+
+static enum km_code transfer_block(const struct transfer *transfer, struct km_err *err)
 {
     struct km_trainer *trainer = transfer->trainer;
     struct km_network *network = trainer->shards[0].network;
-    float *block = transfer->part == KM_TRAINER_FIRST ? trainer->first : trainer->second;
+    float *block = block_of(trainer, transfer->part);
     const struct km_slot *slots;
     size_t count = km_network_slots(network, &slots);
     enum km_code code = KM_OK;
@@ -312,7 +344,7 @@ static enum km_code transfer_moments(const struct transfer *transfer, struct km_
         const struct km_tensor *tensor = km_weights_find(set, slots[i].node, slots[i].role);
         if (!tensor)
             return km_fail(err, KM_CONFLICT, "these weights belong to another network");
-        if (!has_moments(slots[i].role)) {
+        if (!is_there(slots[i].role, transfer->part)) {
             if (transfer->out)
                 memset(tensor->values, 0, tensor->floats * sizeof(float));
             continue;
@@ -331,13 +363,14 @@ static enum km_code transfer_in_thread(void *context, uint32_t member, struct km
     if (member != 0)
         return KM_OK;
     if (transfer->part != KM_TRAINER_VALUES)
-        return transfer_moments(transfer, err);
+        return transfer_block(transfer, err);
     return transfer->out ? km_network_get(network, transfer->out, err) : km_network_set(network, transfer->in, err);
 }
 
 enum km_code km_trainer_get(struct km_trainer *trainer, enum km_trainer_part part, struct km_weights *out,
                             struct km_err *err)
 {
+    KM_ASSERT(km_trainer_has(trainer, part));
     struct transfer transfer = {trainer, part, out, NULL};
     return km_crew_run(trainer->crew, transfer_in_thread, &transfer, err);
 }
@@ -345,6 +378,7 @@ enum km_code km_trainer_get(struct km_trainer *trainer, enum km_trainer_part par
 enum km_code km_trainer_set(struct km_trainer *trainer, enum km_trainer_part part, const struct km_weights *weights,
                             struct km_err *err)
 {
+    KM_ASSERT(km_trainer_has(trainer, part));
     struct transfer transfer = {trainer, part, NULL, weights};
     return km_crew_run(trainer->crew, transfer_in_thread, &transfer, err);
 }

@@ -4,6 +4,9 @@
  * weights after n steps depend on graph, first weights, seed, data, batch and shards, and on nothing else: not on the
  * number of threads, nor on timing. (Another CPU or oneDNN version may round differently.)
  *
+ * Weights that are the mean of those of many steps vary less with the seed, and generalise better, than the last ones.
+ * The mean is exponential, `average` of it stays at each step; while it is young all steps weigh the same in it.
+ *
  * Who chooses samples owns their order: km_seeded_shuffle gives the seeded one of each epoch.
  * Thread rule: one caller at a time; the trainer's own threads do the work. A step allocates nothing of ours.
  */
@@ -32,6 +35,7 @@ struct km_trainer_options {
     struct km_optimiser optimiser;
     struct km_schedule schedule;
     float norm_momentum; /* share of the new statistics in the running ones; torch's default is 0.1 */
+    float average;       /* 0: no mean of the weights is kept; else how much of it a step leaves, below 1 */
     uint64_t seed;       /* of dropout */
 };
 
@@ -46,7 +50,7 @@ struct km_trainer_batch {
 
 struct km_trainer;
 
-/* weights: where training starts, copied. NULL with *err set: KM_LIMIT (batch, shards, threads), the codes of
+/* weights: where training starts, copied. NULL with *err set: KM_LIMIT (batch, shards, threads, average), the codes of
  * network.h. */
 struct km_trainer *km_trainer_new(const struct km_graph *graph, const struct km_weights *weights,
                                   const struct km_trainer_options *options, struct km_err *err) KM_MUST_USE;
@@ -66,7 +70,11 @@ enum km_trainer_part {
     KM_TRAINER_VALUES = 0,
     KM_TRAINER_FIRST = 1,  /* the optimiser's velocity or first moment */
     KM_TRAINER_SECOND = 2, /* ADAM's second moment; 0 for SGD */
+    KM_TRAINER_MEAN = 3,   /* of the values after each step, `average` of options; running statistics, too */
 };
+/* Whether it remembers that part: the mean is kept when the options ask for it. */
+bool km_trainer_has(const struct km_trainer *trainer, enum km_trainer_part part);
+/* For a part that it has. */
 enum km_code km_trainer_get(struct km_trainer *trainer, enum km_trainer_part part, struct km_weights *out,
                             struct km_err *err) KM_MUST_USE;
 enum km_code km_trainer_set(struct km_trainer *trainer, enum km_trainer_part part, const struct km_weights *weights,

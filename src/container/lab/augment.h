@@ -23,7 +23,7 @@ struct km_augment {
 #define KM_AUGMENT_MIN_BYTES   ((size_t)256) /* no piece of a longer file is shorter */
 #define KM_AUGMENT_FULL                                                                                                \
     {                                                                                                                  \
-        .offset_small = 0.5, .offset_large = 0.8, .crop = 0.3, .crop_least = 0.4, .noise = 0.5, .noise_most = 0.02,    \
+        .offset_small = 0.5, .offset_large = 0.8, .crop = 0.7, .crop_least = 0.1, .noise = 0.5, .noise_most = 0.02,    \
         .zero_head = 0.3                                                                                               \
     }
 

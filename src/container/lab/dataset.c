@@ -278,7 +278,7 @@ static uint64_t toss(const struct km_sample *sample, uint64_t seed)
 
 static bool may_be_twins(const struct km_sample *positive, const struct km_sample *benign)
 {
-    return benign->role != KM_RECIPE_POSITIVE && benign->split == positive->split && benign->kind == positive->kind &&
+    return benign->role != KM_RECIPE_POSITIVE && benign->kind == positive->kind &&
            benign->length * 100 >= positive->length * 80 && benign->length * 100 <= positive->length * 125 &&
            benign->home == positive->home && (positive->home || strcmp(benign->suite, positive->suite) == 0) &&
            (!km_sample_kind_is_elf(positive->kind) || (strcmp(benign->language, positive->language) == 0 &&
@@ -293,7 +293,9 @@ static bool is_nearer(const struct km_sample *positive, const struct km_sample *
     return from_a != from_b ? from_a < from_b : toss(a, seed) < toss(b, seed);
 }
 
-enum km_code km_dataset_find_twins(const struct km_dataset *dataset, uint64_t seed, uint32_t *out, struct km_err *err)
+/* among NULL: a twin is of the same split. */
+static enum km_code find_twins(const struct km_dataset *dataset, const bool *among, uint64_t seed, uint32_t *out,
+                               struct km_err *err)
 {
     KM_CLEANUP(km_cleanup_free)
     uint32_t *best = km_calloc(dataset->count, sizeof *best, KM_DATASET_MAX_SAMPLES * sizeof *best, err);
@@ -302,12 +304,25 @@ enum km_code km_dataset_find_twins(const struct km_dataset *dataset, uint64_t se
     for (size_t i = 0; i < dataset->count; i++) {
         const struct km_sample *positive = &dataset->samples[i];
         best[i] = KM_DATASET_NO_TWIN;
-        for (size_t j = 0; positive->role == KM_RECIPE_POSITIVE && j < dataset->count; j++)
-            if (may_be_twins(positive, &dataset->samples[j]) &&
+        bool seeks = positive->role == KM_RECIPE_POSITIVE && (!among || among[i]);
+        for (size_t j = 0; seeks && j < dataset->count; j++)
+            if ((among ? among[j] : dataset->samples[j].split == positive->split) &&
+                may_be_twins(positive, &dataset->samples[j]) &&
                 (best[i] == KM_DATASET_NO_TWIN ||
                  is_nearer(positive, &dataset->samples[j], &dataset->samples[best[i]], seed)))
                 best[i] = (uint32_t)j;
     }
     memcpy(out, best, dataset->count * sizeof *best);
     return KM_OK;
+}
+
+enum km_code km_dataset_find_twins(const struct km_dataset *dataset, uint64_t seed, uint32_t *out, struct km_err *err)
+{
+    return find_twins(dataset, NULL, seed, out, err);
+}
+
+enum km_code km_dataset_find_twins_among(const struct km_dataset *dataset, const bool *among, uint64_t seed,
+                                         uint32_t *out, struct km_err *err)
+{
+    return find_twins(dataset, among, seed, out, err);
 }

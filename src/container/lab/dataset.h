@@ -67,5 +67,9 @@ enum km_code km_dataset_verify(const struct km_dataset *dataset,
  * positive. KM_NOMEM. */
 enum km_code km_dataset_find_twins(const struct km_dataset *dataset, uint64_t seed, uint32_t *out,
                                    struct km_err *err) KM_MUST_USE;
+/* The same among the samples that `among` ([count]) marks, of whatever split: what is not marked neither has a twin nor
+ * is one. */
+enum km_code km_dataset_find_twins_among(const struct km_dataset *dataset, const bool *among, uint64_t seed,
+                                         uint32_t *out, struct km_err *err) KM_MUST_USE;
 
 #endif

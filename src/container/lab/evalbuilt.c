@@ -77,9 +77,14 @@ enum km_code km_evaluating_appended(struct km_evaluating *work, struct km_err *e
 {
     struct composing composing = {.work = work, .random = km_seeded_of(SEED, 1)};
     size_t most = (size_t)KM_SAMPLE_MAX_BYTES + APPENDED_FILES * APPENDED_BYTES;
-    KM_CLEANUP(km_filescorer_cleanup) struct km_filescorer *scorer = km_filescorer_new(work->parts, err);
+    size_t count = km_dataset_count(work->dataset);
+    KM_CLEANUP(km_cleanup_free) bool *tests = km_calloc(count, sizeof *tests, SIZE_MAX, err);
+    for (size_t i = 0; tests && i < count; i++)
+        tests[i] = km_evaluating_is_test(km_dataset_get(work->dataset, i));
+    KM_CLEANUP(km_filescorer_cleanup)
+    struct km_filescorer *scorer = tests ? km_filescorer_new(work->parts, err) : NULL;
     KM_CLEANUP(km_familydraw_cleanup)
-    struct km_familydraw *benign = scorer ? km_familydraw_new(work->dataset, KM_RECIPE_TEST, false, err) : NULL;
+    struct km_familydraw *benign = scorer ? km_familydraw_new(work->dataset, tests, false, err) : NULL;
     KM_CLEANUP(km_cleanup_free) uint8_t *bytes = benign ? km_calloc(most, 1, most, err) : NULL;
     if (!bytes)
         return err->code;

@@ -40,6 +40,12 @@ static double weigh_injected(const struct km_sample *sample)
     return replaces ? KM_WEIGH_CHANGED + (is_executable(sample) ? KM_WEIGH_EXECUTABLE : 0) : weigh_copied(sample);
 }
 
+/* As origin.h has it: where content speaks for benign, origin passes no threshold. */
+static double add_origin(double content, double origin)
+{
+    return content < 0 ? content : content + origin;
+}
+
 static int compare_falling(const void *a, const void *b)
 {
     double left = *(const double *)a, right = *(const double *)b;
@@ -71,7 +77,7 @@ static enum km_code add_foreign(struct km_evaluating *work, const struct km_siti
         const struct km_sample *sample = km_dataset_get(work->dataset, i);
         if (!siting->foreign[i])
             continue;
-        double score = siting->scores[i].parts[KM_FILESCORE_FUSED] + weigh_injected(sample);
+        double score = add_origin(siting->scores[i].parts[KM_FILESCORE_FUSED], weigh_injected(sample));
         code = km_figure_files_add(&files, score > threshold ? 1 : 0, true, sample->family_id, err);
     }
     if (code == KM_OK)
@@ -90,8 +96,8 @@ enum km_code km_evaluating_site_origin(struct km_evaluating *work, const struct 
         bool positive = sample->role == KM_RECIPE_POSITIVE;
         double origin = positive ? weigh_injected(sample) : is_copied(sample) ? weigh_copied(sample) : 0;
         if (siting->judged[i])
-            code = km_figure_files_add(&files, siting->scores[i].parts[KM_FILESCORE_FUSED] + origin, positive,
-                                       sample->family_id, err);
+            code = km_figure_files_add(&files, add_origin(siting->scores[i].parts[KM_FILESCORE_FUSED], origin),
+                                       positive, sample->family_id, err);
     }
     if (code == KM_OK)
         code = km_evaluating_add(work, "detect.site.context", &files, true, err);

@@ -6,12 +6,12 @@ struct km_familydraw {
     uint32_t families;
 };
 
-static bool is_wanted(const struct km_sample *sample, enum km_recipe_split split, bool positive)
+static bool is_of_class(const struct km_sample *sample, bool positive)
 {
-    return sample->home && sample->split == split && (sample->role == KM_RECIPE_POSITIVE) == positive;
+    return (sample->role == KM_RECIPE_POSITIVE) == positive;
 }
 
-struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum km_recipe_split split, bool positive,
+struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, const bool *among, bool positive,
                                         struct km_err *err)
 {
     size_t count = km_dataset_count(dataset), all = km_dataset_families(dataset);
@@ -25,7 +25,7 @@ struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum k
         return NULL;
     for (size_t i = 0; i < count; i++) {
         const struct km_sample *sample = km_dataset_get(dataset, i);
-        if (is_wanted(sample, split, positive))
+        if (among[i] && is_of_class(sample, positive))
             sizes[sample->family_id]++;
     }
     uint32_t at = 0;
@@ -39,12 +39,11 @@ struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum k
     draw->starts[draw->families] = at;
     for (size_t i = 0; i < count; i++) {
         const struct km_sample *sample = km_dataset_get(dataset, i);
-        if (is_wanted(sample, split, positive))
+        if (among[i] && is_of_class(sample, positive))
             draw->samples[sizes[sample->family_id]++] = (uint32_t)i;
     }
     if (draw->families == 0) {
-        (void)km_fail(err, KM_NOTFOUND, "no %s samples in the %s split", positive ? "positive" : "benign",
-                      km_recipe_split_to_string(split));
+        (void)km_fail(err, KM_NOTFOUND, "no %s samples to learn from or to draw", positive ? "positive" : "benign");
         return NULL;
     }
     return km_steal(draw);

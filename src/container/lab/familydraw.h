@@ -14,8 +14,9 @@
 
 struct km_familydraw;
 
-/* Samples of one split and class, of the home build. NULL with *err set: KM_NOTFOUND when there are none, KM_NOMEM. */
-struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, enum km_recipe_split split, bool positive,
+/* The samples of one class that `among` ([count]) marks; it is not kept. NULL with *err set: KM_NOTFOUND when there are
+ * none, KM_NOMEM. */
+struct km_familydraw *km_familydraw_new(const struct km_dataset *dataset, const bool *among, bool positive,
                                         struct km_err *err) KM_MUST_USE;
 void km_familydraw_free(struct km_familydraw *draw);
 KM_DEFINE_CLEANUP(struct km_familydraw, km_familydraw_cleanup, km_familydraw_free);

@@ -120,12 +120,8 @@ enum km_code km_filescorer_run(struct km_filescorer *scorer, const uint8_t *byte
     enum km_code code = scorer->detector ? ask_detector(scorer, bytes, length, &score, err) : KM_OK;
     if (code == KM_OK && scorer->judge)
         ask_tokens(scorer, bytes, length, &score);
-    if (code == KM_OK && scorer->network) {
-        struct km_netscore network;
-        code = km_netscorer_run(scorer->network, bytes, length, &network, err);
-        if (code == KM_OK)
-            score.parts[KM_FILESCORE_NETWORK] = network.log_mean_exp;
-    }
+    if (code == KM_OK && scorer->network)
+        code = km_netscorer_run(scorer->network, bytes, length, &score.parts[KM_FILESCORE_NETWORK], err);
     if (code != KM_OK)
         return code;
     score.parts[KM_FILESCORE_FUSED] = km_filescore_fuse(scorer->parts->fusion, &score);

@@ -11,9 +11,9 @@
 
 static double worth(double likeness)
 {
-    if (fabs(likeness) <= KM_LOOKALIKE_LEAST)
-        return 0;
-    return KM_LOOKALIKE_WEIGHT * (likeness > 0 ? likeness - KM_LOOKALIKE_LEAST : likeness + KM_LOOKALIKE_LEAST);
+    if (likeness > KM_LOOKALIKE_LEAST)
+        return KM_LOOKALIKE_WEIGHT * (likeness - KM_LOOKALIKE_LEAST);
+    return likeness < -KM_LOOKALIKE_BENIGN ? KM_LOOKALIKE_WEIGHT * (likeness + KM_LOOKALIKE_BENIGN) : 0;
 }
 
 static enum km_code set_lookalike(struct km_additive *fusion, double unit, bool site, struct km_err *err)

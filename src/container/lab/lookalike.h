@@ -11,7 +11,8 @@
 #include "stats/additive.h"
 
 #define KM_LOOKALIKE_WEIGHT  16.0 /* for each of "tokens.score" */
-#define KM_LOOKALIKE_LEAST   0.2  /* differences of cosines up to it, either way, are chance: they say nothing */
+#define KM_LOOKALIKE_LEAST   0.2  /* differences of cosines up to it are chance: they say nothing */
+#define KM_LOOKALIKE_BENIGN  0.5  /* the same towards benign files: a tool may share half of a honest file's words */
 #define KM_LOOKALIKE_NETWORK 0.25 /* weight of "network.score" for each of "tokens.score", with a site's files */
 
 /* Sets the term "tokens.lookalike": 31 steps of 0.06 outside of what is chance. site: the index has the site's own

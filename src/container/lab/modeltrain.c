@@ -11,13 +11,13 @@
 
 #include "base/buf.h"
 #include "container/lab/figures.h"
-#include "container/lab/lookalike.h"
+#include "container/lab/fusionfit.h"
 #include "container/lab/modelfolder.h"
 #include "container/lab/nettrain.h"
+#include "container/lab/outoffold.h"
 #include "container/lab/tokenfit.h"
 #include "nn/modelfile.h"
 
-#define PENALTY 1.0
 #define CANNOT                                                                                                         \
     "A demonstration: it was trained to tell dual-use tools of Debian, which name themselves in clear text, from "     \
     "other "                                                                                                           \
@@ -29,9 +29,12 @@ struct training {
     const struct km_dataset *dataset;
     const struct km_modeltrain_options *options;
     int folder;
-    bool *train, *valid, *both;      /* [count] */
-    struct km_sampletokens *words;   /* of both; once they are wanted */
-    struct km_token_model *measured; /* learned from `train`: what the fusion and its threshold were set with */
+    bool *learned;                 /* [count]: what teaches, which is all but the test split */
+    struct km_filescore *scores;   /* [count]: what sub-models say that have not seen a file's family */
+    struct km_sampletokens *words; /* once they are wanted */
+    struct km_netview *view;       /* once a network is wanted */
+    bool has_tokens, has_network;  /* the model, when all is done */
+    struct km_json *held;          /* figures for the card */
     char today[KM_CARD_DATE_BYTES];
     const char *what; /* of the progress that goes on */
 };
@@ -72,21 +75,34 @@ static enum km_code save_index(const struct training *training, const struct km_
     return km_token_index_save(index, fd, err);
 }
 
-/* Writes the model and the index that `known` samples give. With measured ones the fusion is set by what they say of
- * the valid split; those of all samples go by the same scale, for there is nothing left to measure them on. */
-static enum km_code write_tokens(struct training *training, const bool *known, struct km_token_model **out,
-                                 struct km_err *err)
+/* The scale of words is that of the sub-models' logits: there is nothing left to measure the whole model on. */
+static enum km_code calibrate_tokens(const struct training *training, struct km_token_model *model, struct km_err *err)
+{
+    size_t count = km_dataset_count(training->dataset);
+    KM_CLEANUP(km_cleanup_free) double *logits = km_calloc(count, sizeof *logits, SIZE_MAX, err);
+    if (!logits)
+        return err->code;
+    for (size_t i = 0; i < count; i++)
+        logits[i] = training->scores[i].parts[KM_FILESCORE_TOKENS];
+    enum km_code code = km_tokenfit_calibrate(training->dataset, training->learned, logits, model, err);
+    for (size_t i = 0; i < count && code == KM_OK; i++)
+        if (training->learned[i] && !isnan(logits[i]))
+            training->scores[i].parts[KM_FILESCORE_TOKENS] = km_token_model_file_score(model, logits[i]);
+    return code;
+}
+
+static enum km_code train_tokens(struct training *training, struct km_err *err)
 {
     const struct km_dataset *dataset = training->dataset;
+    training->what = "tokens";
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
     KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = NULL;
-    const struct km_tokenfit_plan plan = {known, known == training->train ? training->valid : NULL,
-                                          training->options->site};
+    const struct km_tokenfit_plan plan = {training->learned, NULL, training->options->site};
     enum km_code code = km_tokenfit_model(dataset, training->words, &plan, &model, err);
-    if (code == KM_OK && !plan.held)
-        km_token_model_take_calibration(model, training->measured);
     if (code == KM_OK)
-        code = km_tokenfit_index(dataset, training->words, known, KM_TOKENFIT_BENIGN_FILES, &index, err);
+        code = calibrate_tokens(training, model, err);
+    if (code == KM_OK)
+        code = km_tokenfit_index(dataset, training->words, training->learned, KM_TOKENFIT_BENIGN_FILES, &index, err);
     if (code == KM_OK && plan.site)
         code = km_tokenfit_add_site(index, plan.site, err);
     KM_CLEANUP(km_cleanup_free)
@@ -95,43 +111,14 @@ static enum km_code write_tokens(struct training *training, const bool *known, s
         return err->code;
     fill_card(training, card);
     code = km_token_model_save(training->folder, KM_MODELFOLDER_TOKENS, card, model, err);
-    if (code == KM_OK)
-        code = save_index(training, index, err);
-    if (code == KM_OK)
-        *out = km_steal(model);
-    return code;
+    return code == KM_OK ? save_index(training, index, err) : code;
 }
 
-static enum km_code train_tokens(struct training *training, struct km_err *err)
-{
-    training->what = "tokens";
-    const struct km_sampletokens_work work = {training->options->cancel, show, training};
-    training->words = km_sampletokens_new(training->dataset, training->both, &work, err);
-    return training->words ? write_tokens(training, training->train, &training->measured, err) : err->code;
-}
-
-/* Once all is set: the valid split teaches, too. */
-static enum km_code learn_valid(struct training *training, struct km_err *err)
-{
-    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
-    training->what = "tokens";
-    return write_tokens(training, training->both, &model, err);
-}
-
-static enum km_code train_network(struct training *training, struct km_err *err)
+static struct km_nettrain_options network_options(struct training *training)
 {
     const struct km_modeltrain_options *options = training->options;
-    training->what = "network";
-    size_t count = km_dataset_count(training->dataset);
-    KM_CLEANUP(km_netview_cleanup) struct km_netview *view = km_netview_new(err);
-    KM_CLEANUP(km_cleanup_free) uint32_t *twins = view ? km_calloc(count, sizeof *twins, SIZE_MAX, err) : NULL;
-    KM_CLEANUP(km_cleanup_free) struct km_card *card = twins ? km_calloc(1, sizeof *card, sizeof *card, err) : NULL;
-    if (!card)
-        return err->code;
-    enum km_code code = km_dataset_find_twins(training->dataset, options->seed, twins, err);
-    if (code != KM_OK)
-        return code;
-    const struct km_nettrain_options net = {
+    return (struct km_nettrain_options){
+        .among = training->learned,
         .seed = options->seed,
         .side = KM_MODELTRAIN_SIDE,
         .samples = options->samples,
@@ -141,15 +128,48 @@ static enum km_code train_network(struct training *training, struct km_err *err)
         .progress = show_loss,
         .context = training,
     };
+}
+
+static enum km_code train_network(struct training *training, struct km_err *err)
+{
+    training->what = "network";
+    KM_CLEANUP(km_cleanup_free) struct km_card *card = km_calloc(1, sizeof *card, sizeof *card, err);
+    if (!card)
+        return err->code;
+    const struct km_nettrain_options net = network_options(training);
     KM_CLEANUP(km_weights_cleanup) struct km_weights *weights = NULL;
-    code = km_nettrain_run(training->dataset, twins, view, &net, &weights, err);
+    enum km_code code = km_nettrain_run(training->dataset, training->view, &net, &weights, err);
     if (code != KM_OK)
         return code;
     fill_card(training, card);
     card->architecture = KM_ARCHITECTURE_LIGHT;
     card->stem = KM_STEM_HASH;
-    code = km_model_save(training->folder, KM_MODELFOLDER_NETWORK, card, weights, err);
-    return code == KM_OK ? km_nettrain_forget(&net, err) : code;
+    return km_model_save(training->folder, KM_MODELFOLDER_NETWORK, card, weights, err);
+}
+
+/* ---- Sub-models ---- */
+
+static enum km_code score_folds(struct training *training, bool network, struct km_err *err)
+{
+    const struct km_modeltrain_options *options = training->options;
+    training->what = "folds";
+    const struct km_nettrain_options net = network_options(training);
+    const struct km_outoffold_plan plan = {
+        .among = training->learned,
+        .words = training->words,
+        .site = options->site,
+        .network = network ? &net : NULL,
+        .view = training->view,
+        .work = {options->threads, options->cancel, show, training},
+    };
+    return km_outoffold_score(training->dataset, &plan, training->scores, err);
+}
+
+static enum km_code forget_checkpoints(struct training *training, struct km_err *err)
+{
+    const struct km_nettrain_options net = network_options(training);
+    enum km_code code = km_nettrain_forget(&net, err);
+    return code == KM_OK ? km_outoffold_forget(&net, err) : code;
 }
 
 /* ---- Fusion ---- */
@@ -169,108 +189,67 @@ static enum km_code save_fusion(const struct training *training, const struct km
     return code;
 }
 
-/* Both classes weigh as many samples as there are positives, each family of a class the same. */
-static enum km_code weigh_samples(struct km_figure_files *files, struct km_additive_sample *samples, struct km_err *err)
+static enum km_code describe_part(struct training *training, const struct km_additive *fusion,
+                                  enum km_filescore_part part, const char *name, struct km_err *err)
 {
-    enum km_code code = km_figure_files_weigh(files, true, err);
-    double sums[2] = {0, 0};
-    for (size_t i = 0; i < files->count && code == KM_OK; i++)
-        sums[samples[i].positive] += files->weights[i];
-    for (size_t i = 0; i < files->count && code == KM_OK; i++)
-        samples[i].weight = files->weights[i] * sums[1] / sums[samples[i].positive];
-    return code;
-}
-
-static enum km_code fit(const struct training *training, const struct km_filescore *scores, const bool *part_is_there,
-                        struct km_additive **out, struct km_err *err)
-{
-    static const enum km_filescore_part parts[] = {KM_FILESCORE_TOKENS, KM_FILESCORE_NETWORK};
-    enum { PARTS = sizeof parts / sizeof parts[0] };
-    size_t count = km_dataset_count(training->dataset), found = 0, names = 0;
-    const char *name[PARTS];
-    enum km_filescore_part chosen[PARTS];
-    const bool rising[PARTS] = {true, true};
-    for (size_t i = 0; i < PARTS; i++)
-        if (part_is_there[parts[i]]) {
-            chosen[names] = parts[i];
-            name[names++] = km_filescore_name(parts[i]);
-        }
-    struct km_figure_files files = {0}; /* for the weights of families */
-    KM_CLEANUP(km_cleanup_free) double *values = km_calloc(count * PARTS, sizeof *values, SIZE_MAX, err);
-    KM_CLEANUP(km_cleanup_free)
-    struct km_additive_sample *samples = values ? km_calloc(count, sizeof *samples, SIZE_MAX, err) : NULL;
-    if (!samples)
-        return err->code;
+    struct km_figure_files files = {0};
     enum km_code code = KM_OK;
-    for (size_t i = 0; i < count && code == KM_OK; i++) {
-        if (!training->valid[i])
-            continue;
+    for (size_t i = 0; i < km_dataset_count(training->dataset) && code == KM_OK; i++) {
         const struct km_sample *sample = km_dataset_get(training->dataset, i);
-        double *own = values + found * PARTS;
-        for (size_t j = 0; j < names; j++)
-            own[j] = scores[i].parts[chosen[j]];
-        samples[found++] = (struct km_additive_sample){own, 1, sample->role == KM_RECIPE_POSITIVE};
-        code = km_figure_files_add(&files, 0, sample->role == KM_RECIPE_POSITIVE, sample->family_id, err);
+        const struct km_filescore *score = &training->scores[i];
+        double value = part == KM_FILESCORE_FUSED ? km_filescore_fuse(fusion, score) : score->parts[part];
+        if (training->learned[i])
+            code = km_figure_files_add(&files, value, sample->role == KM_RECIPE_POSITIVE, sample->family_id, err);
     }
+    struct km_figure figure;
     if (code == KM_OK)
-        code = weigh_samples(&files, samples, err);
+        code = km_figure_files_weigh(&files, true, err);
+    if (code == KM_OK)
+        code = km_figure_auc(name, &files, &figure, err);
     km_figure_files_done(&files);
-    const struct km_additive_fit plan = {name, names, samples, found, PENALTY, rising};
-    if (code == KM_OK) {
-        *out = km_additive_fit(&plan, err);
-        code = *out ? KM_OK : err->code;
-    }
+    if (code == KM_OK)
+        km_json_set(training->held, name, km_json_new_real(figure.value));
     return code;
 }
 
-static enum km_code calibrate(const struct training *training, const struct km_filescore *scores,
-                              struct km_additive *fusion, struct km_err *err)
+/* For the choice among seeds: how well each part tells held-out families from all benign files. */
+static enum km_code describe_held(struct training *training, const struct km_additive *fusion, struct km_err *err)
 {
-    size_t count = km_dataset_count(training->dataset), found = 0;
-    KM_CLEANUP(km_cleanup_free) double *negatives = km_calloc(count, sizeof *negatives, SIZE_MAX, err);
-    if (!negatives)
-        return err->code;
-    for (size_t i = 0; i < count; i++)
-        if (training->valid[i] && km_dataset_get(training->dataset, i)->role != KM_RECIPE_POSITIVE)
-            negatives[found++] = km_filescore_fuse(fusion, &scores[i]);
-    struct km_calibration calibration;
-    km_calibration_choose(negatives, found, KM_MODELTRAIN_WANTED, &calibration);
-    (void)snprintf(calibration.set, sizeof calibration.set, "benign files of the valid split, komainu corpus %.12s",
-                   km_dataset_digest(training->dataset));
-    km_additive_set_calibration(fusion, &calibration);
-    return KM_OK;
+    training->held = km_json_new_object();
+    km_json_set_integer(training->held, "folds", (int64_t)KM_OUTOFFOLD_FOLDS);
+    enum km_code code = describe_part(training, fusion, KM_FILESCORE_FUSED, "auc", err);
+    if (code == KM_OK && training->has_tokens)
+        code = describe_part(training, fusion, KM_FILESCORE_TOKENS, "tokens_auc", err);
+    if (code == KM_OK && training->has_network)
+        code = describe_part(training, fusion, KM_FILESCORE_NETWORK, "network_auc", err);
+    return code;
 }
 
 static enum km_code train_fusion(struct training *training, struct km_err *err)
 {
-    training->what = "fusion";
-    KM_CLEANUP(km_modelfolder_cleanup) struct km_modelfolder *model = NULL;
-    enum km_code code = km_modelfolder_open(training->options->folder, &model, err);
-    size_t count = km_dataset_count(training->dataset);
-    KM_CLEANUP(km_cleanup_free)
-    struct km_filescore *scores = code == KM_OK ? km_calloc(count, sizeof *scores, SIZE_MAX, err) : NULL;
-    if (!scores)
-        return err->code;
-    const struct km_modelparts *parts = km_modelfolder_parts(model);
-    const struct km_filescore_work work = {training->options->threads, training->options->cancel, show, training};
-    code = km_filescore_samples(parts, training->dataset, training->valid, &work, scores, err);
-    const bool there[KM_FILESCORE_PARTS] = {
-        [KM_FILESCORE_TOKENS] = parts->tokens != NULL,
-        [KM_FILESCORE_NETWORK] = parts->network != NULL,
+    char set[KM_CARD_TEXT_BYTES];
+    (void)snprintf(set, sizeof set, "benign files of families not learned from, komainu corpus %.12s",
+                   km_dataset_digest(training->dataset));
+    const struct km_fusionfit_plan plan = {
+        .among = training->learned,
+        .scores = training->scores,
+        .tokens = training->has_tokens,
+        .network = training->has_network,
+        .lookalike = training->has_tokens,
+        .site = training->options->site != NULL,
+        .wanted = KM_MODELTRAIN_WANTED,
+        .set = set,
     };
     KM_CLEANUP(km_additive_cleanup) struct km_additive *fusion = NULL;
+    enum km_code code = km_fusionfit_run(training->dataset, &plan, &fusion, err);
     if (code == KM_OK)
-        code = fit(training, scores, there, &fusion, err);
-    if (code == KM_OK && parts->index_count > 0)
-        code = km_lookalike_set(fusion, training->options->site != NULL, err);
-    if (code == KM_OK)
-        code = calibrate(training, scores, fusion, err);
+        code = describe_held(training, fusion, err);
     return code == KM_OK ? save_fusion(training, fusion, err) : code;
 }
 
 /* ---- The card ---- */
 
-static enum km_code write_card(const struct training *training, struct km_err *err)
+static enum km_code write_card(struct training *training, struct km_err *err)
 {
     const struct km_modeltrain_options *options = training->options;
     const struct km_json *summary = km_dataset_summary(training->dataset);
@@ -290,36 +269,57 @@ static enum km_code write_card(const struct training *training, struct km_err *e
     struct km_json *seeds = km_json_new_array();
     km_json_append(seeds, km_json_new_integer((int64_t)options->seed));
     km_json_set(card, "seeds", seeds);
+    if (training->held)
+        km_json_set(card, "held_out", km_steal(training->held));
     km_json_set(card, "metrics", km_json_new_array());
     return km_modelfolder_write_card(training->folder, card, err);
+}
+
+static bool has_file(const struct training *training, const char *name)
+{
+    return faccessat(training->folder, name, F_OK, 0) == 0;
+}
+
+/* What the parts that are asked for, and the fusion of those that are there, need to know. */
+static enum km_code prepare(struct training *training, bool tokens, bool network, struct km_err *err)
+{
+    const struct km_sampletokens_work work = {training->options->cancel, show, training};
+    training->what = "tokens";
+    if (tokens && !(training->words = km_sampletokens_new(training->dataset, training->learned, &work, err)))
+        return err->code;
+    if (network && !(training->view = km_netview_new(err)))
+        return err->code;
+    return KM_OK;
 }
 
 static enum km_code run_parts(struct training *training, struct km_err *err)
 {
     const struct km_modeltrain_options *options = training->options;
-    bool tokens = options->tokens ||
-                  (options->fusion && faccessat(training->folder, KM_MODELFOLDER_TOKENS ".json", F_OK, 0) == 0);
-    enum km_code code = tokens ? train_tokens(training, err) : KM_OK;
+    bool fusion = options->fusion;
+    training->has_tokens = options->tokens || has_file(training, KM_MODELFOLDER_TOKENS ".json");
+    training->has_network = options->network || has_file(training, KM_MODELFOLDER_NETWORK ".json");
+    bool tokens = options->tokens || (fusion && training->has_tokens);
+    enum km_code code = prepare(training, tokens, training->has_network, err);
+    if (code == KM_OK && (tokens || fusion))
+        code = score_folds(training, fusion && training->has_network, err);
+    if (code == KM_OK && tokens)
+        code = train_tokens(training, err);
     if (code == KM_OK && options->network)
         code = train_network(training, err);
     if (code == KM_OK && unlinkat(training->folder, KM_MODELFOLDER_FUSION, 0) != 0 && errno != ENOENT)
         code = km_fail_errno(err, errno, "cannot replace %s", KM_MODELFOLDER_FUSION);
+    if (code == KM_OK && fusion)
+        code = train_fusion(training, err);
     if (code == KM_OK)
         code = write_card(training, err);
-    if (code == KM_OK && options->fusion)
-        code = train_fusion(training, err);
-    if (code == KM_OK && options->fusion && tokens)
-        code = learn_valid(training, err);
-    return code == KM_OK ? write_card(training, err) : code;
+    return code == KM_OK ? forget_checkpoints(training, err) : code;
 }
 
 static void choose_samples(struct training *training)
 {
     for (size_t i = 0; i < km_dataset_count(training->dataset); i++) {
         const struct km_sample *sample = km_dataset_get(training->dataset, i);
-        training->train[i] = sample->home && sample->split == KM_RECIPE_TRAIN;
-        training->valid[i] = sample->home && sample->split == KM_RECIPE_VALID;
-        training->both[i] = training->train[i] || training->valid[i];
+        training->learned[i] = sample->home && (sample->split == KM_RECIPE_TRAIN || sample->split == KM_RECIPE_VALID);
     }
 }
 
@@ -332,13 +332,13 @@ enum km_code km_modeltrain_run(const struct km_dataset *dataset, const struct km
     if (folder < 0)
         return km_fail_errno(err, errno, "cannot open %s", options->folder);
     size_t count = km_dataset_count(dataset);
-    KM_CLEANUP(km_cleanup_free) bool *train = km_calloc(count, sizeof *train, SIZE_MAX, err);
-    KM_CLEANUP(km_cleanup_free) bool *valid = train ? km_calloc(count, sizeof *valid, SIZE_MAX, err) : NULL;
-    KM_CLEANUP(km_cleanup_free) bool *both = valid ? km_calloc(count, sizeof *both, SIZE_MAX, err) : NULL;
-    if (!both)
+    KM_CLEANUP(km_cleanup_free) bool *learned = km_calloc(count, sizeof *learned, SIZE_MAX, err);
+    KM_CLEANUP(km_cleanup_free)
+    struct km_filescore *scores = learned ? km_calloc(count, sizeof *scores, SIZE_MAX, err) : NULL;
+    if (!scores)
         return err->code;
     struct training training = {
-        .dataset = dataset, .options = options, .folder = folder, .train = train, .valid = valid, .both = both};
+        .dataset = dataset, .options = options, .folder = folder, .learned = learned, .scores = scores};
     time_t now = time(NULL);
     struct tm parts;
     if (now == (time_t)-1 || !gmtime_r(&now, &parts) ||
@@ -347,6 +347,7 @@ enum km_code km_modeltrain_run(const struct km_dataset *dataset, const struct km
     choose_samples(&training);
     enum km_code code = run_parts(&training, err);
     km_sampletokens_free(training.words);
-    km_token_model_free(training.measured);
+    km_netview_free(training.view);
+    km_json_free(training.held);
     return code;
 }

@@ -16,7 +16,7 @@
 
 struct training {
     const struct km_dataset *dataset;
-    const uint32_t *twins;
+    uint32_t *twins;
     const struct km_nettrain_options *options;
     struct km_familydraw *positives, *benign;
     uint8_t *bytes; /* KM_NETTRAIN_BATCH pieces */
@@ -34,6 +34,7 @@ static struct km_trainer_options trainer_options(const struct km_nettrain_option
         .optimiser = KM_OPTIMISER_ADAM_INIT,
         .schedule = {.peak = 0.002, .floor = 0, .warmup = steps / 10, .total = steps},
         .norm_momentum = 0.1F,
+        .average = KM_NETTRAIN_MEAN,
         .seed = options->seed,
     };
     trainer.optimiser.weight_decay = 0.02F;
@@ -68,7 +69,8 @@ static void fill_batch(struct training *training, uint64_t step)
 
 static void name_checkpoint(const struct km_nettrain_options *options, char out[NAME_BYTES])
 {
-    (void)snprintf(out, NAME_BYTES, "network-%u-%llu.checkpoint", options->side, (unsigned long long)options->seed);
+    (void)snprintf(out, NAME_BYTES, "network-%u-%u-%llu.checkpoint", options->part, options->side,
+                   (unsigned long long)options->seed);
 }
 
 static enum km_code go_on(struct km_trainer *trainer, const struct km_nettrain_options *options, struct km_err *err)
@@ -107,7 +109,7 @@ static enum km_code run_steps(struct training *training, struct km_trainer *trai
         double loss = 0;
         fill_batch(training, step);
         code = km_trainer_step(trainer, &batch, &loss, err);
-        if (code == KM_OK && (step + 1) % KM_NETTRAIN_KEEP == 0)
+        if (code == KM_OK && ((step + 1) % KM_NETTRAIN_KEEP == 0 || step + 1 == steps))
             code = keep(trainer, options, err);
         if (code != KM_OK)
             return code;
@@ -135,30 +137,35 @@ static enum km_code train(struct training *training, const struct km_graph *grap
     if (code == KM_OK)
         code = run_steps(training, trainer, steps, err);
     if (code == KM_OK)
-        code = km_trainer_get(trainer, KM_TRAINER_VALUES, weights, err);
+        code = km_trainer_get(trainer, KM_TRAINER_MEAN, weights, err);
     if (code == KM_OK)
         *out = km_steal(weights);
     return code;
 }
 
-enum km_code km_nettrain_run(const struct km_dataset *dataset, const uint32_t *twins, const struct km_netview *view,
+enum km_code km_nettrain_run(const struct km_dataset *dataset, const struct km_netview *view,
                              const struct km_nettrain_options *options, struct km_weights **out, struct km_err *err)
 {
-    struct training training = {.dataset = dataset, .twins = twins, .options = options};
+    struct training training = {.dataset = dataset, .options = options};
     KM_CLEANUP(km_familydraw_cleanup)
-    struct km_familydraw *positives = km_familydraw_new(dataset, KM_RECIPE_TRAIN, true, err);
+    struct km_familydraw *positives = km_familydraw_new(dataset, options->among, true, err);
     KM_CLEANUP(km_familydraw_cleanup)
-    struct km_familydraw *benign = positives ? km_familydraw_new(dataset, KM_RECIPE_TRAIN, false, err) : NULL;
+    struct km_familydraw *benign = positives ? km_familydraw_new(dataset, options->among, false, err) : NULL;
+    size_t count = km_dataset_count(dataset);
+    KM_CLEANUP(km_cleanup_free) uint32_t *twins = benign ? km_calloc(count, sizeof *twins, SIZE_MAX, err) : NULL;
     size_t most = (size_t)options->side * options->side;
     KM_CLEANUP(km_cleanup_free)
-    uint8_t *bytes = benign ? km_calloc(KM_NETTRAIN_BATCH, most, KM_NETTRAIN_BATCH * most, err) : NULL;
+    uint8_t *bytes = twins ? km_calloc(KM_NETTRAIN_BATCH, most, KM_NETTRAIN_BATCH * most, err) : NULL;
     KM_CLEANUP(km_cleanup_free) struct km_graph *graph = bytes ? km_calloc(1, sizeof *graph, sizeof *graph, err) : NULL;
     if (!graph)
         return err->code;
     training.positives = positives;
     training.benign = benign;
     training.bytes = bytes;
-    enum km_code code = km_netview_graph(view, options->side, graph, err);
+    training.twins = twins;
+    enum km_code code = km_dataset_find_twins_among(dataset, options->among, options->seed, twins, err);
+    if (code == KM_OK)
+        code = km_netview_graph(view, options->side, graph, err);
     return code == KM_OK ? train(&training, graph, out, err) : code;
 }
 

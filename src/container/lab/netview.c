@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "container/scan/detector.h"
 #include "nn/fold.h"
 #include "nn/network.h"
 
@@ -120,11 +121,12 @@ void km_netscorer_free(struct km_netscorer *scorer)
     free(scorer);
 }
 
-enum km_code km_netscorer_run(struct km_netscorer *scorer, const uint8_t *bytes, size_t length, struct km_netscore *out,
+enum km_code km_netscorer_run(struct km_netscorer *scorer, const uint8_t *bytes, size_t length, double *out,
                               struct km_err *err)
 {
+    const double softness = (double)KM_NETWORK_SOFTNESS;
     struct km_fileview_square square;
-    double sum = 0, weight = 0, highest = -INFINITY, scaled = 0; /* scaled: sum of weight * e^(logit - highest) */
+    double weight = 0, highest = -INFINITY, sum = 0; /* of share * e^((logit - highest) / softness) */
     for (uint64_t at = 0; km_fileview_cut(length, at, &square); at += square.valid) {
         struct km_network *network = scorer->networks[size_of_side(square.side)];
         const struct km_square content = {.bytes = bytes + square.offset, .length = square.valid};
@@ -134,13 +136,12 @@ enum km_code km_netscorer_run(struct km_netscorer *scorer, const uint8_t *bytes,
             return code;
         double logit = (double)km_network_output(network)[0], share = (double)square.valid;
         if (logit > highest) {
-            scaled *= isinf(highest) ? 0 : exp(highest - logit);
+            sum *= isinf(highest) ? 0 : exp((highest - logit) / softness);
             highest = logit;
         }
-        scaled += share * exp(logit - highest);
-        sum += share * logit;
+        sum += share * exp((logit - highest) / softness);
         weight += share;
     }
-    *out = (struct km_netscore){sum / weight, highest + log(scaled / weight), highest};
+    *out = highest + softness * log(sum / weight);
     return KM_OK;
 }

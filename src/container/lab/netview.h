@@ -34,13 +34,9 @@ struct km_netscorer *km_netscorer_new(const struct km_netview *view, const struc
 void km_netscorer_free(struct km_netscorer *scorer);
 KM_DEFINE_CLEANUP(struct km_netscorer, km_netscorer_cleanup, km_netscorer_free);
 
-struct km_netscore {
-    double mean;         /* of the squares' logits, each by its bytes */
-    double log_mean_exp; /* the same, pulled towards the strongest */
-    double highest;
-};
-/* length at least 1. KM_IO of the backend. */
-enum km_code km_netscorer_run(struct km_netscorer *scorer, const uint8_t *bytes, size_t length, struct km_netscore *out,
+/* The file's score as a scan has it: its squares' logits, each by its bytes, joined by KM_NETWORK_SOFTNESS. length at
+ * least 1. KM_IO of the backend. */
+enum km_code km_netscorer_run(struct km_netscorer *scorer, const uint8_t *bytes, size_t length, double *out,
                               struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -25,15 +25,29 @@ static double *weigh(const struct km_dataset *dataset, const bool *chosen, struc
     return weights;
 }
 
-static enum km_code calibrate(const struct km_dataset *dataset, const bool *held, struct km_token_model *model,
-                              struct km_err *err)
+enum km_code km_tokenfit_calibrate(const struct km_dataset *dataset, const bool *held, const double *logits,
+                                   struct km_token_model *model, struct km_err *err)
 {
     size_t count = km_dataset_count(dataset), found = 0;
-    KM_CLEANUP(km_token_judge_cleanup) struct km_token_judge *judge = km_token_judge_new(model, err);
-    KM_CLEANUP(km_cleanup_free) double *weights = judge ? weigh(dataset, held, err) : NULL;
+    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, held, err);
     KM_CLEANUP(km_cleanup_free)
     struct km_token_observation *seen = weights ? km_calloc(count, sizeof *seen, SIZE_MAX, err) : NULL;
     if (!seen)
+        return err->code;
+    for (size_t i = 0; i < count; i++)
+        if (held[i] && !isnan(logits[i]))
+            seen[found++] = (struct km_token_observation){logits[i], logits[i], weights[i],
+                                                          is_positive(km_dataset_get(dataset, i))};
+    return km_token_model_calibrate(model, seen, found, err);
+}
+
+static enum km_code calibrate(const struct km_dataset *dataset, const bool *held, struct km_token_model *model,
+                              struct km_err *err)
+{
+    size_t count = km_dataset_count(dataset);
+    KM_CLEANUP(km_token_judge_cleanup) struct km_token_judge *judge = km_token_judge_new(model, err);
+    KM_CLEANUP(km_cleanup_free) double *logits = judge ? km_calloc(count, sizeof *logits, SIZE_MAX, err) : NULL;
+    if (!logits)
         return err->code;
     for (size_t i = 0; i < count; i++) {
         if (!held[i])
@@ -43,12 +57,10 @@ static enum km_code calibrate(const struct km_dataset *dataset, const bool *held
         km_token_judge_begin(judge);
         km_token_judge_feed(judge, sample->bytes, sample->length);
         km_token_judge_end(judge, &verdict);
-        if (isnan(verdict.file_logit) || isnan(verdict.window_logit))
-            continue;
-        seen[found++] =
-            (struct km_token_observation){verdict.file_logit, verdict.window_logit, weights[i], is_positive(sample)};
+        bool has_words = !isnan(verdict.file_logit) && !isnan(verdict.window_logit);
+        logits[i] = has_words ? fmax(verdict.file_logit, verdict.window_logit) : NAN;
     }
-    return km_token_model_calibrate(model, seen, found, err);
+    return km_tokenfit_calibrate(dataset, held, logits, model, err);
 }
 
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,

@@ -30,6 +30,11 @@ struct km_tokenfit_plan {
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
                                const struct km_tokenfit_plan *plan, struct km_token_model **out,
                                struct km_err *err) KM_MUST_USE;
+/* Sets the calibration by logits ([count]; of a file, the higher of its own and its strongest window's; NaN: it has no
+ * words) that models which had not learned from them gave the samples of `held`. Codes of
+ * km_token_model_calibrate. */
+enum km_code km_tokenfit_calibrate(const struct km_dataset *dataset, const bool *held, const double *logits,
+                                   struct km_token_model *model, struct km_err *err) KM_MUST_USE;
 /* Adds the site's files to an index that is not prepared. KM_LIMIT, KM_NOMEM. */
 enum km_code km_tokenfit_add_site(struct km_token_index *index, const struct km_sitefiles *site,
                                   struct km_err *err) KM_MUST_USE;

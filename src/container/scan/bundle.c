@@ -12,7 +12,7 @@
 #include "base/json.h"
 
 #define VERSION        1
-#define SCORE_FORMAT   2 /* changes with everything that changes what a segment's record means */
+#define SCORE_FORMAT   3 /* changes with everything that changes what a segment's record means */
 #define MAX_PART_BYTES ((size_t)256 << 20)
 #define MAX_FILE_NAME  64
 

@@ -71,7 +71,7 @@ void km_calibrator_take(void *context, const struct km_case *file)
     if (code != KM_OK)
         return;
     struct sample *sample = &calibrator->samples[calibrator->count];
-    sample->log_odds = file->log_odds + km_additive_calibration(file->fusion)->threshold;
+    sample->log_odds = file->log_odds - file->origin + km_additive_calibration(file->fusion)->threshold;
     memcpy(sample->md5, file->record->md5, sizeof sample->md5);
     if (keep_strongest(calibrator, sample, file->place.path, &calibrator->failure) == KM_OK)
         calibrator->count++;

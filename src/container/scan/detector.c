@@ -220,7 +220,7 @@ static void tell_scores(const struct km_detector *detector, float file_logit, fl
     const struct km_token_model *tokens = detector->tokens;
     out->tokens = isnan(file_logit) ? NAN : usable(km_token_model_file_score(tokens, (double)file_logit));
     out->window = isnan(window_logit) ? NAN : usable(km_token_model_window_score(tokens, (double)window_logit));
-    out->network = cells > 0 ? sum - logf((float)cells) : NAN;
+    out->network = cells > 0 ? KM_NETWORK_SOFTNESS * (sum - logf((float)cells)) : NAN;
 }
 
 /* What the file's scores are when it is judged by this part; places in the file. */

@@ -35,6 +35,9 @@
 #define KM_DETECTOR_REASONS        6 /* the heaviest tokens of a file */
 #define KM_DETECTOR_REASON_BYTES   32
 #define KM_DETECTOR_LABEL_BYTES    160
+/* A file's network score is t log(mean over 1 KiB cells of exp(logit of the cell's square / t)): between the mean and the
+ * strongest square's. With a small t the noise of small squares, and the one odd square of a large file, decides. */
+#define KM_NETWORK_SOFTNESS 8.0F
 #define KM_DETECTOR_MANIFEST       "bundle.json"
 #define KM_DETECTOR_MANIFEST_BYTES ((size_t)64 << 10)
 
@@ -44,7 +47,7 @@ enum km_feature {
     KM_FEATURE_TOKENS_WINDOW = 1,     /* "tokens.window": the window's alone */
     KM_FEATURE_TOKENS_LOOKALIKE = 2,  /* "tokens.lookalike": cosine to the nearest known less to the nearest benign */
     KM_FEATURE_TOKENS_BACKGROUND = 3, /* "tokens.background": z-score of tokens.score among the container's programs */
-    KM_FEATURE_NETWORK_SCORE = 4,     /* "network.score": log-mean-exp of the squares' logits */
+    KM_FEATURE_NETWORK_SCORE = 4,     /* "network.score": the squares' logits, by KM_NETWORK_SOFTNESS */
     KM_FEATURE_PACKED_FOREIGN = 5,    /* "packed.foreign": 1 packed, not opened, and of unknown origin; else 0 */
     KM_FEATURE_BASELINE_KNOWN = 6,    /* "baseline.known": 1 the site's baseline has this content; else 0 */
     KM_FEATURE_PACKAGE_UNOWNED = 7,   /* 0 or 1, as the rest; the names are those of the evidence */
@@ -125,7 +128,7 @@ struct km_file_scores {
     uint64_t bytes;                          /* that were scored */
     float tokens;                            /* of the file as a whole */
     float window;                            /* of its strongest 64 KiB window */
-    float network;                           /* log-mean-exp of its squares' logits, by 1 KiB cells */
+    float network;                           /* of its squares' logits, by KM_NETWORK_SOFTNESS */
     float known, benign;                     /* cosines to the nearest known and the nearest benign file */
     char lookalike[KM_DETECTOR_LABEL_BYTES]; /* the nearest known file, printable; "": none */
     uint64_t window_begin;                   /* of the strongest window, in the file */

@@ -22,7 +22,7 @@ struct km_segment_scores {
     uint32_t reason_count;
     struct km_token_reason reasons[KM_DETECTOR_REASONS];
     /* Network; cells 0 without one. */
-    float sum; /* log of the sum over 1 KiB cells of exp(logit of the cell's square) */
+    float sum; /* log of the sum over 1 KiB cells of exp(logit of the cell's square / KM_NETWORK_SOFTNESS) */
     uint32_t cells;
     uint32_t range_count;
     struct km_score_range ranges[KM_DETECTOR_RANGES]; /* in the segment, strongest first */

@@ -214,7 +214,7 @@ static void give_square(const struct km_squares *squares, size_t s, const struct
     struct km_segment_scores *scores = &of->segment->scores;
     float *sum = &of->segment->side_sums[s];
     uint32_t valid = (uint32_t)((of->square.length + KM_STEM_GRANULE - 1) / KM_STEM_GRANULE);
-    *sum = add_logs(*sum, fabsf(logit) <= MAX_LOGIT ? logit + logf((float)valid) : NAN);
+    *sum = add_logs(*sum, fabsf(logit) <= MAX_LOGIT ? logit / KM_NETWORK_SOFTNESS + logf((float)valid) : NAN);
     scores->cells += valid;
     uint32_t places = sizes[s].side * sizes[s].side / KM_STEM_GRANULE;
     for (uint32_t place = 0; place < places; place++) {

@@ -5,8 +5,8 @@
  * the weights are set by hand (weigh.c), so that no combination of provenance alone calls a file malicious and a single
  * oddity stays below the threshold. The fusion of a detector brings the weights of its terms, a bias and a threshold in
  * place of those of the same name; scores are then moved so that its threshold is the score 0.5, and the calibration
- * says how many benign files are expected above it. Models speak about programs only (km_record_is_program): data was
- * not in their training.
+ * says how many benign files are expected above it; origin alone passes no threshold (origin.h). Models speak about
+ * programs only (km_record_is_program): data was not in their training.
  */
 #ifndef KM_CONTAINER_SCAN_WEIGH_H
 #define KM_CONTAINER_SCAN_WEIGH_H
@@ -62,6 +62,7 @@ struct km_case {
     struct km_evidence evidence[KM_CASE_MAX_EVIDENCE];
     size_t evidence_count;
     double log_odds;
+    double origin; /* of log_odds: what can never make an alarm of this file, whatever the threshold (origin.h) */
     const struct km_file_scores *details; /* what the models said in full, or NULL */
     double features[KM_FEATURE_COUNT];    /* NaN: unknown */
     bool is_weighed[KM_FEATURE_COUNT];    /* there is evidence for it */

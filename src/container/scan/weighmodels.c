@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "container/scan/origin.h"
 #include "finding/evidence.h"
 
 void km_weighmodels_begin(struct km_case *file, const struct km_case_sources *sources)
@@ -84,6 +85,7 @@ static void add_evidence(struct km_case *file)
 
 void km_weighmodels_add(struct km_case *file)
 {
+    double before = file->log_odds;
     add_evidence(file);
     for (size_t i = 0; file->fusion && i < km_additive_term_count(file->fusion); i++) {
         const struct km_additive_term *term = km_additive_term(file->fusion, i);
@@ -91,4 +93,6 @@ void km_weighmodels_add(struct km_case *file)
         if (km_feature_from_name(term->name, &feature) && !file->is_weighed[feature])
             file->log_odds += km_additive_contribution(term, file->features[feature]);
     }
+    if (file->fusion)
+        km_origin_bound(file, km_additive_bias(file->fusion) + file->log_odds - before);
 }

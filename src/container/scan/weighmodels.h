@@ -10,7 +10,7 @@
  * then gives its prior. */
 void km_weighmodels_begin(struct km_case *file, const struct km_case_sources *sources);
 
-/* After all other evidence: that of the models, and the contributions of what is absent or unknown. */
+/* After all other evidence: that of the models, the contributions of what is absent or unknown, and origin's bound. */
 void km_weighmodels_add(struct km_case *file);
 
 #endif

@@ -101,6 +101,15 @@ static void a_twin_is_alike_in_all_but_its_class(void **state)
     assert_ok(km_dataset_find_twins(dataset, 1, twins, &err), err);
     assert_int_equal(twins[0], 8);
     assert_int_equal(twins[1], KM_DATASET_NO_TWIN);
+    bool among[9] = {true, true, true, true, true, true, true, true, true};
+    assert_ok(km_dataset_find_twins_among(dataset, among, 1, twins, &err), err);
+    assert_int_equal(twins[0], 3); /* of whatever split */
+    among[3] = false;
+    assert_ok(km_dataset_find_twins_among(dataset, among, 1, twins, &err), err);
+    assert_int_equal(twins[0], 8);
+    among[0] = false;
+    assert_ok(km_dataset_find_twins_among(dataset, among, 1, twins, &err), err);
+    assert_int_equal(twins[0], KM_DATASET_NO_TWIN);
     km_dataset_close(dataset);
     minicorpus_remove(&corpus);
 }

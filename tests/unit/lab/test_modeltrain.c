@@ -91,6 +91,23 @@ static const char *part_digest(const struct km_modelfolder *model, const char *n
     return km_json_string(km_json_member(km_json_find(km_modelfolder_card(model), "parts"), name), "sha256", "none");
 }
 
+/* The threshold stands on the benign files of train and valid, the network's term is bounded, the card says how well.
+ */
+static void assert_fitted_to_held_out_families(const struct km_modelfolder *model)
+{
+    const struct km_json *held = km_json_find(km_modelfolder_card(model), "held_out");
+    assert_int_equal(km_json_integer(held, "folds", 0), 3);
+    static const char *const aucs[] = {"auc", "tokens_auc", "network_auc"};
+    for (size_t i = 0; i < 3; i++) { /* this network has learned two batches */
+        double auc = km_json_real(held, aucs[i], NAN);
+        assert_true(auc <= 1 && auc > (i < 2 ? 0.99 : 0.3));
+    }
+    const struct km_additive *fusion = km_modelfolder_parts(model)->fusion;
+    int network = km_additive_find(fusion, "network.score");
+    assert_true(network >= 0 && isfinite(km_additive_term(fusion, (size_t)network)->high));
+    assert_int_equal(km_additive_calibration(fusion)->negatives, 2 * FAMILIES); /* of train and valid */
+}
+
 static void a_model_is_trained_judged_and_the_same_again(void **state)
 {
     (void)state;
@@ -111,6 +128,7 @@ static void a_model_is_trained_judged_and_the_same_again(void **state)
         assert_string_equal(part_digest(first, parts[i]), part_digest(second, parts[i]));
     }
     assert_non_null(strstr(km_json_string(km_modelfolder_card(first), "cannot", ""), "no malware detector"));
+    assert_fitted_to_held_out_families(first);
 
     const struct km_evaluation_options options = {.site = true, .threads = 2};
     struct km_evaluation *evaluation = calloc(1, sizeof *evaluation);

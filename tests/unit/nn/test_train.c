@@ -205,7 +205,8 @@ static bool same_part(struct task *t, struct km_trainer *a, struct km_trainer *b
 static bool same_memory(struct task *t, struct km_trainer *a, struct km_trainer *b)
 {
     return same_part(t, a, b, KM_TRAINER_VALUES) && same_part(t, a, b, KM_TRAINER_FIRST) &&
-           same_part(t, a, b, KM_TRAINER_SECOND);
+           same_part(t, a, b, KM_TRAINER_SECOND) &&
+           (!km_trainer_has(a, KM_TRAINER_MEAN) || same_part(t, a, b, KM_TRAINER_MEAN));
 }
 
 static void training_lowers_the_loss(void **state)
@@ -349,6 +350,56 @@ static void a_resumed_training_reaches_the_same_weights(void **state)
     folder_done(&f);
 }
 
+static double element(struct task *t, struct km_trainer *trainer, enum km_trainer_part part, bool statistic)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_weights *weights = km_weights_new(&t->graph, &err);
+    assert_ok(km_trainer_get(trainer, part, weights, &err), err);
+    double value =
+        (double)km_weights_find(weights, 1 + statistic, statistic ? KM_ROLE_VARIANCE : KM_ROLE_WEIGHT)->values[1];
+    km_weights_free(weights);
+    return value;
+}
+
+static void the_mean_is_that_of_the_steps(void **state)
+{
+    struct task *t = *state;
+    t->options.average = 0.75F; /* remembers four */
+    struct km_trainer *trainer = trainer_of(t);
+    double expected[2] = {0, 0};
+    for (int step = 1; step <= 7; step++) {
+        take_steps(t, trainer, 1);
+        for (int i = 0; i < 2; i++) {
+            expected[i] += (element(t, trainer, KM_TRAINER_VALUES, i == 1) - expected[i]) / (step < 4 ? step : 4);
+            assert_true(fabs(element(t, trainer, KM_TRAINER_MEAN, i == 1) - expected[i]) < 1e-6);
+        }
+    }
+    t->options.average = 0;
+    struct km_trainer *without = trainer_of(t);
+    assert_true(take_steps(t, without, 7) > 0 && same_part(t, trainer, without, KM_TRAINER_VALUES));
+    km_trainer_free(without);
+    km_trainer_free(trainer);
+}
+
+static void a_resumed_training_reaches_the_same_mean(void **state)
+{
+    struct task *t = *state;
+    t->options.average = 0.75F;
+    a_resumed_training_reaches_the_same_weights(state);
+    struct km_err err = KM_ERR_INIT;
+    struct folder f = folder_new();
+    struct km_trainer *with = trainer_of(t);
+    assert_ok(km_checkpoint_save(with, f.fd, "point", &err), err);
+    t->options.average = 0;
+    struct km_trainer *without = trainer_of(t);
+    assert_int_equal(load(&f, without, &err), KM_CONFLICT);
+    t->options.average = 1;
+    assert_null(km_trainer_new(&t->graph, t->weights, &t->options, &err));
+    km_trainer_free(without);
+    km_trainer_free(with);
+    folder_done(&f);
+}
+
 static void other_settings_and_damaged_files_are_refused(void **state)
 {
     struct task *t = *state;
@@ -364,7 +415,7 @@ static void other_settings_and_damaged_files_are_refused(void **state)
     assert_non_null(strstr(err.text, "other settings"));
     km_trainer_free(other);
 
-    static const char *const wrong[][2] = {{"komainu_checkpoint\":\"1", "komainu_checkpoint\":\"2"},
+    static const char *const wrong[][2] = {{"komainu_checkpoint\":\"2", "komainu_checkpoint\":\"1"},
                                            {"\"steps\":\"2\"", "\"steps\":\"x\""},
                                            {"\"first.fc.bias\"", "\"first.fc.bits\""}};
     for (size_t i = 0; i < 3; i++) {
@@ -538,6 +589,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(shards_are_one_batch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(running_statistics_follow_the_shards, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_resumed_training_reaches_the_same_weights, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_mean_is_that_of_the_steps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_resumed_training_reaches_the_same_mean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_settings_and_damaged_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_learned_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_training_step_allocates_nothing, set_up, tear_down),

@@ -58,6 +58,34 @@ static void a_segment_is_scored_alone(void **state)
     bundle_done(&bundle);
 }
 
+/* Written out: a square of 64 KiB and one of 16, which weigh by their cells; both orders. */
+static void a_files_score_lies_between_the_mean_and_the_strongest(void **state)
+{
+    (void)state;
+    enum { LARGE = 65536, SMALL = 16384 };
+    struct bundle bundle;
+    struct km_err err = KM_ERR_INIT;
+    struct km_file_scores large, small, both;
+    bundle_init(&bundle);
+    bundle_add_network(&bundle, 2, 0);
+    bundle_add_manifest(&bundle, &network_only);
+    struct km_detector *detector = bundle_open(&bundle);
+    struct km_detector_worker *worker = km_detector_worker_new(detector, &err);
+    fill_content(content, LARGE, 4);
+    memset(content + LARGE, 'x', SMALL);
+    assert_ok(km_detector_score_file(worker, content, LARGE, &large, &err), err);
+    assert_ok(km_detector_score_file(worker, content + LARGE, SMALL, &small, &err), err);
+    assert_ok(km_detector_score_file(worker, content, LARGE + SMALL, &both, &err), err);
+    double a = (double)large.network, b = (double)small.network, t = (double)KM_NETWORK_SOFTNESS;
+    assert_true(fabs(a - b) > 1e-3);
+    double expected = t * log((64 * exp(a / t) + 16 * exp(b / t)) / 80);
+    assert_true(fabs((double)both.network - expected) < 1e-4);
+    assert_true(expected > 0.8 * a + 0.2 * b && expected < fmax(a, b));
+    km_detector_worker_free(worker);
+    km_detector_free(detector);
+    bundle_done(&bundle);
+}
+
 static void a_file_is_its_segments(void **state)
 {
     (void)state;
@@ -355,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_is_scored_alone),
+        cmocka_unit_test(a_files_score_lies_between_the_mean_and_the_strongest),
         cmocka_unit_test(a_file_is_its_segments),
         cmocka_unit_test(a_united_file_scores_as_its_segments_did),
         cmocka_unit_test(an_appended_program_is_a_part),
