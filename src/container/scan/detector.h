@@ -29,15 +29,16 @@
 #include "base/mem.h"
 #include "stats/additive.h"
 
-#define KM_SEGMENT_BYTES           ((size_t)1 << 20)
-#define KM_DETECTOR_NAME_BYTES     128
-#define KM_DETECTOR_RANGES         4 /* the strongest places of a file */
-#define KM_DETECTOR_REASONS        6 /* the heaviest tokens of a file */
-#define KM_DETECTOR_REASON_BYTES   32
-#define KM_DETECTOR_LABEL_BYTES    160
-/* A file's network score is t log(mean over 1 KiB cells of exp(logit of the cell's square / t)): between the mean and the
- * strongest square's. With a small t the noise of small squares, and the one odd square of a large file, decides. */
-#define KM_NETWORK_SOFTNESS 8.0F
+#define KM_SEGMENT_BYTES         ((size_t)1 << 20)
+#define KM_DETECTOR_NAME_BYTES   128
+#define KM_DETECTOR_RANGES       4 /* the strongest places of a file */
+#define KM_DETECTOR_REASONS      6 /* the heaviest tokens of a file */
+#define KM_DETECTOR_REASON_BYTES 32
+#define KM_DETECTOR_LABEL_BYTES  160
+/* A file's network score is t log(mean over 1 KiB cells of exp(logit of the cell's square / t)): between the mean and
+ * the strongest square's. With a small t the noise of small squares, and the one odd square of a large file, decides.
+ */
+#define KM_NETWORK_SOFTNESS        8.0F
 #define KM_DETECTOR_MANIFEST       "bundle.json"
 #define KM_DETECTOR_MANIFEST_BYTES ((size_t)64 << 10)
 
