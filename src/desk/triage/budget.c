@@ -267,12 +267,17 @@ static enum km_code pick_sample(struct km_desk *desk, const char *host, int64_t 
     bool row = false;
     if (!query)
         return err->code;
-    km_query_bind_integer(query, 1, least + (int64_t)(drawn % (uint64_t)(most - least + 1)));
-    km_query_bind_integer(query, 2, most);
-    km_query_bind_integer(query, 3, yesterday);
-    km_query_bind_text(query, 4, host);
-    if (km_query_step(query, &row, err) != KM_OK)
-        return err->code;
+    /* From the drawn one to the end, and from the beginning when nothing there is fit. */
+    const int64_t starts[] = {least + (int64_t)(drawn % (uint64_t)(most - least + 1)), least};
+    for (size_t i = 0; i < 2 && !row; i++) {
+        km_query_reset(query);
+        km_query_bind_integer(query, 1, starts[i]);
+        km_query_bind_integer(query, 2, most);
+        km_query_bind_integer(query, 3, yesterday);
+        km_query_bind_text(query, 4, host);
+        if (km_query_step(query, &row, err) != KM_OK)
+            return err->code;
+    }
     *out = row ? km_query_integer(query, 0) : 0;
     return KM_OK;
 }

@@ -184,6 +184,23 @@ static void a_share_is_spent_on_what_nobody_alarmed_about(void **state)
     assert_int_equal(desk_number(desk, "SELECT first_ns FROM incident WHERE origin=2"), NOON);
 }
 
+/* The draw falls anywhere: what lies before it is found, too. */
+static void a_sample_is_drawn_whenever_there_is_one(void **state)
+{
+    struct km_desk *desk = *state;
+    char path[32];
+    struct km_recorder *recorder = recorder_of(desk, "scan");
+    for (int i = 0; i < 40; i++) {
+        snprintf(path, sizeof path, "opt/%d", i);
+        record(recorder, file_finding("shop:1", path, NULL, i == 0 ? KM_VERDICT_CLEAN : KM_VERDICT_MALICIOUS, 0.01));
+    }
+    flush_recorder(recorder);
+    km_recorder_free(recorder);
+    (void)triage(desk, NOON);
+    (void)triage(desk, NOON + DAY);
+    assert_int_equal(desk_number(desk, "SELECT count(*) FROM incident WHERE origin=2 AND shown=4"), 1);
+}
+
 /* The row's number of the first incident that the usual list shows; 0: none. */
 static enum km_code keep_id(void *context, const struct km_incident_row *row, struct km_err *err)
 {
@@ -764,6 +781,7 @@ int main(void)
         WITH_DESK(the_hosts_budget_holds_over_all_daemons),
         WITH_DESK(what_is_weak_waits_in_the_digest_until_it_is_strong),
         WITH_DESK(a_share_is_spent_on_what_nobody_alarmed_about),
+        WITH_DESK(a_sample_is_drawn_whenever_there_is_one),
         WITH_DESK(lists_are_filtered_and_paged),
         WITH_DESK(a_change_out_of_range_is_refused),
         WITH_DESK(a_benign_decision_closes_and_answers_what_comes_after),
