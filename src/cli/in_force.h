@@ -8,7 +8,8 @@
 #include "cli/desk_link.h"
 #include "daemon/rules/rules.h"
 
-/* A model by its version, whose first word is its name; made on the day that the card in its folder says. folder NULL: the installed one. */
+/* A model by its version, whose first word is its name; made on the day that the card in its folder says. folder NULL:
+ * the installed one. */
 void km_in_force_model(struct km_desk_link *link, const char *version, const char *folder);
 
 /* Hash lists by the time at which each file was last written. */

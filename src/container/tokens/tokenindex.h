@@ -56,7 +56,8 @@ enum km_code km_token_index_merge(struct km_token_index *index, const struct km_
 
 size_t km_token_index_count(const struct km_token_index *index, enum km_token_index_side side);
 
-/* Takes the memory for what queries need, which the first of them builds; idf [KM_TOKEN_IDS], borrowed until free. KM_NOMEM. */
+/* Takes the memory for what queries need, which the first of them builds; idf [KM_TOKEN_IDS], borrowed until free.
+ * KM_NOMEM. */
 enum km_code km_token_index_prepare(struct km_token_index *index, const float *idf, struct km_err *err) KM_MUST_USE;
 
 struct km_token_neighbour {
