@@ -255,8 +255,9 @@ __attribute__((target("avx2"))) static void sum_square_avx2(const struct km_stem
     sum_square(sums, square, out);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vl,prefer-vector-width=512"))) static void sum_square_avx512(
-    const struct km_stem_sums *sums, const struct km_square *square, float *out)
+__attribute__((target("avx512f,avx512bw,avx512vl"))) static void sum_square_avx512(const struct km_stem_sums *sums,
+                                                                                   const struct km_square *square,
+                                                                                   float *out)
 {
     sum_square(sums, square, out);
 }
