@@ -30,6 +30,7 @@ void km_token_index_free(struct km_token_index *index)
     free(index->starts);
     free(index->posting);
     free(index->factor);
+    free(index->row);
     pthread_mutex_destroy(&index->filling);
     free(index);
 }
@@ -220,6 +221,19 @@ static void fill_postings(struct km_token_index *index)
     index->starts[0] = 0;
 }
 
+static void make_rows(struct km_token_index *index)
+{
+    size_t words = km_token_index_row_words(index);
+    for (uint32_t id = 0; words > 0 && id < KM_TOKEN_IDS; id++) {
+        if (!km_token_index_is_row(index, id))
+            continue;
+        memset(index->row, 0, words * sizeof *index->row);
+        for (uint32_t k = index->starts[id]; k < index->starts[id + 1]; k++)
+            index->row[index->posting[k] / 32] |= UINT32_C(1) << index->posting[k] % 32;
+        memcpy(index->posting + index->starts[id], index->row, words * sizeof *index->row);
+    }
+}
+
 static void fill_factors(struct km_token_index *index)
 {
     for (size_t i = 0; i < index->entry_count; i++) {
@@ -242,6 +256,7 @@ void km_token_index_fill(const struct km_token_index *prepared)
     if (!atomic_load_explicit(&index->filled, memory_order_relaxed)) {
         fill_factors(index);
         fill_postings(index);
+        make_rows(index);
         atomic_store_explicit(&index->filled, true, memory_order_release);
     }
     pthread_mutex_unlock(&index->filling);
@@ -255,9 +270,12 @@ enum km_code km_token_index_prepare(struct km_token_index *index, const float *i
     uint32_t *posting = starts ? km_calloc(index->id_count, sizeof *posting, SIZE_MAX, err) : NULL;
     KM_CLEANUP(km_cleanup_free)
     float *factor = posting ? km_calloc(index->entry_count, sizeof *factor, SIZE_MAX, err) : NULL;
-    if (!factor)
+    KM_CLEANUP(km_cleanup_free)
+    uint32_t *row = factor ? km_calloc(km_token_index_row_words(index), sizeof *row, SIZE_MAX, err) : NULL;
+    if (!row)
         return err->code;
     index->idf = idf;
+    index->row = km_steal(row);
     index->starts = km_steal(starts);
     index->posting = km_steal(posting);
     index->factor = km_steal(factor);

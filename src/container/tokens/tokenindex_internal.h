@@ -37,9 +37,22 @@ struct km_token_index {
     pthread_mutex_t filling;
     atomic_bool filled;
     uint32_t *starts;  /* [KM_TOKEN_IDS + 1] */
-    uint32_t *posting; /* entries that kept the id: posting[starts[id] .. starts[id + 1]) */
+    /* Entries that kept the id: posting[starts[id] .. starts[id + 1]), ascending. Of an id in so many of them that a bit
+     * for each entry takes no more room (km_token_index_is_row), these bits, the first entry's lowest. */
+    uint32_t *posting;
+    uint32_t *row; /* one such row, while they are made */
     float *factor;     /* of each entry: makes a sum of shared squares its part of the cosine */
 };
+
+static inline size_t km_token_index_row_words(const struct km_token_index *index)
+{
+    return (index->entry_count + 31) / 32;
+}
+
+static inline bool km_token_index_is_row(const struct km_token_index *index, uint32_t id)
+{
+    return index->starts[id + 1] - index->starts[id] >= km_token_index_row_words(index);
+}
 
 /* Before the first look at a prepared index; by any thread. */
 void km_token_index_fill(const struct km_token_index *index);

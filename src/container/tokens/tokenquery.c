@@ -1,15 +1,20 @@
 #include <math.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "container/tokens/tokenindex_internal.h"
 
 #define MAX_INDEXES 8
 #define NOBODY      UINT32_MAX
+#define AHEAD       8 /* ids whose lists are on their way: they are all over the index */
 
 struct km_token_query {
     size_t count;
     const struct km_token_index *indexes[MAX_INDEXES];
-    float *sums; /* for each entry of the largest index */
+    float *sums; /* for each entry of the largest index, whole words of a row */
+    bool has_wide;
 };
 
 struct nearest {
@@ -34,7 +39,10 @@ enum km_code km_token_query_new(const struct km_token_index *const *indexes, siz
         most = indexes[i]->entry_count > most ? indexes[i]->entry_count : most;
     }
     query->count = count;
-    query->sums = km_calloc(most, sizeof *query->sums, SIZE_MAX, err);
+#if defined(__x86_64__)
+    query->has_wide = __builtin_cpu_supports("avx512f");
+#endif
+    query->sums = km_calloc((most + 31) / 32 * 32, sizeof *query->sums, SIZE_MAX, err);
     if (!query->sums)
         return err->code;
     *out = km_steal(query);
@@ -49,15 +57,49 @@ void km_token_query_free(struct km_token_query *query)
     free(query);
 }
 
+static void add_row(const uint32_t *row, size_t words, float square, float *sums)
+{
+    for (size_t word = 0; word < words; word++, sums += 32)
+        for (uint32_t bits = row[word]; bits != 0; bits &= bits - 1)
+            sums[__builtin_ctz(bits)] += square;
+}
+
+/* The same additions, sixteen at a time. */
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static void add_row_wide(const uint32_t *row, size_t words, float square,
+                                                            float *sums)
+{
+    __m512 squares = _mm512_set1_ps(square);
+    for (size_t word = 0; word < words; word++, sums += 32) {
+        __m512 low = _mm512_loadu_ps(sums), high = _mm512_loadu_ps(sums + 16);
+        _mm512_storeu_ps(sums, _mm512_mask_add_ps(low, (__mmask16)row[word], low, squares));
+        _mm512_storeu_ps(sums + 16, _mm512_mask_add_ps(high, (__mmask16)(row[word] >> 16), high, squares));
+    }
+}
+#else
+#define add_row_wide add_row
+#endif
+
 /* Squares of what each entry shares with the set. */
 static void sum_shared(struct km_token_query *query, const struct km_token_index *index, const struct km_token_set *set)
 {
-    memset(query->sums, 0, index->entry_count * sizeof *query->sums);
+    size_t words = km_token_index_row_words(index);
+    memset(query->sums, 0, words * 32 * sizeof *query->sums);
     for (size_t i = 0; i < set->count; i++) {
         uint32_t id = set->ids[i];
         float square = index->idf[id] * index->idf[id];
-        for (uint32_t k = index->starts[id]; k < index->starts[id + 1]; k++)
-            query->sums[index->posting[k]] += square;
+        if (i + 2 * AHEAD < set->count)
+            __builtin_prefetch(&index->starts[set->ids[i + 2 * AHEAD]]);
+        if (i + AHEAD < set->count)
+            __builtin_prefetch(&index->posting[index->starts[set->ids[i + AHEAD]]]);
+        const uint32_t *list = index->posting + index->starts[id], *end = index->posting + index->starts[id + 1];
+        if (!km_token_index_is_row(index, id))
+            for (; list < end; list++)
+                query->sums[*list] += square;
+        else if (query->has_wide)
+            add_row_wide(list, words, square, query->sums);
+        else
+            add_row(list, words, square, query->sums);
     }
 }
 

@@ -338,6 +338,71 @@ static void damaged_indexes_are_refused(void **state)
     km_token_index_free(index);
 }
 
+#define MANY 300
+
+/* Tokens that two thirds of the files have, and such that only neighbours share. */
+static size_t mixed_ids(uint32_t file, uint32_t *ids)
+{
+    size_t count = 0;
+    for (uint32_t common = 0; common < 30; common++)
+        if ((file + common) % 3 != 0)
+            ids[count++] = 500 + common;
+    for (uint32_t rare = 0; rare < 10; rare++)
+        ids[count++] = 1000 + file * 2 + rare;
+    return count;
+}
+
+static double cosine_of(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count)
+{
+    double shared = 0, a_squares = 0, b_squares = 0;
+    for (size_t i = 0; i < a_count; i++) {
+        double square = (double)idf[a[i]] * (double)idf[a[i]];
+        a_squares += square;
+        for (size_t k = 0; k < b_count; k++)
+            shared += a[i] == b[k] ? square : 0;
+    }
+    for (size_t k = 0; k < b_count; k++)
+        b_squares += (double)idf[b[k]] * (double)idf[b[k]];
+    return shared / sqrt(a_squares * b_squares);
+}
+
+/* How an id's files are kept depends on how many they are; the answer does not. */
+static void common_and_rare_tokens_count_alike(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct km_token_index *index = index_new();
+    uint32_t ids[40], asked[40];
+    for (uint32_t file = 0; file < MANY; file++) {
+        char family[16];
+        (void)snprintf(family, sizeof family, "f%u", file);
+        struct km_token_set set = {ids, mixed_ids(file, ids)};
+        assert_ok(km_token_index_add(index, KM_TOKEN_INDEX_BENIGN, family, "x", &set, &err), err);
+    }
+    assert_ok(km_token_index_prepare(index, idf, &err), err);
+    for (uint32_t file = 0; file < MANY; file += 7) {
+        char family[16], nearest[16] = "";
+        double best = 0;
+        size_t count = mixed_ids(file, asked);
+        (void)snprintf(family, sizeof family, "f%u", file);
+        for (uint32_t other = 0; other < MANY; other++) {
+            double cosine = other == file ? 0 : cosine_of(asked, count, ids, mixed_ids(other, ids));
+            if (cosine > best) {
+                best = cosine;
+                (void)snprintf(nearest, sizeof nearest, "f%u", other);
+            }
+        }
+        struct km_token_set set = {asked, count};
+        struct km_token_match match = query_one(index, &set, NULL);
+        assert_string_equal(match.benign.family, family);
+        assert_near(match.benign.cosine, 1, 1e-5);
+        match = query_one(index, &set, family);
+        assert_string_equal(match.benign.family, nearest);
+        assert_near(match.benign.cosine, best, 1e-5);
+    }
+    km_token_index_free(index);
+}
+
 static int make_idf(void **state)
 {
     (void)state;
@@ -354,6 +419,7 @@ int main(void)
         cmocka_unit_test(shared_tokens_are_the_heaviest),
         cmocka_unit_test(nothing_near_is_nothing),
         cmocka_unit_test(samples_of_large_files_say_about_the_same),
+        cmocka_unit_test(common_and_rare_tokens_count_alike),
         cmocka_unit_test(indexes_add_up),
         cmocka_unit_test(what_is_no_entry_is_refused),
         cmocka_unit_test(saved_indexes_are_the_same),
