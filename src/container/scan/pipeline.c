@@ -111,16 +111,20 @@ static void queue_gathered(struct km_pipeline *pipeline)
 
 static uint8_t *place_of(const struct km_pipeline_file *file)
 {
-    const struct km_pipeline *pipeline = file->pipeline;
-    return pipeline->in_place == file ? pipeline->gathering->bytes + pipeline->gathering->used : file->bytes;
+    const struct km_pipework_job *job = file->pipeline->gathering;
+    if (file->pipeline->in_place != file)
+        return file->bytes;
+    KM_ASSERT(job);
+    return job->bytes + job->used;
 }
 
 /* The place is another's from here on, or the file is too large for it. */
 static void leave_place(struct km_pipeline *pipeline)
 {
-    struct km_pipeline_file *file = km_steal(pipeline->in_place);
+    const struct km_pipeline_file *file = pipeline->in_place;
     if (file)
-        memcpy(file->bytes, pipeline->gathering->bytes + pipeline->gathering->used, file->used);
+        memcpy(file->bytes, place_of(file), file->used);
+    pipeline->in_place = NULL;
 }
 
 /* Before `length` more bytes. Of files that are open together (an archive and what is in it) one may have the place. */

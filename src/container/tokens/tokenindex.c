@@ -247,19 +247,19 @@ static void fill_factors(struct km_token_index *index)
     }
 }
 
-void km_token_index_fill(const struct km_token_index *prepared)
+void km_token_index_fill(const struct km_token_index *index)
 {
-    struct km_token_index *index = (struct km_token_index *)(uintptr_t)prepared; /* to others it is as if filled ever */
-    if (atomic_load_explicit(&index->filled, memory_order_acquire))
+    struct km_token_index *mine = (struct km_token_index *)(uintptr_t)index; /* to others it is as if filled ever */
+    if (atomic_load_explicit(&mine->filled, memory_order_acquire))
         return;
-    pthread_mutex_lock(&index->filling);
-    if (!atomic_load_explicit(&index->filled, memory_order_relaxed)) {
-        fill_factors(index);
-        fill_postings(index);
-        make_rows(index);
-        atomic_store_explicit(&index->filled, true, memory_order_release);
+    pthread_mutex_lock(&mine->filling);
+    if (!atomic_load_explicit(&mine->filled, memory_order_relaxed)) {
+        fill_factors(mine);
+        fill_postings(mine);
+        make_rows(mine);
+        atomic_store_explicit(&mine->filled, true, memory_order_release);
     }
-    pthread_mutex_unlock(&index->filling);
+    pthread_mutex_unlock(&mine->filling);
 }
 
 enum km_code km_token_index_prepare(struct km_token_index *index, const float *idf, struct km_err *err)

@@ -8,7 +8,7 @@
 
 #define MAX_INDEXES 8
 #define NOBODY      UINT32_MAX
-#define AHEAD       8 /* ids whose lists are on their way: they are all over the index */
+#define AHEAD       ((size_t)8) /* ids whose lists are on their way: they are all over the index */
 
 struct km_token_query {
     size_t count;

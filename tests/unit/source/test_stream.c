@@ -2,6 +2,7 @@
 #include "../cm.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -191,6 +192,47 @@ static struct outcome expand(enum km_content content, const struct km_buf *packe
     return outcome;
 }
 
+/* Reads the file from its begin up to `wanted` bytes or a block more, and to its end if those are all. */
+static void read_file(FILE *file, const uint8_t *bytes, size_t length, size_t wanted)
+{
+    struct km_err err = KM_ERR_INIT;
+    int fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    KM_CLEANUP(km_stream_cleanup) struct km_stream *stream = km_stream_new_fd(fd, &err);
+    assert_non_null(stream);
+    const uint8_t *seen = NULL;
+    size_t got = 0;
+    for (size_t at = 0; at < wanted; at += got) {
+        assert_ok(km_stream_next(stream, UINT64_MAX, &seen, &got, &err), err);
+        assert_in_range(got, 1, length - at);
+        assert_memory_equal(seen, bytes + at, got);
+    }
+    if (wanted < length)
+        return;
+    assert_ok(km_stream_next(stream, 1, &seen, &got, &err), err);
+    assert_int_equal(got, 0);
+}
+
+/* Blocks of a file are read ahead from the fifth on; a stream may be closed while that goes on. */
+static void files_are_read_to_their_end(void **state)
+{
+    (void)state;
+    static uint8_t bytes[9 * KM_STREAM_BLOCK_BYTES + 77];
+    FILE *made = tmpfile();
+    assert_non_null(made);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 2654435761U >> 13);
+    for (size_t blocks = 0; blocks <= 10; blocks++) {
+        size_t length = blocks < 10 ? blocks * KM_STREAM_BLOCK_BYTES : sizeof bytes;
+        assert_int_equal(ftruncate(fileno(made), 0), 0);
+        assert_int_equal(pwrite(fileno(made), bytes, length, 0), length);
+        read_file(made, bytes, length, length);
+        if (blocks > 6)
+            read_file(made, bytes, length, 6 * KM_STREAM_BLOCK_BYTES);
+    }
+    (void)fclose(made);
+}
+
 static void fill(struct km_buf *raw, size_t length)
 {
     struct km_err err = KM_ERR_INIT;
@@ -336,6 +378,7 @@ int main(void)
         cmocka_unit_test(the_end_stays_the_end),
         cmocka_unit_test(failures_below_are_passed_on),
         cmocka_unit_test(pipes_give_what_they_have),
+        cmocka_unit_test(files_are_read_to_their_end),
         cmocka_unit_test(what_was_packed_comes_out),
         cmocka_unit_test(members_and_zeros_may_follow_and_nothing_else),
         cmocka_unit_test(every_cut_is_noticed),
