@@ -49,7 +49,7 @@ while True:
         open(sys.argv[1] + '.tool', 'w').close()
         os.chmod(sys.argv[1] + '.tool', 0o4755)
     elif word == 'etc':
-        open('/etc/hostname').read()
+        open('/etc/group').read()
     with open(sys.argv[1]) as page:
         peer.sendall(page.read().encode())
     peer.close()
@@ -169,7 +169,7 @@ def quiet_then_misuse(folder, server):
     check(any(e['id'] == 'first.exec' for e in alert['evidence']), f'evidence: {alert}')
     check(alert['subject']['daemon'] == name, f'subject: {alert}')
     server.ask('etc')
-    guard.wait_for(lambda: any(has(a, 'open read /etc/hostname') for a in guard.alerts()), 'alert about /etc')
+    guard.wait_for(lambda: any(has(a, 'open read /etc/group') for a in guard.alerts()), 'alert about /etc')
     server.ask('shell')
     server.ask('name')
     guard.wait_for(lambda: any('/bin/true' in a['incident']['key'] for a in guard.alerts()), 'alert with a bad name')
@@ -210,7 +210,7 @@ def decided(folder, server):
     guard = Guard(folder, 'decided', '--desk', os.path.join(folder, 'desk.db'), '--budget', '1000', '--host-budget',
                   '1000', pid=server.process.pid)
     guard.wait_said('guarded')
-    for word, key in (('etc', 'open read /etc/hostname'), ('shell', 'exec /bin/sh')):
+    for word, key in (('etc', 'open read /etc/group'), ('shell', 'exec /bin/sh')):
         def told():
             return sum(has(a, key) for a in guard.alerts())
         server.ask(word)

@@ -63,7 +63,7 @@ def full_disk(folder, server):
         guard.wait_for(lambda: any(has(a, 'exec /bin/sh') for a in guard.alerts()), 'alert while the disk is full')
         guard.wait_said('cannot record')
         server.ask('etc')
-        guard.wait_for(lambda: any(has(a, 'open read /etc/hostname') for a in guard.alerts()), 'second alert')
+        guard.wait_for(lambda: any(has(a, 'open read /etc/group') for a in guard.alerts()), 'second alert')
         check(guard.log().count('cannot record') == 1, 'said more than once: ' + guard.log())
         check(rows(path, 'SELECT count(*) FROM finding') == [(0,)], 'something was written')
         os.unlink(filler)
@@ -91,7 +91,7 @@ def taught_nothing(folder, server):
     check(before, 'no profile')
     guard = Guard(folder, 'decided', '--desk', path, *BUDGET, pid=server.process.pid)
     guard.wait_said('guarded')
-    for word, key, decision in (('shell', 'exec /bin/sh', 'attack'), ('etc', 'open read /etc/hostname', 'suspicious')):
+    for word, key, decision in (('shell', 'exec /bin/sh', 'attack'), ('etc', 'open read /etc/group', 'suspicious')):
         def told(key=key):
             return [a for a in guard.alerts() if has(a, key)]
         server.ask(word)
