@@ -38,6 +38,7 @@ static bool open_catalogue(const char *language)
     for (size_t i = 0; i < sizeof locales / sizeof locales[0]; i++)
         if (setlocale(LC_MESSAGES, locales[i]) && strcmp(dgettext(DOMAIN, PROBE), language) == 0)
             return true;
+    (void)setlocale(LC_MESSAGES, "C"); /* nor are messages of the system in another language than ours */
     return false;
 }
 

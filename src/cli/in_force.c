@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "container/lab/modelfolder.h"
 #include "desk/triage/when.h"
 
 #define MAX_CARD_BYTES ((size_t)1 << 20)
@@ -19,7 +20,7 @@ static void tell(struct km_desk_link *link, const struct km_component *component
         fprintf(stderr, "komainu: not recorded which %s is in force: %s\n", component->kind, err.text);
 }
 
-/* 0: the card does not say. The detector has refused a card that is damaged. */
+/* 0: there is no card, or it does not say; the detector itself does not read it. */
 static int64_t read_created(const char *folder)
 {
     char path[MAX_PATH_BYTES];
@@ -28,7 +29,7 @@ static int64_t read_created(const char *folder)
     int64_t made_ns = 0;
 
     km_buf_init(&text, MAX_CARD_BYTES);
-    (void)snprintf(path, sizeof path, "%s/card.json", folder);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, KM_MODELFOLDER_CARD);
     struct km_json *card = km_buf_append_file(&text, path, &ignored) == KM_OK
                                ? km_json_parse(km_buf_text(&text), text.length, MAX_CARD_BYTES, &ignored)
                                : NULL;
@@ -64,9 +65,10 @@ void km_in_force_hash_lists(struct km_desk_link *link, const char *const *paths,
         char version[KM_CLOCK_UTC_BYTES];
         int64_t made_ns = written_ns(paths[i]);
         km_clock_format_utc(made_ns, version);
-        tell(link,
-             &(struct km_component){
-                 .kind = "hash list", .name = slash ? slash + 1 : paths[i], .version = version, .made_ns = made_ns});
+        tell(link, &(struct km_component){.kind = "hash list",
+                                          .name = slash ? slash + 1 : paths[i],
+                                          .version = made_ns ? version : NULL,
+                                          .made_ns = made_ns});
     }
 }
 

@@ -10,16 +10,15 @@
 #include "daemon/guard/identity.h"
 #include "daemon/trace/trace_file.h"
 
-#define TICK_NS       (250 * KM_NS_PER_MS)
-#define PRESENCE_NS   KM_NS_PER_S
-#define LOSS_SAID_NS  (30 * KM_NS_PER_S)
-#define COMMAND_BYTES 32    /* the kernel's have 15 */
-#define TAP_PERIOD    10000 /* ms */
-#define TAP_WINDOW    1000
-#define TAP_SHARE     6554 /* a tenth of 65536 */
-#define TAP_EPISODES  50
-#define LINE_BYTES    512
-#define PATH_BYTES    4096
+#define TICK_NS      (250 * KM_NS_PER_MS)
+#define PRESENCE_NS  KM_NS_PER_S
+#define LOSS_SAID_NS (30 * KM_NS_PER_S)
+#define TAP_PERIOD   10000 /* ms */
+#define TAP_WINDOW   1000
+#define TAP_SHARE    6554 /* a tenth of 65536 */
+#define TAP_EPISODES 50
+#define LINE_BYTES   512
+#define PATH_BYTES   4096
 
 struct target {
     unsigned daemon; /* the probe's */
@@ -246,19 +245,6 @@ static bool unit_in(const char *cgroup, char *out)
     return found;
 }
 
-/* What the process was started as. One program may have several names: Debian's redis-server is redis-check-rdb. */
-static void read_command(const char *proc_root, const char *pid, char *out)
-{
-    char path[PATH_BYTES];
-    (void)snprintf(path, sizeof path, "%s/%s/comm", proc_root, pid);
-    FILE *file = fopen(path, "re");
-    size_t n = file ? fread(out, 1, COMMAND_BYTES - 1, file) : 0;
-    if (file)
-        (void)fclose(file);
-    out[n] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-}
-
 /* A process is better known by its unit or program than by its number, which it has once. */
 void km_live_name(const struct km_live_target *target, const char *proc_root, char *out)
 {
@@ -278,8 +264,9 @@ void km_live_name(const struct km_live_target *target, const char *proc_root, ch
     ssize_t length = readlink(path, text, sizeof text - 1);
     text[length > 0 ? length : 0] = '\0';
     const char *base = strrchr(text, '/');
-    char command[COMMAND_BYTES];
-    read_command(proc_root, target->text, command);
+    /* What it was started as: one program may have several names (Debian's redis-server is redis-check-rdb). */
+    char command[KM_PROBE_COMMAND_BYTES];
+    km_probe_read_command(proc_root, target->text, command);
     if (base && base[1] && strncmp(base + 1, command, strlen(command)) == 0)
         (void)snprintf(out, KM_EVENT_MAX_NAME_BYTES, "%.*s", KM_EVENT_MAX_NAME_BYTES - 1, base + 1);
     else if (command[0])

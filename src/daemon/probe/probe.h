@@ -46,6 +46,10 @@ enum km_probe_scope {
     KM_PROBE_SCOPE_COMMAND = 3, /* programs started under that name (15 bytes count), and their children */
 };
 
+#define KM_PROBE_COMMAND_BYTES 17 /* the kernel's 15, a line's end, NUL */
+/* The name that a process (a number as text) bears in proc_root, "" when it is gone. out: KM_PROBE_COMMAND_BYTES. */
+void km_probe_read_command(const char *proc_root, const char *pid, char *out);
+
 /* Loads the programs. NULL with *err set: KM_DENIED (no right to use BPF), KM_UNSUPPORTED (kernel without BTF or too
  * old), KM_NOMEM, KM_IO. options may be NULL. */
 struct km_probe *km_probe_open(const struct km_probe_options *options, struct km_err *err) KM_MUST_USE;

@@ -81,15 +81,15 @@ static bool is_pid(const char *text, __u32 *out)
     return true;
 }
 
-static void read_comm(const struct km_probe *probe, __u32 pid, char out[COMM_ROOM + 1])
+void km_probe_read_command(const char *proc_root, const char *pid, char *out)
 {
     char path[KM_PROBE_NAME_BYTES + 32];
-    (void)snprintf(path, sizeof path, "%s/%u/comm", probe->proc_root, pid);
+    (void)snprintf(path, sizeof path, "%s/%s/comm", proc_root, pid);
     out[0] = '\0';
     FILE *file = fopen(path, "re");
     if (!file)
         return;
-    if (!fgets(out, COMM_ROOM + 1, file))
+    if (!fgets(out, KM_PROBE_COMMAND_BYTES, file))
         out[0] = '\0';
     out[strcspn(out, "\n")] = '\0';
     (void)fclose(file);
@@ -102,11 +102,11 @@ static enum km_code add_commands(struct km_probe *probe, unsigned daemon, const 
         return km_fail_errno(err, errno, "reading %s", probe->proc_root);
     const struct dirent *entry;
     while ((entry = readdir(proc)) != NULL) {
-        char comm[COMM_ROOM + 1];
+        char comm[KM_PROBE_COMMAND_BYTES];
         __u32 pid;
         if (!is_pid(entry->d_name, &pid))
             continue;
-        read_comm(probe, pid, comm);
+        km_probe_read_command(probe->proc_root, entry->d_name, comm);
         if (strncmp(comm, target, COMM_ROOM - 1) == 0) {
             __u32 value = daemon;
             (void)bpf_map_update_elem(bpf_map__fd(probe->skeleton->maps.processes), &pid, &value, BPF_ANY);

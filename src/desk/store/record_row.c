@@ -387,10 +387,8 @@ static enum km_code write_finding(const struct km_record *record, struct km_desk
         desk,
         "INSERT INTO finding(run_id, seq, target_id, at_ns, kind, image, path, layer, layer_index, sha256, size_bytes,"
         " unit, role, subject_more, verdict, score, confidence, package, ranges, evidence, dominant, decision_kind,"
-        " origin, grouped, strange) VALUES(?1, ?2, (SELECT id FROM target WHERE run_id=?1 AND seq=?3), ?4, ?5, ?6, ?7, "
-        "?8, ?9, "
-        "?10,"
-        " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,"
+        " origin, grouped, strange) VALUES(?1, ?2, (SELECT id FROM target WHERE run_id=?1 AND seq=?3), ?4, ?5, ?6, ?7,"
+        " ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,"
         " ?15<2 AND ?23=0, ?24)"
         " ON CONFLICT(run_id, seq) DO NOTHING RETURNING id",
         err);
