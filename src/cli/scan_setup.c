@@ -57,8 +57,8 @@ static enum km_code add_site_indexes(struct km_scan_setup *setup, struct km_err 
         if (code == KM_NOTFOUND)
             code = KM_OK;
     }
-    if (code == KM_OK && count > 0)
-        code = km_detector_add_indexes(setup->detector, fds, count, err);
+    if (code == KM_OK)
+        return count > 0 ? km_detector_add_indexes(setup->detector, fds, count, err) : KM_OK;
     for (size_t i = 0; i < count; i++)
         (void)close(fds[i]);
     return code;
@@ -136,6 +136,9 @@ enum km_code km_scan_setup_open(struct km_scan_setup *setup, const struct km_opt
         code = open_detector(setup, options, calibrated, err);
     if (code == KM_OK)
         open_cache(setup, options, command);
+    /* Where all has to be scored, models that cannot be used are told before anything is read. */
+    if (code == KM_OK && setup->detector && !setup->cache && km_detector_load(setup->detector, err) != KM_OK)
+        code = km_err_wrap(err, "model");
     return code;
 }
 

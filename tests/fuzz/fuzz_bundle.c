@@ -99,7 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct km_err err = KM_ERR_INIT;
     struct km_detector *detector = NULL;
     if (km_detector_open(folder_fd, &detector, &err) == KM_OK)
-        KM_ASSERT(detector && strlen(km_detector_version(detector)) > 0);
+        KM_ASSERT(detector && strlen(km_detector_version(detector)) > 0 &&
+                  (km_detector_load(detector, &err) == KM_OK || err.text[0] != '\0'));
     else
         KM_ASSERT(!detector && err.text[0] != '\0');
     km_detector_free(detector);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,15 +107,17 @@ struct opening {
     struct km_detector *detector;
 };
 
-static enum km_code load_stem(const struct opening *opening, enum part part, int card_fd, const char *name,
+static enum km_code open_stem(const struct opening *opening, enum part part, int *card_fd, const char *name,
                               struct km_err *err)
 {
     KM_CLEANUP(km_cleanup_close) int weights_fd = -1;
     enum km_code code = open_part(opening->folder, name, ".safetensors", &weights_fd, err);
     if (code != KM_OK)
         return code;
-    return part == PART_NETWORK ? km_squares_model_load(card_fd, weights_fd, &opening->detector->squares, err)
-                                : km_token_model_load(card_fd, weights_fd, &opening->detector->tokens, NULL, err);
+    if (part == PART_TOKENS)
+        return km_token_model_load(*card_fd, weights_fd, &opening->detector->tokens, NULL, err);
+    km_lateparts_keep_network(opening->detector->late, km_steal_fd(card_fd), km_steal_fd(&weights_fd));
+    return KM_OK;
 }
 
 static enum km_code check_names(const struct km_additive *fusion, struct km_err *err)
@@ -141,32 +142,19 @@ static enum km_code load_fusion(struct km_detector *detector, int fd, struct km_
     return code;
 }
 
-/* The indexes of the descriptors as one, ready for queries. What no longer fits is left out: a site's baseline may grow
- * larger than an index, and a scan must not end there. */
-static enum km_code add_indexes(struct km_detector *detector, const int *fds, size_t count, struct km_err *err)
+static void close_all(const int *fds, size_t count)
 {
-    KM_CLEANUP(km_token_index_cleanup) struct km_token_index *joined = NULL;
-    if (!detector->tokens)
-        return km_fail(err, KM_UNSUPPORTED, "an index needs a token model");
-    KM_ASSERT(detector->index_count < KM_DETECTOR_MAX_INDEXES);
-    for (size_t i = 0; i < count; i++) {
-        KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = NULL;
-        enum km_code code = km_token_index_load(fds[i], &index, err);
-        if (code == KM_OK && joined)
-            code = km_token_index_merge(joined, index, err);
-        else if (code == KM_OK)
-            joined = km_steal(index);
-        if (code == KM_LIMIT && joined) {
-            *err = (struct km_err)KM_ERR_INIT;
-            break;
-        }
-        if (code != KM_OK)
-            return code;
-    }
-    enum km_code code = km_token_index_prepare(joined, km_token_model_idf(detector->tokens), err);
-    if (code == KM_OK)
-        detector->indexes[detector->index_count++] = km_steal(joined);
-    return code;
+    for (size_t i = 0; i < count; i++)
+        (void)close(fds[i]);
+}
+
+/* The descriptors are taken over. */
+static enum km_code keep_index(struct km_detector *detector, const int *fds, size_t count, struct km_err *err)
+{
+    if (detector->tokens)
+        return km_lateparts_keep_index(detector->late, fds, count, err);
+    close_all(fds, count);
+    return km_fail(err, KM_UNSUPPORTED, "an index needs a token model");
 }
 
 static enum km_code open_member(const struct opening *opening, enum part part, const struct km_json *member,
@@ -188,9 +176,11 @@ static enum km_code open_member(const struct opening *opening, enum part part, c
     switch (part) {
     case PART_NETWORK:
     case PART_TOKENS:
-        return load_stem(opening, part, fd, name, err);
-    case PART_INDEX:
-        return add_indexes(opening->detector, &fd, 1, err);
+        return open_stem(opening, part, &fd, name, err);
+    case PART_INDEX: {
+        const int taken = km_steal_fd(&fd);
+        return keep_index(opening->detector, &taken, 1, err);
+    }
     case PART_FUSION:
         return load_fusion(opening->detector, fd, err);
     }
@@ -241,49 +231,20 @@ static void set_version(struct km_detector *detector)
     char hex[KM_SHA256_HEX_BYTES];
     km_hex_format(detector->digest, KM_SHA256_BYTES, hex);
     (void)snprintf(detector->version, sizeof detector->version, "%s (%s%s%s%s) %.12s", detector->name,
-                   detector->tokens ? "tokens" : "no tokens", detector->index_count > 0 ? ", lookalike" : "",
-                   detector->squares ? ", network" : ", no network", detector->fusion ? ", fusion" : ", no fusion",
-                   hex);
+                   detector->tokens ? "tokens" : "no tokens",
+                   km_lateparts_index_count(detector->late) > 0 ? ", lookalike" : "",
+                   km_detector_has_network(detector) ? ", network" : ", no network",
+                   detector->fusion ? ", fusion" : ", no fusion", hex);
 }
 
-/* A network takes as long to load as the other parts together, and shares nothing with them. */
-struct network_opening {
-    const struct opening *opening;
-    const struct km_json *member;
-    enum km_code code;
-    struct km_err err;
-};
-
-static void *open_network(void *argument)
-{
-    struct network_opening *network = argument;
-    network->code = open_member(network->opening, PART_NETWORK, network->member, &network->err);
-    return NULL;
-}
-
-/* Of several failures the first part's is told. */
 static enum km_code open_members(const struct opening *opening, const struct km_json *manifest, struct km_err *err)
 {
-    struct network_opening network = {.opening = opening, .err = KM_ERR_INIT};
-    enum km_code code = KM_OK;
-    enum part failed = PART_NETWORK;
-    pthread_t thread;
-    network.member = km_json_member(manifest, parts[PART_NETWORK].name);
-    bool apart = network.member && pthread_create(&thread, NULL, open_network, &network) == 0;
-    for (int part = 0; code == KM_OK && part < PART_COUNT; part++) {
+    for (int part = 0; part < PART_COUNT; part++) {
         const struct km_json *member = km_json_member(manifest, parts[part].name);
-        failed = (enum part)part;
-        if (member && !(apart && failed == PART_NETWORK))
-            code = open_member(opening, failed, member, err);
+        if (member && open_member(opening, (enum part)part, member, err) != KM_OK)
+            return km_err_wrap(err, "%s", parts[part].name);
     }
-    if (apart)
-        (void)pthread_join(thread, NULL);
-    if (network.code != KM_OK) {
-        failed = PART_NETWORK;
-        code = network.code;
-        *err = network.err;
-    }
-    return code == KM_OK ? KM_OK : km_err_wrap(err, "%s", parts[failed].name);
+    return KM_OK;
 }
 
 static enum km_code open_manifest(const struct opening *opening, const struct km_buf *text, struct km_err *err)
@@ -306,6 +267,9 @@ enum km_code km_detector_open(int folder, struct km_detector **out, struct km_er
     KM_CLEANUP(km_detector_cleanup)
     struct km_detector *detector = km_calloc(1, sizeof *detector, SIZE_MAX, err);
     if (!detector)
+        return err->code;
+    detector->late = km_lateparts_new(err);
+    if (!detector->late)
         return err->code;
     const struct opening opening = {folder, detector};
     KM_CLEANUP(km_cleanup_close) int fd = -1;
@@ -331,10 +295,8 @@ void km_detector_free(struct km_detector *detector)
 {
     if (!detector)
         return;
-    for (size_t i = 0; i < detector->index_count; i++)
-        km_token_index_free(detector->indexes[i]);
+    km_lateparts_free(detector->late);
     km_token_model_free(detector->tokens);
-    km_squares_model_free(detector->squares);
     if (detector->ranking != detector->fusion)
         km_additive_free(detector->ranking);
     km_additive_free(detector->fusion);
@@ -352,8 +314,10 @@ enum km_code km_detector_add_indexes(struct km_detector *detector, const int *fd
         if (code == KM_OK)
             code = set_digest(detector, digest, sizeof digest, err);
     }
-    if (code == KM_OK)
-        code = add_indexes(detector, fds, count, err);
+    if (code != KM_OK)
+        close_all(fds, count);
+    else
+        code = keep_index(detector, fds, count, err);
     if (code == KM_OK)
         set_version(detector);
     return code;
@@ -370,6 +334,12 @@ enum km_code km_detector_set_fusion(struct km_detector *detector, const struct k
     detector->fusion = copy;
     set_version(detector);
     return KM_OK;
+}
+
+enum km_code km_detector_load(const struct km_detector *detector, struct km_err *err)
+{
+    const float *idf = detector->tokens ? km_token_model_idf(detector->tokens) : NULL;
+    return km_lateparts_load(detector->late, idf, err);
 }
 
 const char *km_detector_version(const struct km_detector *detector)
@@ -389,7 +359,7 @@ bool km_detector_has_tokens(const struct km_detector *detector)
 
 bool km_detector_has_network(const struct km_detector *detector)
 {
-    return detector->squares != NULL;
+    return km_lateparts_has_network(detector->late);
 }
 
 const struct km_additive *km_detector_fusion(const struct km_detector *detector)

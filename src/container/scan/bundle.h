@@ -5,21 +5,16 @@
 #define KM_CONTAINER_SCAN_BUNDLE_H
 
 #include "container/scan/detector.h"
-#include "container/scan/squares.h"
-#include "container/tokens/tokenindex.h"
+#include "container/scan/lateparts.h"
 #include "container/tokens/tokenmodel.h"
-
-#define KM_DETECTOR_MAX_INDEXES 2 /* the bundle's, and the site's */
 
 struct km_detector {
     char name[KM_DETECTOR_NAME_BYTES];
     char version[2 * KM_DETECTOR_NAME_BYTES];
     uint8_t digest[KM_SHA256_BYTES];
-    struct km_token_model *tokens;                           /* or NULL */
-    struct km_token_index *indexes[KM_DETECTOR_MAX_INDEXES]; /* prepared */
-    size_t index_count;
-    struct km_squares_model *squares; /* or NULL */
-    struct km_additive *fusion;       /* or NULL */
+    struct km_token_model *tokens; /* or NULL */
+    struct km_lateparts *late;     /* network and indexes */
+    struct km_additive *fusion;    /* or NULL */
     /* The bundle's own fusion, by which parts of segments are chosen: fusion, until a site's replaces that. */
     struct km_additive *ranking;
 };

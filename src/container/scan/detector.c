@@ -14,6 +14,7 @@
 
 struct km_detector_worker {
     const struct km_detector *detector;
+    bool is_equipped;             /* with what follows */
     struct km_token_judge *judge; /* or NULL */
     struct km_token_query *query; /* or NULL */
     struct km_squares *squares;   /* or NULL */
@@ -67,26 +68,41 @@ bool km_feature_from_name(const char *name, enum km_feature *out)
 
 struct km_detector_worker *km_detector_worker_new(const struct km_detector *detector, struct km_err *err)
 {
-    KM_CLEANUP(km_detector_worker_cleanup)
     struct km_detector_worker *worker = km_calloc(1, sizeof *worker, SIZE_MAX, err);
-    if (!worker)
-        return NULL;
-    worker->detector = detector;
-    if (detector->tokens) {
+    if (worker)
+        worker->detector = detector;
+    return worker;
+}
+
+/* What an earlier call made, which then failed, is kept. */
+static enum km_code equip(struct km_detector_worker *worker, struct km_err *err)
+{
+    const struct km_detector *detector = worker->detector;
+    if (worker->is_equipped)
+        return KM_OK;
+    enum km_code code = km_detector_load(detector, err);
+    if (code != KM_OK)
+        return code;
+    size_t indexes = km_lateparts_index_count(detector->late);
+    const struct km_squares_model *network = km_lateparts_network(detector->late);
+    if (detector->tokens && !worker->judge) {
         worker->judge = km_token_judge_new(detector->tokens, err);
-        worker->ids = worker->judge ? km_calloc(KM_TOKEN_IDS, sizeof *worker->ids, SIZE_MAX, err) : NULL;
+        if (!worker->judge)
+            return err->code;
+    }
+    if (detector->tokens && !worker->ids) {
+        worker->ids = km_calloc(KM_TOKEN_IDS, sizeof *worker->ids, SIZE_MAX, err);
         if (!worker->ids)
-            return NULL;
+            return err->code;
     }
-    if (detector->index_count > 0 && km_token_query_new((const struct km_token_index *const *)detector->indexes,
-                                                        detector->index_count, &worker->query, err) != KM_OK)
-        return NULL;
-    if (detector->squares) {
-        worker->squares = km_squares_new(detector->squares, err);
-        if (!worker->squares)
-            return NULL;
+    if (indexes > 0 && !worker->query)
+        code = km_token_query_new(km_lateparts_indexes(detector->late), indexes, &worker->query, err);
+    if (code == KM_OK && network) {
+        worker->squares = km_squares_new(network, err);
+        code = worker->squares ? KM_OK : err->code;
     }
-    return km_steal(worker);
+    worker->is_equipped = code == KM_OK;
+    return code;
 }
 
 void km_detector_worker_free(struct km_detector_worker *worker)
@@ -277,7 +293,9 @@ static enum km_code score_parts(struct km_detector_worker *worker, struct km_seg
 enum km_code km_detector_score_segments(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
                                         struct km_err *err)
 {
-    enum km_code code = score_whole(worker, segments, count, err);
+    enum km_code code = equip(worker, err);
+    if (code == KM_OK)
+        code = score_whole(worker, segments, count, err);
     for (size_t i = 0; code == KM_OK && i < count; i++)
         code = score_parts(worker, &segments[i], err);
     return code;
@@ -370,11 +388,14 @@ enum km_code km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset
 }
 
 /* The set of a file of several segments is the union of theirs. */
-static void judge_union(struct km_detector_fold *fold, struct km_detector_worker *worker)
+static enum km_code judge_union(struct km_detector_fold *fold, struct km_detector_worker *worker, struct km_err *err)
 {
-    struct km_token_set set = {worker->ids, 0};
     if (!fold->has_ids)
-        return;
+        return KM_OK;
+    enum km_code code = equip(worker, err);
+    if (code != KM_OK)
+        return code;
+    struct km_token_set set = {worker->ids, 0};
     for (size_t word = 0; word < KM_TOKEN_IDS / 64; word++)
         for (uint64_t bits = fold->ids[word]; bits != 0; bits &= bits - 1)
             worker->ids[set.count++] = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
@@ -382,12 +403,16 @@ static void judge_union(struct km_detector_fold *fold, struct km_detector_worker
     find_neighbours(worker, &set, &fold->scores.known, &fold->scores.benign, fold->scores.lookalike);
     memset(fold->ids, 0, KM_TOKEN_IDS / 64 * sizeof *fold->ids);
     fold->has_ids = false;
+    return KM_OK;
 }
 
-void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_worker *worker, struct km_segment *out)
+enum km_code km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_worker *worker,
+                                    struct km_segment *out, struct km_err *err)
 {
     const struct km_file_scores *file = &fold->scores;
-    judge_union(fold, worker);
+    enum km_code code = judge_union(fold, worker, err);
+    if (code != KM_OK)
+        return code;
     *out = (struct km_segment){.length = (size_t)file->bytes, .is_whole = true};
     out->scores = (struct km_segment_scores){.bytes = (uint32_t)file->bytes,
                                              .file_logit = fold->file_logit,
@@ -407,16 +432,19 @@ void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_wo
         out->part.begin += (uint32_t)fold->part_at;
         out->part.end += (uint32_t)fold->part_at;
     }
+    return KM_OK;
 }
 
-void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
-                             struct km_file_scores *out)
+enum km_code km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
+                                     struct km_file_scores *out, struct km_err *err)
 {
     const struct km_detector *detector = worker->detector;
     struct km_file_scores *file = &fold->scores;
     if (fold->segments == 0)
         file->known = file->benign = NAN;
-    judge_union(fold, worker);
+    enum km_code code = judge_union(fold, worker, err);
+    if (code != KM_OK)
+        return code;
     tell_scores(detector, fold->file_logit, fold->window_logit, fold->sum, fold->cells, file);
     *out = *file;
     if (fold->part.end > 0) {
@@ -426,6 +454,7 @@ void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_w
             *out = part;
     }
     *fold = (struct km_detector_fold){.ids = fold->ids, .sum = NAN, .window_logit = NAN, .file_logit = NAN};
+    return KM_OK;
 }
 
 enum km_code km_detector_score_file(struct km_detector_worker *worker, const uint8_t *bytes, size_t length,
@@ -443,7 +472,7 @@ enum km_code km_detector_score_file(struct km_detector_worker *worker, const uin
         km_segment_done(&segment);
     }
     if (code == KM_OK)
-        km_detector_fold_finish(fold, worker, out);
+        code = km_detector_fold_finish(fold, worker, out, err);
     km_detector_fold_free(fold);
     return code;
 }

@@ -14,6 +14,8 @@
  * a segment, as if it were alone: its scores are those of the strongest, which they name. So nothing that is appended,
  * or put in front, takes anything from what a program in it says.
  *
+ * Network and indexes are loaded by the first score that needs them (km_detector_load).
+ *
  * Threads: a km_detector is read-only after opening and shared; a km_detector_worker belongs to the thread that made
  * it, computes on that thread alone and outlives no detector.
  */
@@ -69,11 +71,16 @@ bool km_feature_from_name(const char *name, enum km_feature *out);
 
 struct km_detector;
 
-/* Opens the bundle in a folder (borrowed). KM_CONFLICT: a part is not the one that the manifest names; KM_FORMAT,
- * KM_LIMIT, KM_UNSUPPORTED (version), KM_NOTFOUND, KM_IO, KM_NOMEM. The text names the part. */
+/* Opens the bundle in a folder (borrowed); its descriptors stay open until network and indexes are loaded. KM_CONFLICT:
+ * a part is not the one that the manifest names; KM_FORMAT, KM_LIMIT, KM_UNSUPPORTED (version), KM_NOTFOUND, KM_IO,
+ * KM_NOMEM. The text names the part. */
 enum km_code km_detector_open(int folder, struct km_detector **out, struct km_err *err) KM_MUST_USE;
 void km_detector_free(struct km_detector *detector);
 KM_DEFINE_CLEANUP(struct km_detector, km_detector_cleanup, km_detector_free);
+
+/* Loads what opening left: for who wants to know now whether it can be; workers do it when they score. Any thread, any
+ * number of times, always the same answer. KM_CONFLICT, KM_FORMAT, KM_LIMIT, KM_UNSUPPORTED, KM_IO, KM_NOMEM. */
+enum km_code km_detector_load(const struct km_detector *detector, struct km_err *err) KM_MUST_USE;
 
 /* "NAME (tokens, lookalike, network, fusion) 0123456789ab": for the versions of a result. Borrowed. */
 const char *km_detector_version(const struct km_detector *detector);
@@ -86,8 +93,8 @@ const struct km_additive *km_detector_fusion(const struct km_detector *detector)
 
 /* Further indexes of the token side (those of a site's baseline), as tokens/tokenindex.h writes them, joined to one;
  * once, before the first worker; from the first one on that does not fit into an index with those before it, they are
- * left out. A detector without a token model takes none: KM_UNSUPPORTED. The digest changes. Else
- * the codes of km_token_index_load and _merge; then the detector is of no use. */
+ * left out. The descriptors are taken over, whatever comes back. A detector without a token model takes none:
+ * KM_UNSUPPORTED. The digest changes. KM_IO, KM_NOMEM: the detector is of no use. */
 enum km_code km_detector_add_indexes(struct km_detector *detector, const int *fds, size_t count,
                                      struct km_err *err) KM_MUST_USE;
 
@@ -109,7 +116,7 @@ enum km_code km_detector_write_manifest(int folder, const char *name, const stru
 
 struct km_detector_worker;
 
-/* NULL with *err set: KM_NOMEM, and the codes of km_network_new. */
+/* NULL with *err set: KM_NOMEM. What it computes with is made at the first score. */
 struct km_detector_worker *km_detector_worker_new(const struct km_detector *detector, struct km_err *err) KM_MUST_USE;
 void km_detector_worker_free(struct km_detector_worker *worker);
 KM_DEFINE_CLEANUP(struct km_detector_worker, km_detector_worker_cleanup, km_detector_worker_free);
@@ -139,7 +146,7 @@ struct km_file_scores {
     struct km_token_reason reasons[KM_DETECTOR_REASONS]; /* heaviest first */
 };
 
-/* A whole file in memory, cut as a scan cuts it. KM_NOMEM, KM_IO of the network's backend. */
+/* A whole file in memory, cut as a scan cuts it. The codes of km_detector_load, KM_IO of the network's backend. */
 enum km_code km_detector_score_file(struct km_detector_worker *worker, const uint8_t *bytes, size_t length,
                                     struct km_file_scores *out, struct km_err *err) KM_MUST_USE;
 
@@ -154,12 +161,13 @@ void km_detector_features(const struct km_file_scores *scores, double out[KM_FEA
 struct km_segment; /* segment.h */
 
 /* Scores segments [0, count), each alone; together only because small ones are then cheaper. Every segment has its
- * bytes, length and is_whole set; the rest is filled. KM_NOMEM, KM_IO. */
+ * bytes, length and is_whole set; the rest is filled. The codes of km_detector_load. */
 enum km_code km_detector_score_segments(struct km_detector_worker *worker, struct km_segment *segments, size_t count,
                                         struct km_err *err) KM_MUST_USE;
 
 /* Joins a file's segments, given in order. The fold may go from thread to thread; finishing needs the caller's own
- * worker, and makes it ready for the next file. KM_NOMEM. */
+ * worker, and makes it ready for the next file. KM_NOMEM; uniting and finishing: the codes of km_detector_load, for
+ * words of several segments have to be judged together. */
 struct km_detector_fold;
 struct km_detector_fold *km_detector_fold_new(struct km_err *err) KM_MUST_USE;
 void km_detector_fold_free(struct km_detector_fold *fold);
@@ -167,8 +175,9 @@ enum km_code km_detector_fold_add(struct km_detector_fold *fold, uint64_t offset
                                   struct km_err *err) KM_MUST_USE;
 /* Before finishing: what the segments, which were all of the file, came to, as one segment of the file's length. A fold
  * of that alone finishes as this one does. */
-void km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_worker *worker, struct km_segment *out);
-void km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
-                             struct km_file_scores *out);
+enum km_code km_detector_fold_unite(struct km_detector_fold *fold, struct km_detector_worker *worker,
+                                    struct km_segment *out, struct km_err *err) KM_MUST_USE;
+enum km_code km_detector_fold_finish(struct km_detector_fold *fold, struct km_detector_worker *worker,
+                                     struct km_file_scores *out, struct km_err *err) KM_MUST_USE;
 
 #endif

@@ -385,7 +385,12 @@ enum km_code km_pipeline_finish(struct km_pipeline *pipeline, struct km_err *err
     pthread_mutex_unlock(&pipeline->queue_lock);
     km_pipework_join(pipeline);
     km_scoretable_seal(pipeline->scores);
-    return failure_of(pipeline, err);
+    enum km_code code = failure_of(pipeline, err);
+    /* Who names models that cannot be used is told, even where there was nothing to ask them. Cached scores are theirs.
+     */
+    if (code == KM_OK && pipeline->counts.segments_cached == 0)
+        code = km_detector_load(pipeline->options.detector, err);
+    return code;
 }
 
 struct km_pipeline *km_pipeline_new(const struct km_pipeline_options *options, struct km_err *err)

@@ -85,7 +85,9 @@ static enum km_code put_scores(struct km_pipework_thread *thread, struct km_dete
     struct km_pipeline *pipeline = thread->pipeline;
     struct km_file_scores file;
     double features[KM_FEATURE_COUNT];
-    km_detector_fold_finish(fold, thread->detector, &file);
+    enum km_code code = km_detector_fold_finish(fold, thread->detector, &file, err);
+    if (code != KM_OK)
+        return code;
     km_detector_features(&file, features);
     const struct km_score score = {.tokens = (float)features[KM_FEATURE_TOKENS_SCORE],
                                    .lookalike = (float)features[KM_FEATURE_TOKENS_LOOKALIKE],
@@ -94,7 +96,7 @@ static enum km_code put_scores(struct km_pipework_thread *thread, struct km_dete
     double rank = km_detector_rank(pipeline->options.detector, &file);
     pthread_mutex_lock(&pipeline->results_lock);
     pipeline->counts.files_scored += file.bytes > 0;
-    enum km_code code = km_scoretable_put(pipeline->scores, id, &score, &file, rank, err);
+    code = km_scoretable_put(pipeline->scores, id, &score, &file, rank, err);
     pthread_mutex_unlock(&pipeline->results_lock);
     return code;
 }
@@ -177,13 +179,16 @@ static struct km_segcache_key key_of(const struct km_pipework_thread *thread, co
 /* All segments are joined; nobody else has anything of the file any more. */
 static enum km_code end_big(struct km_pipework_thread *thread, struct km_pipework_big *big, struct km_err *err)
 {
+    enum km_code code = KM_OK;
     if (big->has_hash && thread->pipeline->options.cache) {
         struct km_segment whole;
         const struct km_segcache_key key = key_of(thread, big->sha256, KM_SEGCACHE_FILE);
-        km_detector_fold_unite(big->fold, thread->detector, &whole);
-        km_segcache_put(thread->pipeline->options.cache, &key, &whole);
+        code = km_detector_fold_unite(big->fold, thread->detector, &whole, err);
+        if (code == KM_OK)
+            km_segcache_put(thread->pipeline->options.cache, &key, &whole);
     }
-    enum km_code code = put_scores(thread, big->fold, big->id, err);
+    if (code == KM_OK)
+        code = put_scores(thread, big->fold, big->id, err);
     forget_big(thread->pipeline, big);
     return code;
 }

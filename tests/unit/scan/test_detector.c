@@ -145,14 +145,14 @@ static void a_united_file_scores_as_its_segments_did(void **state)
     }
     struct km_segment one, read = {.length = sizeof content, .is_whole = true};
     struct km_buf record;
-    km_detector_fold_unite(fold, worker, &one);
+    assert_ok(km_detector_fold_unite(fold, worker, &one, &err), err);
     km_buf_init(&record, KM_SEGMENT_MAX_RECORD);
     assert_ok(km_segment_format(&one, &record, &err), err);
     assert_ok(km_segment_parse(&read, (const uint8_t *)record.data, record.length, &err), err);
-    km_detector_fold_finish(fold, worker, &united); /* of the segments, after uniting */
+    assert_ok(km_detector_fold_finish(fold, worker, &united, &err), err); /* of the segments, after uniting */
     assert_memory_equal(&united.tokens, &whole.tokens, sizeof whole.tokens);
     assert_ok(km_detector_fold_add(fold, 0, &read, &err), err);
-    km_detector_fold_finish(fold, worker, &united);
+    assert_ok(km_detector_fold_finish(fold, worker, &united, &err), err);
     assert_true(isfinite(whole.tokens) && isfinite(whole.network) && isfinite(whole.known));
     assert_int_equal(united.bytes, whole.bytes);
     assert_memory_equal(&united.tokens, &whole.tokens, sizeof whole.tokens);
@@ -211,13 +211,13 @@ static struct km_file_scores score_united(struct km_detector_worker *worker, con
     struct km_segment one, read = {.length = length, .is_whole = true};
     struct km_buf record;
     struct km_file_scores united;
-    km_detector_fold_unite(fold, worker, &one);
-    km_detector_fold_finish(fold, worker, &united);
+    assert_ok(km_detector_fold_unite(fold, worker, &one, &err), err);
+    assert_ok(km_detector_fold_finish(fold, worker, &united, &err), err);
     km_buf_init(&record, KM_SEGMENT_MAX_RECORD);
     assert_ok(km_segment_format(&one, &record, &err), err);
     assert_ok(km_segment_parse(&read, (const uint8_t *)record.data, record.length, &err), err);
     assert_ok(km_detector_fold_add(fold, 0, &read, &err), err);
-    km_detector_fold_finish(fold, worker, &united);
+    assert_ok(km_detector_fold_finish(fold, worker, &united, &err), err);
     km_buf_done(&record);
     km_detector_fold_free(fold);
     return united;
@@ -291,8 +291,13 @@ static enum km_code open_code(const struct bundle *bundle, char *text)
     struct km_err err = KM_ERR_INIT;
     struct km_detector *detector = NULL;
     enum km_code code = km_detector_open(bundle->folder, &detector, &err);
-    if (code == KM_OK)
+    if (code == KM_OK) {
+        code = km_detector_load(detector, &err);
+        struct km_err again = KM_ERR_INIT;
+        assert_int_equal(km_detector_load(detector, &again), code);
+        assert_string_equal(again.text, err.text);
         km_detector_free(detector);
+    }
     (void)snprintf(text, KM_ERR_TEXT_BYTES, "%s", err.text);
     return code;
 }

@@ -200,6 +200,60 @@ static void a_cache_changes_nothing_but_the_time(void **state)
     bundle_done(&place);
 }
 
+/* The weights are spoiled after a scan: what it left in the cache is theirs, and needs them no more. */
+static void models_are_loaded_when_there_is_something_to_score(void **state)
+{
+    (void)state;
+    struct world small;
+    struct km_err err = KM_ERR_INIT;
+    struct bundle place;
+    char path[96];
+    uint8_t content[5000];
+    bundle_init(&place);
+    (void)snprintf(path, sizeof path, "%s/cache", place.path);
+    bundle_init(&small.bundle);
+    bundle_add_all(&small.bundle, 7);
+    bundle_init(&small.root);
+    assert_int_equal(mkdirat(small.root.folder, "bin", 0755), 0);
+    fill_content(content, sizeof content, 5);
+    memcpy(content, "#!/bin/sh\n", 10);
+    write_file(&small, "bin/tool", content, sizeof content, 0755);
+    small.detector = bundle_open(&small.bundle);
+    struct km_scan_options options = {.detector = small.detector, .jobs = 2};
+    struct seen seen = {0};
+    assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
+    char *before = scan(&small, &options, &seen, NULL);
+    assert_int_equal(seen.counts.files_scored, 1);
+    km_segcache_close(options.cache);
+    km_detector_free(small.detector);
+    int fd = openat(small.bundle.folder, "network.safetensors", O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 100000), 1);
+    (void)close(fd);
+    small.detector = bundle_open(&small.bundle);
+    options.detector = small.detector;
+    assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
+    char *after = scan(&small, &options, &seen, NULL);
+    assert_string_equal(after, before);
+    fill_content(content + 10, sizeof content - 10, 6);
+    write_file(&small, "bin/other", content, sizeof content, 0755);
+    char *other = scan(&small, &options, &seen, NULL);
+    assert_non_null(strstr(other, "\"verdict\": \"incomplete\""));
+    assert_non_null(strstr(other, "\"code\": \"conflict\""));
+    assert_int_equal(unlinkat(small.root.folder, "bin/tool", 0), 0);
+    assert_int_equal(unlinkat(small.root.folder, "bin/other", 0), 0);
+    char *nothing = scan(&small, &options, &seen, NULL); /* no scores, cached or made: it is said all the same */
+    assert_non_null(strstr(nothing, "\"code\": \"conflict\""));
+    free(nothing);
+    free(other);
+    km_segcache_close(options.cache);
+    km_detector_free(small.detector);
+    free(before);
+    free(after);
+    bundle_done(&small.root);
+    bundle_done(&small.bundle);
+    bundle_done(&place);
+}
+
 /* A baseline of the whole world. */
 static struct km_baseline *know_all(const struct world *world, const struct bundle *place)
 {
@@ -332,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_change_nothing),
         cmocka_unit_test(a_cache_changes_nothing_but_the_time),
+        cmocka_unit_test(models_are_loaded_when_there_is_something_to_score),
         cmocka_unit_test(what_the_baseline_knows_is_not_scored),
         cmocka_unit_test(a_policy_leaves_gaps),
         cmocka_unit_test(cancelling_joins_and_reports),
