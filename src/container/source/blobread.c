@@ -31,7 +31,7 @@ static enum km_code pull_hashed(struct km_stream *base, const uint8_t **out_byte
 {
     struct hashed *hashed = (struct hashed *)base;
     if (hashed->hasher)
-        km_hasher_wait(hashed->hasher); /* the source takes its block back */
+        km_hasher_wait(hashed->hasher, hashed->source->lasting); /* the source takes blocks back */
     enum km_code code = km_stream_next(hashed->source, UINT64_MAX, out_bytes, out_length, err);
     if (code == KM_OK && hashed->hasher && *out_length > 0)
         km_hasher_update(hashed->hasher, *out_bytes, *out_length);

@@ -8,13 +8,16 @@
 #define LARGE_BYTES ((size_t)32 << 10)
 
 struct km_hasher {
-    struct km_digest *digest; /* the thread's while `bytes` is set */
+    struct km_digest *digest; /* the thread's while anything waits */
     bool has_thread, tried;
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
-    const uint8_t *bytes; /* to be hashed; NULL: the thread waits */
-    size_t length;
+    uint64_t given, hashed; /* blocks; number n is waiting[n % KM_HASHER_MAX_WAITING] */
+    struct {
+        const uint8_t *bytes;
+        size_t length;
+    } waiting[KM_HASHER_MAX_WAITING];
     bool stop;
 };
 
@@ -23,14 +26,16 @@ static void *work(void *argument)
     struct km_hasher *hasher = argument;
     pthread_mutex_lock(&hasher->lock);
     while (!hasher->stop) {
-        if (!hasher->bytes) {
+        if (hasher->hashed == hasher->given) {
             pthread_cond_wait(&hasher->changed, &hasher->lock);
             continue;
         }
+        const uint8_t *bytes = hasher->waiting[hasher->hashed % KM_HASHER_MAX_WAITING].bytes;
+        size_t length = hasher->waiting[hasher->hashed % KM_HASHER_MAX_WAITING].length;
         pthread_mutex_unlock(&hasher->lock);
-        km_digest_update(hasher->digest, hasher->bytes, hasher->length);
+        km_digest_update(hasher->digest, bytes, length);
         pthread_mutex_lock(&hasher->lock);
-        hasher->bytes = NULL;
+        hasher->hashed++;
         pthread_cond_signal(&hasher->changed);
     }
     pthread_mutex_unlock(&hasher->lock);
@@ -54,12 +59,12 @@ struct km_hasher *km_hasher_new(struct km_err *err)
     return hasher;
 }
 
-void km_hasher_wait(struct km_hasher *hasher)
+void km_hasher_wait(struct km_hasher *hasher, unsigned most)
 {
     if (!hasher->has_thread)
         return;
     pthread_mutex_lock(&hasher->lock);
-    while (hasher->bytes)
+    while (hasher->given - hasher->hashed > most)
         pthread_cond_wait(&hasher->changed, &hasher->lock);
     pthread_mutex_unlock(&hasher->lock);
 }
@@ -68,7 +73,7 @@ void km_hasher_free(struct km_hasher *hasher)
 {
     if (!hasher)
         return;
-    km_hasher_wait(hasher);
+    km_hasher_wait(hasher, 0);
     if (hasher->has_thread) {
         pthread_mutex_lock(&hasher->lock);
         hasher->stop = true;
@@ -84,24 +89,26 @@ void km_hasher_free(struct km_hasher *hasher)
 
 void km_hasher_update(struct km_hasher *hasher, const uint8_t *bytes, size_t length)
 {
-    km_hasher_wait(hasher);
     if (length >= LARGE_BYTES && !hasher->tried) {
         hasher->tried = true;
         hasher->has_thread = pthread_create(&hasher->thread, NULL, work, hasher) == 0;
     }
     if (length < LARGE_BYTES || !hasher->has_thread) {
+        km_hasher_wait(hasher, 0);
         km_digest_update(hasher->digest, bytes, length);
         return;
     }
+    km_hasher_wait(hasher, KM_HASHER_MAX_WAITING - 1);
     pthread_mutex_lock(&hasher->lock);
-    hasher->bytes = bytes;
-    hasher->length = length;
+    hasher->waiting[hasher->given % KM_HASHER_MAX_WAITING].bytes = bytes;
+    hasher->waiting[hasher->given % KM_HASHER_MAX_WAITING].length = length;
+    hasher->given++;
     pthread_cond_signal(&hasher->changed);
     pthread_mutex_unlock(&hasher->lock);
 }
 
 void km_hasher_finish(struct km_hasher *hasher, uint8_t out[KM_SHA256_BYTES])
 {
-    km_hasher_wait(hasher);
+    km_hasher_wait(hasher, 0);
     km_digest_finish(hasher->digest, out);
 }

@@ -27,6 +27,7 @@ static enum km_code pull_metered(struct km_stream *base, const uint8_t **out_byt
 {
     struct metered *metered = (struct metered *)base;
     enum km_code code = km_stream_next(metered->source, UINT64_MAX, out_bytes, out_length, err);
+    base->lasting = metered->source->lasting;
     return code == KM_OK ? km_meter_add(metered->meter, *out_length, err) : code;
 }
 

@@ -12,17 +12,22 @@
 /* Blocks of a file that are read before a thread is worth it. */
 #define BLOCKS_ALONE 4
 
-/* Reads the block after the one that is lent. Regular files only: their reads end without being asked to. */
+/* Blocks of a fetcher: the one that is lent, those that last behind it, and those that are read ahead. */
+#define LASTING 3U
+#define AHEAD   4U
+#define RING    (LASTING + 1 + AHEAD)
+
+/* Reads ahead of the block that is lent. Regular files only: their reads end without being asked to. */
 struct fetcher {
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
-    bool wanted, stop; /* wanted: the thread reads, and `got` is not there yet */
-    ssize_t got;
+    bool ended, stop;        /* ended: the last block that was fetched has no bytes */
+    uint64_t fetched, taken; /* blocks; number n is in slot n % RING */
+    ssize_t got[RING];
     int failure; /* errno of got < 0 */
     int fd;
-    unsigned lent; /* the buffer that is not the thread's */
-    uint8_t bytes[2][KM_STREAM_BLOCK_BYTES];
+    uint8_t bytes[RING][KM_STREAM_BLOCK_BYTES];
 };
 
 struct fd_stream {
@@ -75,18 +80,19 @@ static void *fetch(void *argument)
     struct fetcher *fetcher = argument;
     pthread_mutex_lock(&fetcher->lock);
     while (!fetcher->stop) {
-        if (!fetcher->wanted) {
+        if (fetcher->ended || fetcher->fetched - fetcher->taken == AHEAD) {
             pthread_cond_wait(&fetcher->changed, &fetcher->lock);
             continue;
         }
-        uint8_t *bytes = fetcher->bytes[1 - fetcher->lent];
+        size_t slot = fetcher->fetched % RING;
         pthread_mutex_unlock(&fetcher->lock);
-        ssize_t got = read_block(fetcher->fd, bytes);
+        ssize_t got = read_block(fetcher->fd, fetcher->bytes[slot]);
         int failure = got < 0 ? errno : 0;
         pthread_mutex_lock(&fetcher->lock);
-        fetcher->got = got;
+        fetcher->got[slot] = got;
         fetcher->failure = failure;
-        fetcher->wanted = false;
+        fetcher->ended = got <= 0;
+        fetcher->fetched++;
         pthread_cond_signal(&fetcher->changed);
     }
     pthread_mutex_unlock(&fetcher->lock);
@@ -101,7 +107,6 @@ static struct fetcher *fetcher_new(int fd)
         return NULL;
     memset(fetcher, 0, offsetof(struct fetcher, bytes));
     fetcher->fd = fd;
-    fetcher->wanted = true;
     pthread_mutex_init(&fetcher->lock, NULL);
     pthread_cond_init(&fetcher->changed, NULL);
     if (pthread_create(&fetcher->thread, NULL, fetch, fetcher) == 0)
@@ -126,19 +131,19 @@ static void fetcher_free(struct fetcher *fetcher)
     free(fetcher);
 }
 
-/* Takes the block that was fetched and sends the thread for the next one. */
+/* Behind the end, or a failure, the same again. */
 static enum km_code take_fetched(struct fetcher *fetcher, const uint8_t **out_bytes, size_t *out_length,
                                  struct km_err *err)
 {
     pthread_mutex_lock(&fetcher->lock);
-    while (fetcher->wanted)
+    while (fetcher->fetched == fetcher->taken)
         pthread_cond_wait(&fetcher->changed, &fetcher->lock);
-    ssize_t got = fetcher->got;
+    size_t slot = fetcher->taken % RING;
+    ssize_t got = fetcher->got[slot];
     int failure = fetcher->failure;
     if (got > 0) {
-        fetcher->lent = 1 - fetcher->lent;
-        *out_bytes = fetcher->bytes[fetcher->lent];
-        fetcher->wanted = true;
+        *out_bytes = fetcher->bytes[slot];
+        fetcher->taken++;
         pthread_cond_signal(&fetcher->changed);
     }
     pthread_mutex_unlock(&fetcher->lock);
@@ -153,6 +158,7 @@ static enum km_code pull_file(struct fd_stream *stream, const uint8_t **out_byte
 {
     if (stream->blocks == BLOCKS_ALONE)
         stream->fetcher = fetcher_new(stream->fd);
+    stream->base.lasting = stream->fetcher ? LASTING : 0;
     stream->blocks += stream->blocks <= BLOCKS_ALONE;
     if (stream->fetcher)
         return take_fetched(stream->fetcher, out_bytes, out_length, err);

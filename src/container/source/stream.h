@@ -3,8 +3,9 @@
  * blocks instead of copying them.
  *
  * A stream is embedded in the object that makes it, which sets `pull` and `close`; readers use the functions below and
- * touch no field but `position` and `cancel`. Bytes handed out stay valid until the next call on the same stream. A
- * stream over another one does not own it unless its maker says so. Not thread-safe.
+ * touch no field but `position`, `cancel` and `lasting`. Bytes handed out stay valid until the next call on the same
+ * stream, where `lasting` says nothing else. A stream over another one does not own it unless its maker says so. Not
+ * thread-safe.
  *
  * Codes: KM_IO and KM_NOMEM from below, KM_CANCELLED. Damaged content is no error: the stream ends early and its
  * maker knows why (km_inflate_fault).
@@ -29,6 +30,7 @@ struct km_stream {
     void (*close)(struct km_stream *stream); /* frees the stream; NULL when it lives in its owner */
     const struct km_cancel *cancel;          /* or NULL; ends the waiting for a descriptor. Set before the first pull */
     uint64_t position;                       /* bytes consumed */
+    unsigned lasting; /* the block that was pulled last stays valid for so many pulls behind it */
     const uint8_t *block;
     size_t left;
     bool ended;

@@ -38,8 +38,36 @@ static void it_hashes_as_the_digest_does(void **state)
             fill(rows[r][i], (uint32_t)(r * 10 + i));
             km_digest_update(digest, block, rows[r][i]);
             km_hasher_update(hasher, block, rows[r][i]);
-            km_hasher_wait(hasher);
+            km_hasher_wait(hasher, 0);
             memset(block, 0, sizeof block);
+        }
+        km_digest_finish(digest, wanted);
+        km_hasher_finish(hasher, got);
+        assert_memory_equal(got, wanted, sizeof got);
+        km_hasher_free(hasher);
+        km_digest_free(digest);
+    }
+}
+
+/* A block is spoiled as soon as it may be, while those behind it still wait. */
+static void blocks_may_lag_behind(void **state)
+{
+    (void)state;
+    static uint8_t ring[4][40000];
+    for (unsigned most = 0; most < 4; most++) {
+        struct km_err err = KM_ERR_INIT;
+        uint8_t wanted[KM_SHA256_BYTES], got[KM_SHA256_BYTES];
+        struct km_hasher *hasher = km_hasher_new(&err);
+        struct km_digest *digest = km_digest_new(KM_DIGEST_SHA256, &err);
+        assert_non_null(hasher);
+        assert_non_null(digest);
+        for (unsigned i = 0; i < 60; i++) {
+            size_t length = i % 11 == 10 ? 100 : sizeof ring[0] - i; /* also one that the caller hashes */
+            fill(length, i);
+            km_digest_update(digest, block, length);
+            km_hasher_wait(hasher, most);
+            memcpy(ring[i % (most + 1)], block, length);
+            km_hasher_update(hasher, ring[i % (most + 1)], length);
         }
         km_digest_finish(digest, wanted);
         km_hasher_finish(hasher, got);
@@ -67,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_hashes_as_the_digest_does),
+        cmocka_unit_test(blocks_may_lag_behind),
         cmocka_unit_test(calls_wait_for_each_other),
     };
     return KM_RUN_TESTS(tests);

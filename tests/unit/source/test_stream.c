@@ -161,12 +161,13 @@ struct outcome {
 
 #define MEMORY ((size_t)72 << 20)
 
-static struct outcome expand(enum km_content content, const struct km_buf *packed, const struct km_buf *raw,
-                             size_t memory, uint64_t ratio)
+/* From a source that gives `block` bytes at a time. */
+static struct outcome expand_blocks(enum km_content content, const struct km_buf *packed, const struct km_buf *raw,
+                                    size_t memory, uint64_t ratio, size_t block)
 {
     struct outcome outcome = {.same = true, .fault = -1};
     struct km_err err = KM_ERR_INIT;
-    struct slow slow = {(const uint8_t *)packed->data, packed->length, 1000, KM_OK, 0};
+    struct slow slow = {(const uint8_t *)packed->data, packed->length, block, KM_OK, 0};
     struct km_stream *source = open_slow(&slow);
     const struct km_inflate_limits limits = {.max_ratio = ratio, .grace_bytes = 1000, .memory_left = &memory};
     struct km_stream *stream = km_inflate_new(content, source, &limits, &err);
@@ -192,6 +193,14 @@ static struct outcome expand(enum km_content content, const struct km_buf *packe
     return outcome;
 }
 
+static struct outcome expand(enum km_content content, const struct km_buf *packed, const struct km_buf *raw,
+                             size_t memory, uint64_t ratio)
+{
+    return expand_blocks(content, packed, raw, memory, ratio, 1000);
+}
+
+#define BLOCKS 21
+
 /* Reads the file from its begin up to `wanted` bytes or a block more, and to its end if those are all. */
 static void read_file(FILE *file, const uint8_t *bytes, size_t length, size_t wanted)
 {
@@ -200,13 +209,21 @@ static void read_file(FILE *file, const uint8_t *bytes, size_t length, size_t wa
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     KM_CLEANUP(km_stream_cleanup) struct km_stream *stream = km_stream_new_fd(fd, &err);
     assert_non_null(stream);
-    const uint8_t *seen = NULL;
-    size_t got = 0;
+    const uint8_t *seen = NULL, *before[BLOCKS];
+    unsigned lasting[BLOCKS];
+    size_t got = 0, blocks = 0;
     for (size_t at = 0; at < wanted; at += got) {
         assert_ok(km_stream_next(stream, UINT64_MAX, &seen, &got, &err), err);
         assert_in_range(got, 1, length - at);
         assert_memory_equal(seen, bytes + at, got);
+        for (size_t i = 0; i < blocks; i++)
+            if (blocks - i <= lasting[i])
+                assert_memory_equal(before[i], bytes + i * KM_STREAM_BLOCK_BYTES, KM_STREAM_BLOCK_BYTES);
+        assert_true(blocks < BLOCKS);
+        lasting[blocks] = stream->lasting;
+        before[blocks++] = seen;
     }
+    assert_true(blocks < 6 || stream->lasting > 0);
     if (wanted < length)
         return;
     assert_ok(km_stream_next(stream, 1, &seen, &got, &err), err);
@@ -217,13 +234,13 @@ static void read_file(FILE *file, const uint8_t *bytes, size_t length, size_t wa
 static void files_are_read_to_their_end(void **state)
 {
     (void)state;
-    static uint8_t bytes[9 * KM_STREAM_BLOCK_BYTES + 77];
+    static uint8_t bytes[(BLOCKS - 1) * KM_STREAM_BLOCK_BYTES + 77];
     FILE *made = tmpfile();
     assert_non_null(made);
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 2654435761U >> 13);
-    for (size_t blocks = 0; blocks <= 10; blocks++) {
-        size_t length = blocks < 10 ? blocks * KM_STREAM_BLOCK_BYTES : sizeof bytes;
+    for (size_t blocks = 0; blocks <= BLOCKS; blocks++) {
+        size_t length = blocks < BLOCKS ? blocks * KM_STREAM_BLOCK_BYTES : sizeof bytes;
         assert_int_equal(ftruncate(fileno(made), 0), 0);
         assert_int_equal(pwrite(fileno(made), bytes, length, 0), length);
         read_file(made, bytes, length, length);
@@ -287,6 +304,33 @@ static void members_and_zeros_may_follow_and_nothing_else(void **state)
         assert_int_equal(outcome.length, 2 * raw.length);
         assert_int_equal(outcome.fault, KM_GAP_TRAILING);
         assert_int_equal(outcome.fault_offset, end);
+        km_buf_done(&twice);
+        km_buf_done(&packed);
+    }
+    km_buf_done(&raw);
+}
+
+/* A decoder may have taken more than it used when a block ended: nothing of the next member is lost. */
+static void blocks_of_any_size_expand_to_the_same(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct km_buf raw, packed, twice;
+    fill(&raw, 3000);
+    for (size_t i = 0; i < CODECS; i++) {
+        km_buf_init(&packed, SIZE_MAX / 2);
+        km_buf_init(&twice, SIZE_MAX / 2);
+        codecs[i].make(&raw, &packed);
+        assert_ok(km_buf_append(&twice, packed.data, packed.length, &err), err);
+        assert_ok(km_buf_append(&twice, packed.data, packed.length, &err), err);
+        assert_ok(km_buf_append(&twice, "a payload", 9, &err), err);
+        for (size_t block = 1; block <= twice.length; block += block < 40 || block > packed.length - 40 ? 1 : 40) {
+            struct outcome outcome = expand_blocks(codecs[i].content, &twice, &raw, MEMORY, 1000, block);
+            assert_true(outcome.same);
+            assert_int_equal(outcome.length, 2 * raw.length);
+            assert_int_equal(outcome.fault, KM_GAP_TRAILING);
+            assert_int_equal(outcome.fault_offset, 2 * packed.length);
+        }
         km_buf_done(&twice);
         km_buf_done(&packed);
     }
@@ -381,6 +425,7 @@ int main(void)
         cmocka_unit_test(files_are_read_to_their_end),
         cmocka_unit_test(what_was_packed_comes_out),
         cmocka_unit_test(members_and_zeros_may_follow_and_nothing_else),
+        cmocka_unit_test(blocks_of_any_size_expand_to_the_same),
         cmocka_unit_test(every_cut_is_noticed),
         cmocka_unit_test(no_flipped_bit_changes_content_silently),
         cmocka_unit_test(bombs_stop_at_the_ratio),
