@@ -1,19 +1,14 @@
 #include "container/source/inflate.h"
 
 #include <bzlib.h>
-#include <libdeflate.h>
+#include <isa-l/igzip_lib.h>
 #include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
-/* What zlib and bzip2 allocate (their documents' figures, rounded up); xz and zstd say it themselves. libdeflate's
- * decoder is smaller than zlib's. */
-#define GZIP_MEMORY    ((size_t)64 << 10)
-#define GZIP_LEAST     18   /* header and trailer */
-#define GZIP_FHCRC     0x02 /* a flag: the header has a checksum */
+/* What bzip2 allocates (its document's figure, rounded up); xz and zstd say it themselves. */
 #define BZIP2_MEMORY   ((size_t)4 << 20)
 #define MIN_WINDOW_LOG 10
 #define MAX_WINDOW_LOG 30
@@ -39,10 +34,9 @@ struct inflate {
     uint64_t produced;
     bool faulty;
     struct km_fault fault;
-    size_t zstd_wants;                     /* input for the rest of the header or block */
-    struct libdeflate_decompressor *whole; /* or NULL: not needed so far */
+    size_t zstd_wants;          /* input for the rest of the header or block */
+    struct inflate_state *gzip; /* or NULL: not needed so far; for all members */
     union {
-        z_stream gzip;
         ZSTD_DStream *zstd;
         lzma_stream xz;
         bz_stream bzip2;
@@ -86,9 +80,6 @@ static void close_member(struct inflate *self)
         return;
     self->open = false;
     switch (self->content) {
-    case KM_CONTENT_GZIP:
-        (void)inflateEnd(&self->decoder.gzip);
-        break;
     case KM_CONTENT_ZSTD:
         (void)ZSTD_freeDStream(self->decoder.zstd);
         break;
@@ -98,6 +89,7 @@ static void close_member(struct inflate *self)
     case KM_CONTENT_BZIP2:
         (void)BZ2_bzDecompressEnd(&self->decoder.bzip2);
         break;
+    case KM_CONTENT_GZIP:
     case KM_CONTENT_PLAIN:
     case KM_CONTENT_TAR:
     case KM_CONTENT_ZIP:
@@ -137,11 +129,14 @@ static enum step open_xz(struct inflate *self)
 
 static enum step open_gzip(struct inflate *self)
 {
-    if (!charge(self, GZIP_MEMORY))
+    if (!charge(self, sizeof *self->gzip))
         return STEP_LIMIT;
-    self->decoder.gzip = (z_stream){0};
-    if (inflateInit2(&self->decoder.gzip, MAX_WBITS + 16) != Z_OK) /* + 16: gzip's header and nothing else */
+    if (!self->gzip)
+        self->gzip = malloc(sizeof *self->gzip);
+    if (!self->gzip)
         return STEP_NOMEM;
+    isal_inflate_init(self->gzip);
+    self->gzip->crc_flag = ISAL_GZIP;
     self->open = true;
     return STEP_MORE;
 }
@@ -171,22 +166,22 @@ static enum step open_member(struct inflate *self)
 
 static enum step step_gzip(struct inflate *self, struct window *window)
 {
-    z_stream *stream = &self->decoder.gzip;
-    uInt in = window->in_left > UINT32_MAX ? UINT32_MAX : (uInt)window->in_left;
-    stream->next_in = (Bytef *)(uintptr_t)window->in; /* zlib's prototype lacks the const */
+    struct inflate_state *stream = self->gzip;
+    uint32_t in = window->in_left > UINT32_MAX ? UINT32_MAX : (uint32_t)window->in_left;
+    stream->next_in = (uint8_t *)(uintptr_t)window->in; /* the library's prototype lacks the const */
     stream->avail_in = in;
     stream->next_out = window->out;
-    stream->avail_out = (uInt)window->out_left;
-    int result = inflate(stream, Z_NO_FLUSH);
+    stream->avail_out = (uint32_t)window->out_left;
+    int result = isal_inflate(stream);
     window->in += in - stream->avail_in;
     window->in_left -= in - stream->avail_in;
     window->out = stream->next_out;
     window->out_left = stream->avail_out;
-    if (result == Z_STREAM_END)
-        return STEP_MEMBER_END;
-    if (result == Z_MEM_ERROR)
-        return STEP_NOMEM;
-    return result == Z_OK || result == Z_BUF_ERROR ? STEP_MORE : STEP_DAMAGED;
+    if (result == ISAL_UNSUPPORTED_METHOD)
+        return STEP_UNSUPPORTED;
+    if (result < 0)
+        return STEP_DAMAGED;
+    return stream->block_state == ISAL_BLOCK_FINISH ? STEP_MEMBER_END : STEP_MORE;
 }
 
 /* The library forgets what it put out in the call that fails, so each call gets one block at most. */
@@ -340,34 +335,6 @@ static enum km_code decode(struct inflate *self, struct window *window, struct k
     return note_step(self, step, err);
 }
 
-/* A member of gzip that is all in view and fits into the block, which is most: libdeflate takes less than half of
- * zlib's time, but knows no streams. False: nothing was done; zlib says what is the matter. */
-static enum km_code decode_whole(struct inflate *self, struct window *window, bool *out_done, struct km_err *err)
-{
-    size_t have = 0, used = 0, made = 0;
-    enum km_code code = km_stream_peek(self->source, GZIP_LEAST, &window->in, &have, err);
-    *out_done = false;
-    if (code != KM_OK || have < GZIP_LEAST || (window->in[3] & GZIP_FHCRC) || GZIP_MEMORY > *self->limits.memory_left)
-        return code;
-    const uint8_t *end = window->in + have; /* the last four bytes are the size, if this is the end */
-    size_t size = end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
-    if (size > window->out_left)
-        return KM_OK;
-    if (!self->whole)
-        self->whole = libdeflate_alloc_decompressor();
-    if (!self->whole)
-        return km_fail(err, KM_NOMEM, "out of memory (decompression)");
-    if (libdeflate_gzip_decompress_ex(self->whole, window->in, have, window->out, window->out_left, &used, &made) !=
-        LIBDEFLATE_SUCCESS)
-        return KM_OK;
-    km_stream_consume(self->source, used);
-    window->out += made;
-    window->out_left -= made;
-    self->produced += made;
-    self->members = *out_done = true;
-    return KM_OK;
-}
-
 static void check_ratio(struct inflate *self)
 {
     uint64_t input = self->source->position - self->input_start;
@@ -390,11 +357,7 @@ static enum km_code pull_inflate(struct km_stream *base, const uint8_t **out_byt
                 return code;
             if (!found)
                 break;
-            bool done = false;
-            if (self->content == KM_CONTENT_GZIP)
-                code = decode_whole(self, &window, &done, err);
-            if (code == KM_OK && !done)
-                code = note_step(self, open_member(self), err);
+            code = note_step(self, open_member(self), err);
         }
         if (code == KM_OK && self->open && !self->faulty)
             code = decode(self, &window, err);
@@ -412,7 +375,7 @@ static void close_inflate(struct km_stream *base)
     struct inflate *self = (struct inflate *)base;
     close_member(self);
     *self->limits.memory_left += self->charged;
-    libdeflate_free_decompressor(self->whole);
+    free(self->gzip);
     free(self);
 }
 
