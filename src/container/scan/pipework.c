@@ -1,6 +1,7 @@
 #include "container/scan/pipework.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -413,12 +414,21 @@ static void end_job(struct km_pipeline *pipeline, struct km_pipework_job *job)
     pthread_mutex_unlock(&pipeline->queue_lock);
 }
 
+/* The reading thread is what a scan of known content waits for, and workers have a queue: they do not interrupt it. */
+static void give_way(void)
+{
+    const struct sched_param none = {.sched_priority = 0};
+    if (sched_getscheduler(0) == SCHED_OTHER)
+        (void)sched_setscheduler(0, SCHED_BATCH, &none); /* a wish */
+}
+
 /* What a worker owns is made, used and freed by its thread, as networks want. */
 static void *work(void *argument)
 {
     struct km_pipework_thread *thread = argument;
     struct km_pipeline *pipeline = thread->pipeline;
     struct km_err err = KM_ERR_INIT;
+    give_way();
     bool failed = prepare(thread, &err) != KM_OK;
     if (failed)
         km_pipework_fail(pipeline, &err);

@@ -14,7 +14,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 
-#define KM_HASHER_MAX_WAITING 8 /* blocks */
+#define KM_HASHER_MAX_WAITING 16 /* blocks */
 
 struct km_hasher;
 

@@ -13,8 +13,8 @@
 #define BLOCKS_ALONE 4
 
 /* Blocks of a fetcher: the one that is lent, those that last behind it, and those that are read ahead. */
-#define LASTING 3U
-#define AHEAD   4U
+#define LASTING 15U
+#define AHEAD   8U
 #define RING    (LASTING + 1 + AHEAD)
 
 /* Reads ahead of the block that is lent. Regular files only: their reads end without being asked to. */

@@ -40,13 +40,17 @@ enum km_tar_block km_tar_classify(const uint8_t *block)
     uint64_t stored = 0;
     if (!km_tar_number(block + AT_CHECKSUM, CHECKSUM_BYTES, &stored))
         return KM_TAR_BAD;
-    int64_t sum = 0, signed_sum = 0; /* old writers added signed characters */
+    uint32_t sum = 0, high = 0;
     for (size_t i = 0; i < KM_TAR_BLOCK; i++) {
-        uint8_t byte = i >= AT_CHECKSUM && i < AT_CHECKSUM + CHECKSUM_BYTES ? ' ' : block[i];
-        sum += byte;
-        signed_sum += (int8_t)byte;
+        sum += block[i];
+        high += block[i] >> 7;
     }
-    return stored == (uint64_t)sum || (int64_t)stored == signed_sum ? KM_TAR_HEADER : KM_TAR_BAD;
+    for (size_t i = AT_CHECKSUM; i < AT_CHECKSUM + CHECKSUM_BYTES; i++) {
+        sum += ' ' - block[i];
+        high -= block[i] >> 7;
+    }
+    int64_t signed_sum = (int64_t)sum - 256 * (int64_t)high; /* old writers added signed characters */
+    return stored == sum || (int64_t)stored == signed_sum ? KM_TAR_HEADER : KM_TAR_BAD;
 }
 
 static bool base256(const uint8_t *field, size_t length, uint64_t *out)
