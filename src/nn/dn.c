@@ -283,35 +283,35 @@ struct km_dn_prim *km_dn_conv_new(struct km_dn *dn, struct km_dn_step step, cons
     struct recipe r = recipe_of(fused);
     const dnnl_dims_t strides = {window.stride, window.stride}, padding = {window.padding, window.padding};
     const dnnl_dims_t dilation = {0, 0};
-    const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+    const dnnl_alg_kind_t method = step.winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
     md_ref src = REF(orders->src), weights = REF(orders->weights), dst = REF(orders->dst);
     md_ref bias = optional(orders->bias);
 #if DNNL_VERSION_MAJOR >= 3
     if (r.status != dnnl_success)
         return finish(dn, &r, "convolution", err);
     if (step.kind == KM_DN_BACK_DATA)
-        r.status = dnnl_convolution_backward_data_primitive_desc_create(&r.desc, dn->engine, direct, src, weights, dst,
+        r.status = dnnl_convolution_backward_data_primitive_desc_create(&r.desc, dn->engine, method, src, weights, dst,
                                                                         strides, dilation, padding, padding,
                                                                         step.forward->desc, r.attr);
     else if (step.kind == KM_DN_BACK_WEIGHTS)
-        r.status = dnnl_convolution_backward_weights_primitive_desc_create(&r.desc, dn->engine, direct, src, weights,
+        r.status = dnnl_convolution_backward_weights_primitive_desc_create(&r.desc, dn->engine, method, src, weights,
                                                                            bias, dst, strides, dilation, padding,
                                                                            padding, step.forward->desc, r.attr);
     else
-        r.status = dnnl_convolution_forward_primitive_desc_create(&r.desc, dn->engine, forward_kind(step), direct, src,
+        r.status = dnnl_convolution_forward_primitive_desc_create(&r.desc, dn->engine, forward_kind(step), method, src,
                                                                   weights, bias, dst, strides, dilation, padding,
                                                                   padding, r.attr);
 #else
     dnnl_convolution_desc_t desc;
     dnnl_status_t status;
     if (step.kind == KM_DN_BACK_DATA)
-        status = dnnl_dilated_convolution_backward_data_desc_init(&desc, direct, src, weights, dst, strides, dilation,
+        status = dnnl_dilated_convolution_backward_data_desc_init(&desc, method, src, weights, dst, strides, dilation,
                                                                   padding, padding);
     else if (step.kind == KM_DN_BACK_WEIGHTS)
-        status = dnnl_dilated_convolution_backward_weights_desc_init(&desc, direct, src, weights, bias, dst, strides,
+        status = dnnl_dilated_convolution_backward_weights_desc_init(&desc, method, src, weights, bias, dst, strides,
                                                                      dilation, padding, padding);
     else
-        status = dnnl_dilated_convolution_forward_desc_init(&desc, forward_kind(step), direct, src, weights, bias, dst,
+        status = dnnl_dilated_convolution_forward_desc_init(&desc, forward_kind(step), method, src, weights, bias, dst,
                                                             strides, dilation, padding, padding);
     r.status = r.status == dnnl_success ? status : r.status;
     describe(&r, dn, &desc, step.forward);

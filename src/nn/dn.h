@@ -72,6 +72,7 @@ enum km_dn_kind {
 struct km_dn_step {
     enum km_dn_kind kind;
     const struct km_dn_prim *forward;
+    bool winograd; /* a convolution's way; KM_UNSUPPORTED where there is none */
 };
 
 struct km_dn_window {

@@ -286,7 +286,7 @@ static enum km_code stem_order_find(struct handmade_op *h, struct km_err *err)
     if (!weights)
         return err->code;
     struct km_dn_orders orders = {src, weights, NULL, dst};
-    struct km_dn_step step = {d->training ? KM_DN_TRAIN : KM_DN_INFER, NULL};
+    struct km_dn_step step = {.kind = d->training ? KM_DN_TRAIN : KM_DN_INFER};
     KM_CLEANUP(km_dn_prim_cleanup)
     struct km_dn_prim *probe =
         km_dn_conv_new(h->dn, step, &orders, (struct km_dn_window){3, 2, 1}, (struct km_dn_fused){false, false}, err);

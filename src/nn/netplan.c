@@ -16,6 +16,13 @@ int km_netplan_last_reader(const struct km_graph *graph, int node)
     return last;
 }
 
+/* Its products are fewer by half or more; what it does before and after them has to be little beside them. */
+bool km_netplan_takes_winograd(const struct km_node *node)
+{
+    return node->kind == KM_NODE_CONV && node->kernel == 3 && node->stride == 1 && node->shape.channels >= 64 &&
+           node->shape.height >= 8;
+}
+
 /* Inference: a sum whose one side is a convolution that nothing else reads, and whose other side exists before that
  * convolution runs, becomes the convolution's last act. */
 void km_netplan_join(struct km_network *network)
@@ -30,6 +37,8 @@ void km_netplan_join(struct km_network *network)
         const struct km_node *conv = &graph->nodes[later];
         if (conv->kind != KM_NODE_CONV || conv->relu || km_graph_readers(graph, later) != 1)
             continue;
+        if (network->winograd && km_netplan_takes_winograd(conv))
+            continue; /* it has orders of its own, which the sum's other side need not have */
         network->stages[later].joins = earlier;
         network->stages[later].joined_relu = sum->relu;
         network->stages[i].made_by = later;

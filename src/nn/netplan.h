@@ -27,7 +27,7 @@ struct km_network {
     const struct km_backend *backend;
     void *context;
     uint32_t batch;
-    bool training, shares;
+    bool training, winograd, shares;
     struct km_stage stages[KM_GRAPH_MAX_NODES];
     struct km_slot slots[KM_GRAPH_MAX_NODES * KM_ROLE_COUNT];
     size_t slot_count, floats;
@@ -42,6 +42,9 @@ struct km_network {
 
 /* The last node that reads `node`; itself when none does. */
 int km_netplan_last_reader(const struct km_graph *graph, int node);
+
+/* A convolution that Winograd's method is for. */
+bool km_netplan_takes_winograd(const struct km_node *node);
 
 /* Inference: sums join the convolutions before them. Sets joins, joined_relu and made_by of the stages. */
 void km_netplan_join(struct km_network *network);

@@ -39,6 +39,7 @@ static enum km_code make_op(struct km_network *network, int i, struct km_err *er
         .batch = network->batch,
         .in = stem ? (struct km_shape){1, 1, 1} : node_of(network, node->input)->shape,
         .training = network->training,
+        .winograd = network->winograd && km_netplan_takes_winograd(node),
         .inner_diff = network->training && !stem && !feeds_on_input,
     };
     int residual = node->kind == KM_NODE_ADD ? node->residual : stage->joins;
@@ -250,6 +251,7 @@ struct km_network *km_network_new(const struct km_graph *graph, const struct km_
     network->backend = options->backend ? options->backend : &km_onednn_backend;
     network->batch = options->batch;
     network->training = options->training;
+    network->winograd = options->winograd && !options->training;
     if (build(network, options->share, err) != KM_OK)
         return NULL;
     return km_steal(network);

@@ -32,6 +32,10 @@ struct km_network_options {
     const struct km_backend *backend; /* NULL: oneDNN */
     uint32_t batch;                   /* 1..KM_NETWORK_MAX_BATCH */
     bool training;
+    /* Inference, oneDNN: 3x3 convolutions by Winograd's method where the processor has it. Faster where planes are
+     * small and channels many; the last digits differ (1e-4 of a logit at most, in tests). Its weights cannot be got
+     * back where it is used: KM_UNSUPPORTED. */
+    bool winograd;
     /* A network of the same graph whose weights this one reads, if their orders are equal (else it has its own, to be
      * set): it outlives this one, and its weights do not change while this one runs. NULL: own weights. */
     const struct km_network *share;

@@ -104,11 +104,18 @@ static struct km_dn_prim *matrix_prim(struct primitive_op *p, enum km_dn_kind ki
 {
     const struct km_op_desc *d = &p->base.desc;
     bool back = kind == KM_DN_BACK_DATA || kind == KM_DN_BACK_WEIGHTS;
-    struct km_dn_step step = {kind, back ? p->forward.prim : NULL};
+    struct km_dn_step step = {.kind = kind, .forward = back ? p->forward.prim : NULL};
     if (d->node.kind == KM_NODE_LINEAR)
         return km_dn_linear_new(p->dn, step, orders, err);
     struct km_dn_window window = {d->node.kernel, d->node.stride, d->node.padding};
     struct km_dn_fused fused = {d->residual && !back, d->node.relu && !back};
+    if (d->winograd) {
+        struct km_err none = KM_ERR_INIT;
+        struct km_dn_step fast = {.kind = kind, .winograd = true};
+        struct km_dn_prim *prim = km_dn_conv_new(p->dn, fast, orders, window, fused, &none);
+        if (prim)
+            return prim;
+    }
     return km_dn_conv_new(p->dn, step, orders, window, fused, err);
 }
 
@@ -180,7 +187,7 @@ static enum km_code norm_make(struct primitive_op *p, struct km_err *err)
 {
     struct km_op *op = &p->base;
     const struct km_op_desc *d = &op->desc;
-    struct km_dn_step step = {d->training ? KM_DN_TRAIN : KM_DN_INFER, NULL};
+    struct km_dn_step step = {.kind = d->training ? KM_DN_TRAIN : KM_DN_INFER};
     struct km_pass *pass = &p->forward;
     km_pass_begin(pass, p->dn, km_dn_norm_new(p->dn, step, p->src, d->node.epsilon, d->node.relu, err), err);
     if (pass->code != KM_OK)
@@ -206,8 +213,8 @@ static enum km_code norm_make(struct primitive_op *p, struct km_err *err)
         km_pass_out(pass, KM_DN_WORKSPACE, NULL, &op->args.saved, err);
     pass = &p->back_data;
     km_pass_begin(pass, p->dn,
-                  km_dn_norm_new(p->dn, (struct km_dn_step){KM_DN_BACK_DATA, p->forward.prim}, p->src, d->node.epsilon,
-                                 d->node.relu, err),
+                  km_dn_norm_new(p->dn, (struct km_dn_step){.kind = KM_DN_BACK_DATA, .forward = p->forward.prim},
+                                 p->src, d->node.epsilon, d->node.relu, err),
                   err);
     km_pass_in(pass, KM_DN_SRC, NULL, &op->args.src, err);
     km_pass_in(pass, KM_DN_MEAN, NULL, mean, err);
@@ -237,7 +244,7 @@ static enum km_code pool_make(struct primitive_op *p, struct km_err *err)
     if (!any)
         return err->code;
     struct km_dn_orders orders = {.src = p->src, .dst = any};
-    struct km_dn_step step = {d->training ? KM_DN_TRAIN : KM_DN_INFER, NULL};
+    struct km_dn_step step = {.kind = d->training ? KM_DN_TRAIN : KM_DN_INFER};
     struct km_pass *pass = &p->forward;
     km_pass_begin(pass, p->dn, km_dn_pool_new(p->dn, step, average, &orders, window, err), err);
     if (pass->code != KM_OK)
@@ -254,10 +261,10 @@ static enum km_code pool_make(struct primitive_op *p, struct km_err *err)
         return pass->code;
     orders.dst = p->dst;
     pass = &p->back_data;
-    km_pass_begin(
-        pass, p->dn,
-        km_dn_pool_new(p->dn, (struct km_dn_step){KM_DN_BACK_DATA, p->forward.prim}, average, &orders, window, err),
-        err);
+    km_pass_begin(pass, p->dn,
+                  km_dn_pool_new(p->dn, (struct km_dn_step){.kind = KM_DN_BACK_DATA, .forward = p->forward.prim},
+                                 average, &orders, window, err),
+                  err);
     km_pass_in(pass, KM_DN_DIFF_DST, NULL, &op->args.diff_dst, err);
     if (op->saved_bytes)
         km_pass_in(pass, KM_DN_WORKSPACE, NULL, &op->args.saved, err);

@@ -24,6 +24,7 @@ struct km_op_desc {
     uint32_t batch;
     struct km_shape in;
     bool residual;   /* CONV: dst += residual before relu; the residual is in dst's layout and may be dst itself */
+    bool winograd;   /* CONV: by Winograd's method, if there is one */
     bool training;   /* a backward pass follows each forward pass; NORM uses the batch's own statistics */
     bool inner_diff; /* diff_src is wanted */
 };

@@ -76,11 +76,12 @@ static enum km_code check_card(const struct km_card *card, struct km_err *err)
 static struct km_network *make_network(const struct km_graph *graph, size_t s, const struct km_network *share,
                                        struct km_err *err)
 {
-    const struct km_network_options options = {.batch = sizes[s].batch, .share = share};
+    const struct km_network_options options = {.batch = sizes[s].batch, .winograd = true, .share = share};
     return km_network_new(graph, &options, err);
 }
 
-/* The folded network for one side; its weights are the same for all. */
+/* The folded network for one side. Its weights are the same for all, but for the order of those that a method of its
+ * own wants: such a network has a set of its own, and the next ones share with each other. */
 static enum km_code make_size(struct km_squares_model *model, const struct km_model *loaded, size_t s,
                               struct km_err *err)
 {
@@ -95,7 +96,7 @@ static enum km_code make_size(struct km_squares_model *model, const struct km_mo
         code = km_fold(plain, loaded->weights, &model->graphs[s], NULL, err);
     if (code != KM_OK)
         return code;
-    model->networks[s] = make_network(&model->graphs[s], s, s > 0 ? model->networks[0] : NULL, err);
+    model->networks[s] = make_network(&model->graphs[s], s, s > 0 ? model->networks[s - 1] : NULL, err);
     if (!model->networks[s])
         return err->code;
     if (km_network_shares(model->networks[s]))
