@@ -158,7 +158,7 @@ static int set_up(void **state)
         .optimiser = KM_OPTIMISER_ADAM_INIT,
         .schedule = {.peak = 0.01, .floor = 0.01, .warmup = 1, .total = 9},
         .norm_momentum = 0.1F,
-        .rows = {.share = 0.5F, .steps = 4},
+        .rows = {.share = 0.5F, .steps = 2},
         .seed = 4,
     };
     struct km_seeded random = km_seeded_of(9, 0);
@@ -228,7 +228,7 @@ static double loss_with(struct task *t, size_t at, float moved)
 }
 
 /* One step of SGD moves each float by the rate times its slope. */
-static void slopes_are_those_of_the_loss(struct task *t)
+static void slopes_are_those_of_the_loss(struct task *t, uint32_t cells)
 {
     t->options.optimiser = (struct km_optimiser){.kind = KM_OPTIMISER_SGD};
     t->options.schedule = (struct km_schedule){.peak = 0.5, .floor = 0.5, .warmup = 1, .total = 2};
@@ -238,9 +238,9 @@ static void slopes_are_those_of_the_loss(struct task *t)
     const float *table = table_of(after), *was = table_of(t->weights);
     unsigned hidden = 0, learned = 0;
     const uint8_t *bytes = t->bytes[0];
-    for (size_t i = 0; i < 12; i++) {
+    for (uint32_t i = 0; i < cells; i++) {
         uint32_t rows[KM_STEM_CELL_BYTES], place;
-        km_stem_rows(KM_STEM_HASH, t->order, &(struct km_square){bytes, 1024}, (uint32_t)i, rows, &place);
+        km_stem_rows(KM_STEM_HASH, t->order, &(struct km_square){bytes, 1024}, i, rows, &place);
         size_t at = (size_t)rows[0] * KM_STEM_CHANNELS + i;
         double slope = ((double)was[at] - (double)table[at]) / 0.5;
         double measured = (loss_with(t, at, 0x1p-6F) - loss_with(t, at, -0x1p-6F)) / 0x1p-5;
@@ -248,7 +248,7 @@ static void slopes_are_those_of_the_loss(struct task *t)
         hidden += table[at] == was[at] && measured == 0;
         learned += fabs(measured) > 1e-4;
     }
-    assert_true(hidden >= 2 && learned >= 2);
+    assert_true(hidden >= 1 && learned >= 1);
     km_weights_free(after);
     km_trainer_free(trainer);
 }
@@ -256,9 +256,10 @@ static void slopes_are_those_of_the_loss(struct task *t)
 static void hidden_rows_learn_nothing_and_others_their_slope(void **state)
 {
     struct task *t = *state;
-    slopes_are_those_of_the_loss(t);
-    t->options.backend = &km_reference_backend;
-    slopes_are_those_of_the_loss(t);
+    if (t->options.backend != &km_reference_backend)
+        slopes_are_those_of_the_loss(t, 12);
+    t->options.backend = &km_reference_backend; /* the slow one */
+    slopes_are_those_of_the_loss(t, 4);
 }
 
 static bool same_memory(struct task *t, struct km_trainer *a, struct km_trainer *b)
@@ -284,9 +285,9 @@ static void weights_do_not_depend_on_threads_but_on_the_share(void **state)
     struct km_trainer *one = trainer_of(t);
     t->options.rows.share = 0;
     struct km_trainer *without = trainer_of(t);
-    take_steps(t, two, 6);
-    take_steps(t, one, 6);
-    take_steps(t, without, 6);
+    take_steps(t, two, 3);
+    take_steps(t, one, 3);
+    take_steps(t, without, 3);
     assert_true(same_memory(t, two, one));
     assert_false(same_memory(t, two, without));
     km_trainer_free(two);
@@ -311,13 +312,13 @@ static void a_resumed_training_hides_the_same_rows(void **state)
     assert_non_null(mkdtemp(path));
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct km_trainer *through = trainer_of(t), *first = trainer_of(t), *second = trainer_of(t);
-    take_steps(t, through, 6);
-    take_steps(t, first, 2);
+    take_steps(t, through, 3);
+    take_steps(t, first, 1);
     assert_ok(km_checkpoint_save(first, folder, "point", &err), err);
     assert_ok(load(folder, second, &err), err);
-    take_steps(t, second, 4);
+    take_steps(t, second, 2);
     assert_true(same_memory(t, through, second));
-    static const struct km_rowdrop_options others[] = {{0.25F, 4}, {0.5F, 5}};
+    static const struct km_rowdrop_options others[] = {{0.25F, 2}, {0.5F, 3}};
     for (size_t i = 0; i < 2; i++) {
         t->options.rows = others[i];
         struct km_trainer *other = trainer_of(t);
