@@ -49,12 +49,12 @@ static void settings_text(const struct km_trainer_options *o, char *out, size_t 
     (void)snprintf(
         out, bytes,
         "batch=%u shards=%u seed=%llu loss=%d:%a optimiser=%d:%a:%a:%a:%a:%a schedule=%a:%a:%llu:%llu norm=%a "
-        "average=%a",
+        "average=%a rows=%a:%llu",
         o->batch, o->shards, (unsigned long long)o->seed, (int)o->loss.kind, (double)o->loss.smoothing,
         (int)o->optimiser.kind, (double)o->optimiser.momentum, (double)o->optimiser.beta1, (double)o->optimiser.beta2,
         (double)o->optimiser.epsilon, (double)o->optimiser.weight_decay, o->schedule.peak, o->schedule.floor,
         (unsigned long long)o->schedule.warmup, (unsigned long long)o->schedule.total, (double)o->norm_momentum,
-        (double)o->average);
+        (double)o->average, (double)o->rows.share, (unsigned long long)o->rows.steps);
 }
 
 static enum km_code write_memory(const struct memory *memory, const struct km_trainer *trainer, int fd,

@@ -17,8 +17,8 @@ enum km_code km_checkpoint_save(struct km_trainer *trainer, int folder, const ch
                                 struct km_err *err) KM_MUST_USE;
 
 /* Reads fd from its start. KM_CONFLICT when a setting is another one (batch, shards, seed, loss, optimiser, schedule,
- * norm momentum, average), KM_FORMAT when it is no checkpoint; the codes of weightsfile.h. The trainer is what it was
- * after a failure, unless the backend itself fails (KM_IO, KM_NOMEM). */
+ * norm momentum, average, rows hidden), KM_FORMAT when it is no checkpoint; the codes of weightsfile.h. The trainer is
+ * what it was after a failure, unless the backend itself fails (KM_IO, KM_NOMEM). */
 enum km_code km_checkpoint_load(struct km_trainer *trainer, int fd, struct km_err *err) KM_MUST_USE;
 
 #endif

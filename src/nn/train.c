@@ -17,8 +17,10 @@ struct km_trainer {
     struct km_trainer_options options;
     struct km_crew *crew;
     struct shard shards[KM_TRAINER_MAX_SHARDS];
-    float *first, *second; /* moments, in the networks' order */
-    float *mean;           /* of the values, in the networks' order; NULL: none is kept */
+    float *first, *second;   /* moments, in the networks' order */
+    float *mean;             /* of the values, in the networks' order; NULL: none is kept */
+    struct km_rowdrop *rows; /* of the stem's table; NULL: no row is ever hidden */
+    size_t table;            /* the slot of that table */
     uint64_t steps;
     /* of the step that runs */
     const struct km_trainer_batch *batch;
@@ -93,6 +95,22 @@ static enum km_code check_options(const struct km_trainer_options *options, stru
     return KM_OK;
 }
 
+static enum km_code make_rows(struct km_trainer *trainer, struct km_err *err)
+{
+    const struct km_node *stem = &trainer->graph.nodes[0];
+    if (trainer->options.rows.share == 0)
+        return KM_OK;
+    if (stem->kind != KM_NODE_STEM || stem->stem != KM_STEM_HASH)
+        return km_fail(err, KM_UNSUPPORTED, "only a hash stem has rows to hide");
+    const struct km_slot *slots;
+    size_t count = km_network_slots(trainer->shards[0].network, &slots);
+    while (trainer->table < count && (slots[trainer->table].node != 0 || slots[trainer->table].role != KM_ROLE_WEIGHT))
+        trainer->table++;
+    KM_ASSERT(trainer->table < count && slots[trainer->table].floats == (size_t)KM_STEM_HASH_ROWS * KM_STEM_CHANNELS);
+    trainer->rows = km_rowdrop_new(&trainer->options.rows, KM_STEM_HASH_ROWS, err);
+    return trainer->rows ? KM_OK : err->code;
+}
+
 struct km_trainer *km_trainer_new(const struct km_graph *graph, const struct km_weights *weights,
                                   const struct km_trainer_options *options, struct km_err *err)
 {
@@ -112,7 +130,7 @@ struct km_trainer *km_trainer_new(const struct km_graph *graph, const struct km_
     trainer->second = trainer->first ? km_calloc(floats, sizeof *trainer->second, SIZE_MAX, err) : NULL;
     if (trainer->second && options->average > 0)
         trainer->mean = km_calloc(floats, sizeof *trainer->mean, SIZE_MAX, err);
-    if (!trainer->second || (options->average > 0 && !trainer->mean) ||
+    if (!trainer->second || (options->average > 0 && !trainer->mean) || make_rows(trainer, err) != KM_OK ||
         km_trainer_set(trainer, KM_TRAINER_VALUES, weights, err) != KM_OK)
         return NULL;
     return km_steal(trainer);
@@ -131,6 +149,7 @@ void km_trainer_free(struct km_trainer *trainer)
     free(trainer->first);
     free(trainer->second);
     free(trainer->mean);
+    km_rowdrop_free(trainer->rows);
     free(trainer);
 }
 
@@ -250,9 +269,12 @@ static enum km_code update(void *context, uint32_t member, struct km_err *err)
             update_mean(trainer, begin, end);
             continue;
         }
+        float *gradients = sum_gradients(trainer, begin, end) + begin;
+        if (trainer->rows && i == trainer->table)
+            km_rowdrop_correct(trainer->rows, begin - slots[i].offset, end - begin, gradients);
         struct km_optimiser_range range = {
             .values = km_network_values(network) + begin,
-            .gradients = sum_gradients(trainer, begin, end) + begin,
+            .gradients = gradients,
             .first = trainer->first + begin,
             .second = trainer->second + begin,
             .count = end - begin,
@@ -278,6 +300,24 @@ static enum km_code check_batch(const struct km_trainer *trainer, const struct k
     return KM_OK;
 }
 
+static float *table_of(const struct km_trainer *trainer)
+{
+    const struct km_slot *slots;
+    (void)km_network_slots(trainer->shards[0].network, &slots);
+    return km_network_values(trainer->shards[0].network) + slots[trainer->table].offset;
+}
+
+/* Forward and backward of all shards, with the rows of this step hidden. */
+static enum km_code run_batch(struct km_trainer *trainer, struct km_err *err)
+{
+    if (trainer->rows)
+        km_rowdrop_hide(trainer->rows, trainer->options.seed, trainer->steps, table_of(trainer));
+    enum km_code code = km_crew_run(trainer->crew, run_shards, trainer, err);
+    if (trainer->rows)
+        km_rowdrop_restore(trainer->rows, table_of(trainer));
+    return code;
+}
+
 enum km_code km_trainer_step(struct km_trainer *trainer, const struct km_trainer_batch *batch, double *out_loss,
                              struct km_err *err)
 {
@@ -289,7 +329,7 @@ enum km_code km_trainer_step(struct km_trainer *trainer, const struct km_trainer
         weight += batch->weights ? (double)batch->weights[i] : 1;
     trainer->scale = weight > 0 ? 1 / weight : 0;
     trainer->batch = batch;
-    code = km_crew_run(trainer->crew, run_shards, trainer, err);
+    code = run_batch(trainer, err);
     trainer->batch = NULL;
     if (code != KM_OK)
         return code;

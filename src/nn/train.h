@@ -21,6 +21,7 @@
 #include "nn/loss.h"
 #include "nn/network.h"
 #include "nn/optimiser.h"
+#include "nn/rowdrop.h"
 #include "nn/stem.h"
 #include "nn/weights.h"
 
@@ -34,9 +35,10 @@ struct km_trainer_options {
     struct km_loss loss;
     struct km_optimiser optimiser;
     struct km_schedule schedule;
-    float norm_momentum; /* share of the new statistics in the running ones; torch's default is 0.1 */
-    float average;       /* 0: no mean of the weights is kept; else how much of it a step leaves, below 1 */
-    uint64_t seed;       /* of dropout */
+    float norm_momentum;            /* share of the new statistics in the running ones; torch's default is 0.1 */
+    float average;                  /* 0: no mean of the weights is kept; else how much of it a step leaves, below 1 */
+    struct km_rowdrop_options rows; /* of a hash stem's table, hidden step by step; share 0: none are */
+    uint64_t seed;                  /* of dropout and of hidden rows */
 };
 
 /* One batch, borrowed for the step. Images for an image graph, squares for a stem graph. */
@@ -50,8 +52,8 @@ struct km_trainer_batch {
 
 struct km_trainer;
 
-/* weights: where training starts, copied. NULL with *err set: KM_LIMIT (batch, shards, threads, average), the codes of
- * network.h. */
+/* weights: where training starts, copied. NULL with *err set: KM_LIMIT (batch, shards, threads, average, share of
+ * rows), KM_UNSUPPORTED (rows to hide, and no hash stem), the codes of network.h. */
 struct km_trainer *km_trainer_new(const struct km_graph *graph, const struct km_weights *weights,
                                   const struct km_trainer_options *options, struct km_err *err) KM_MUST_USE;
 void km_trainer_free(struct km_trainer *trainer);

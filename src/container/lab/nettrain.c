@@ -35,6 +35,7 @@ static struct km_trainer_options trainer_options(const struct km_nettrain_option
         .schedule = {.peak = 0.002, .floor = 0, .warmup = steps / 10, .total = steps},
         .norm_momentum = 0.1F,
         .average = KM_NETTRAIN_MEAN,
+        .rows = {.share = KM_NETTRAIN_HIDDEN, .steps = steps - steps / 4},
         .seed = options->seed,
     };
     trainer.optimiser.weight_decay = 0.02F;

@@ -1,7 +1,8 @@
 /*
  * Training of the light hash-stem network on samples of a data set: which of them, in which order, and the recipe
- * (AdamW, warm-up and cosine, smoothing, full augmentation; the result is the mean of the last weights). Each family
- * weighs the same; half of a batch is positive, a quarter their benign twins, a quarter benign files drawn by family.
+ * (AdamW, warm-up and cosine, smoothing, full augmentation; half of the stem's rows hidden at each of the first three
+ * quarters of the steps; the result is the mean of the last weights). Each family weighs the same; half of a batch is
+ * positive, a quarter their benign twins, a quarter benign files drawn by family.
  *
  * The same data set, seed and options give the same weights, whatever the threads, and also after a stop: with a
  * checkpoint folder the state is kept there every KM_NETTRAIN_KEEP steps and at the end, and a later run goes on from
@@ -20,6 +21,7 @@
 #define KM_NETTRAIN_BATCH  48u
 #define KM_NETTRAIN_SHARDS 4u
 #define KM_NETTRAIN_KEEP   100u
+#define KM_NETTRAIN_HIDDEN 0.5F   /* of the stem's rows at a step, so that no family is known by a few strings */
 #define KM_NETTRAIN_MEAN   0.997F /* of the mean of the weights stays at each step: it remembers some 300 */
 
 struct km_nettrain_options {
