@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "container/lab/trainwindows.h"
 #include "container/tokens/tokenjudge.h"
 
 static bool is_positive(const struct km_sample *sample)
@@ -63,28 +64,81 @@ static enum km_code calibrate(const struct km_dataset *dataset, const bool *held
     return km_tokenfit_calibrate(dataset, held, logits, model, err);
 }
 
-enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                               const struct km_tokenfit_plan *plan, struct km_token_model **out, struct km_err *err)
+/* What a model learns from; numbers: of each sample in the data set, beyond it those of the site's files. */
+struct lesson {
+    const struct km_dataset *dataset;
+    const struct km_tokenfit_plan *plan;
+    struct km_token_sample *samples;
+    size_t *numbers;
+    size_t count;
+};
+
+static void gather(struct lesson *lesson, const struct km_sampletokens *tokens, const double *weights)
 {
-    size_t count = km_dataset_count(dataset), found = 0, own = plan->site ? plan->site->count : 0;
-    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, plan->train, err);
-    KM_CLEANUP(km_cleanup_free)
-    struct km_token_sample *samples = weights ? km_calloc(count + own, sizeof *samples, SIZE_MAX, err) : NULL;
-    if (!samples)
-        return err->code;
+    const struct km_tokenfit_plan *plan = lesson->plan;
+    size_t count = km_dataset_count(lesson->dataset), own = plan->site ? plan->site->count : 0;
     for (size_t i = 0; i < count; i++) {
-        bool positive = is_positive(km_dataset_get(dataset, i));
-        if (plan->train[i] && (positive || own == 0))
-            samples[found++] = (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
+        bool positive = is_positive(km_dataset_get(lesson->dataset, i));
+        if (!plan->train[i] || (!positive && own > 0))
+            continue;
+        lesson->numbers[lesson->count] = i;
+        lesson->samples[lesson->count++] =
+            (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
     }
     for (size_t i = 0; i < own; i++) {
         const struct km_sitefile *file = &plan->site->files[i];
-        samples[found++] = (struct km_token_sample){{file->ids, file->count}, 1, false};
+        lesson->numbers[lesson->count] = count + i;
+        lesson->samples[lesson->count++] = (struct km_token_sample){{file->ids, file->count}, 1, false};
     }
-    const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
-    struct km_token_train_report report;
+}
+
+static enum km_code find_windows(const struct lesson *lesson, struct km_trainwindows *windows, struct km_err *err)
+{
+    size_t count = km_dataset_count(lesson->dataset);
+    enum km_code code = KM_OK;
+    for (size_t i = 0; i < lesson->count && code == KM_OK; i++) {
+        size_t number = lesson->numbers[i];
+        if (number < count) {
+            const struct km_sample *sample = km_dataset_get(lesson->dataset, number);
+            code = km_trainwindows_read(windows, i, sample->bytes, sample->length, err);
+        } else {
+            const struct km_sitefile *file = &lesson->plan->site->files[number - count];
+            code = km_trainwindows_choose(windows, i, file->windows, file->window_count, err);
+        }
+    }
+    return code;
+}
+
+/* Twice: the model of whole files says which window of each is the strongest, and the one that stays learns from both.
+ */
+static enum km_code learn(const struct lesson *lesson, struct km_token_model **out, struct km_err *err)
+{
+    struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
+    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *first = NULL;
+    enum km_code code = km_token_train(lesson->samples, lesson->count, &options, &first, NULL, err);
+    KM_CLEANUP(km_trainwindows_cleanup)
+    struct km_trainwindows *windows = code == KM_OK ? km_trainwindows_new(first, lesson->count, err) : NULL;
+    if (!windows)
+        return err->code;
+    code = find_windows(lesson, windows, err);
+    options.windows = km_trainwindows_sets(windows);
+    return code == KM_OK ? km_token_train(lesson->samples, lesson->count, &options, out, NULL, err) : code;
+}
+
+enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                               const struct km_tokenfit_plan *plan, struct km_token_model **out, struct km_err *err)
+{
+    size_t most = km_dataset_count(dataset) + (plan->site ? plan->site->count : 0);
+    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, plan->train, err);
+    KM_CLEANUP(km_cleanup_free)
+    struct km_token_sample *samples = weights ? km_calloc(most, sizeof *samples, SIZE_MAX, err) : NULL;
+    KM_CLEANUP(km_cleanup_free) size_t *numbers = samples ? km_calloc(most, sizeof *numbers, SIZE_MAX, err) : NULL;
+    if (!numbers)
+        return err->code;
+    struct lesson lesson = {.dataset = dataset, .plan = plan, .samples = samples, .numbers = numbers};
+    gather(&lesson, tokens, weights);
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
-    enum km_code code = km_token_train(samples, found, &options, &model, &report, err);
+    enum km_code code = learn(&lesson, &model, err);
     if (code == KM_OK && plan->held)
         code = calibrate(dataset, plan->held, model, err);
     if (code == KM_OK)

@@ -26,7 +26,8 @@ struct km_tokenfit_plan {
      * needs told apart from tools is what it runs. */
     const struct km_sitefiles *site;
 };
-/* Codes of tokentrain.h. */
+/* Trained twice, the second time with the strongest window of each file (trainwindows.h), with the idf of the first.
+ * Codes of tokentrain.h and trainwindows.h. */
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
                                const struct km_tokenfit_plan *plan, struct km_token_model **out,
                                struct km_err *err) KM_MUST_USE;
