@@ -20,8 +20,6 @@
 struct km_sitefile {
     uint32_t *ids; /* owned */
     size_t count;
-    struct km_token_set *windows; /* owned with their ids; NULL when there are fewer than two */
-    size_t window_count;
     char label[KM_TOKEN_INDEX_LABEL_BYTES]; /* the path, printable */
 };
 

@@ -64,7 +64,7 @@ static enum km_code calibrate(const struct km_dataset *dataset, const bool *held
     return km_tokenfit_calibrate(dataset, held, logits, model, err);
 }
 
-/* What a model learns from; numbers: of each sample in the data set, beyond it those of the site's files. */
+/* What a model learns from; numbers: of each sample in the data set, those of the site's files behind the others. */
 struct lesson {
     const struct km_dataset *dataset;
     const struct km_tokenfit_plan *plan;
@@ -76,8 +76,8 @@ struct lesson {
 static void gather(struct lesson *lesson, const struct km_sampletokens *tokens, const double *weights)
 {
     const struct km_tokenfit_plan *plan = lesson->plan;
-    size_t count = km_dataset_count(lesson->dataset), own = plan->site ? plan->site->count : 0;
-    for (size_t i = 0; i < count; i++) {
+    size_t own = plan->site ? plan->site->count : 0;
+    for (size_t i = 0; i < km_dataset_count(lesson->dataset); i++) {
         bool positive = is_positive(km_dataset_get(lesson->dataset, i));
         if (!plan->train[i] || (!positive && own > 0))
             continue;
@@ -87,42 +87,41 @@ static void gather(struct lesson *lesson, const struct km_sampletokens *tokens, 
     }
     for (size_t i = 0; i < own; i++) {
         const struct km_sitefile *file = &plan->site->files[i];
-        lesson->numbers[lesson->count] = count + i;
+        lesson->numbers[lesson->count] = km_dataset_count(lesson->dataset) + i;
         lesson->samples[lesson->count++] = (struct km_token_sample){{file->ids, file->count}, 1, false};
     }
 }
 
-static enum km_code find_windows(const struct lesson *lesson, struct km_trainwindows *windows, struct km_err *err)
+/* The model of whole files says which window of each is the strongest; the one that stays learns from both. */
+static enum km_code learn_windows(const struct lesson *lesson, const struct km_token_model *first,
+                                  struct km_token_model **out, struct km_err *err)
 {
-    size_t count = km_dataset_count(lesson->dataset);
-    enum km_code code = KM_OK;
-    for (size_t i = 0; i < lesson->count && code == KM_OK; i++) {
-        size_t number = lesson->numbers[i];
-        if (number < count) {
-            const struct km_sample *sample = km_dataset_get(lesson->dataset, number);
-            code = km_trainwindows_read(windows, i, sample->bytes, sample->length, err);
-        } else {
-            const struct km_sitefile *file = &lesson->plan->site->files[number - count];
-            code = km_trainwindows_choose(windows, i, file->windows, file->window_count, err);
-        }
-    }
-    return code;
-}
-
-/* Twice: the model of whole files says which window of each is the strongest, and the one that stays learns from both.
- */
-static enum km_code learn(const struct lesson *lesson, struct km_token_model **out, struct km_err *err)
-{
-    struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
-    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *first = NULL;
-    enum km_code code = km_token_train(lesson->samples, lesson->count, &options, &first, NULL, err);
     KM_CLEANUP(km_trainwindows_cleanup)
-    struct km_trainwindows *windows = code == KM_OK ? km_trainwindows_new(first, lesson->count, err) : NULL;
+    struct km_trainwindows *windows = km_trainwindows_new(first, lesson->count, err);
     if (!windows)
         return err->code;
-    code = find_windows(lesson, windows, err);
-    options.windows = km_trainwindows_sets(windows);
-    return code == KM_OK ? km_token_train(lesson->samples, lesson->count, &options, out, NULL, err) : code;
+    for (size_t i = 0; i < lesson->count; i++) {
+        const struct km_sample *sample = km_dataset_get(lesson->dataset, lesson->numbers[i]);
+        enum km_code code = km_trainwindows_read(windows, i, sample->bytes, sample->length, err);
+        if (code != KM_OK)
+            return code;
+    }
+    const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH,
+                                                   .windows = km_trainwindows_sets(windows)};
+    return km_token_train(lesson->samples, lesson->count, &options, out, NULL, err);
+}
+
+/* With a site's files as the benign side windows cost more than they bring (README.md). */
+static enum km_code learn(const struct lesson *lesson, struct km_token_model **out, struct km_err *err)
+{
+    const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
+    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *first = NULL;
+    enum km_code code = km_token_train(lesson->samples, lesson->count, &options, &first, NULL, err);
+    if (code == KM_OK && !lesson->plan->site && !lesson->plan->files_alone)
+        return learn_windows(lesson, first, out, err);
+    if (code == KM_OK)
+        *out = km_steal(first);
+    return code;
 }
 
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,

@@ -62,11 +62,6 @@ static enum km_code offer(void *context, const struct km_token_window *window, s
     return KM_OK;
 }
 
-static void begin(struct km_trainwindows *windows)
-{
-    windows->strongest.windows = windows->strongest.count = 0;
-}
-
 static enum km_code keep(struct km_trainwindows *windows, size_t file, struct km_err *err)
 {
     const struct strongest *strongest = &windows->strongest;
@@ -89,25 +84,12 @@ enum km_code km_trainwindows_read(struct km_trainwindows *windows, size_t file, 
 {
     const struct km_token_sink sink = {.context = windows, .window = offer};
     struct km_token_file read;
-    begin(windows);
+    windows->strongest.windows = windows->strongest.count = 0;
     km_token_extractor_begin(windows->extractor, &sink);
     enum km_code code = km_token_extractor_feed(windows->extractor, bytes, length, err);
     if (code == KM_OK)
         code = km_token_extractor_end(windows->extractor, &read, err);
     return code == KM_OK ? keep(windows, file, err) : code;
-}
-
-enum km_code km_trainwindows_choose(struct km_trainwindows *windows, size_t file, const struct km_token_set *sets,
-                                    size_t count, struct km_err *err)
-{
-    begin(windows);
-    for (size_t i = 0; i < count; i++) {
-        const struct km_token_window window = {.offset = i, .set = sets[i]};
-        enum km_code code = offer(windows, &window, err);
-        if (code != KM_OK)
-            return code;
-    }
-    return keep(windows, file, err);
 }
 
 const struct km_token_set *km_trainwindows_sets(const struct km_trainwindows *windows)

@@ -27,9 +27,6 @@ KM_DEFINE_CLEANUP(struct km_trainwindows, km_trainwindows_cleanup, km_trainwindo
  * KM_LIMIT beyond KM_TRAINWINDOWS_MAX_IDS in all, KM_NOMEM. */
 enum km_code km_trainwindows_read(struct km_trainwindows *windows, size_t file, const uint8_t *bytes, size_t length,
                                   struct km_err *err) KM_MUST_USE;
-/* The same from the sets of its windows, in their order. */
-enum km_code km_trainwindows_choose(struct km_trainwindows *windows, size_t file, const struct km_token_set *sets,
-                                    size_t count, struct km_err *err) KM_MUST_USE;
 
 /* [files]. Borrowed. */
 const struct km_token_set *km_trainwindows_sets(const struct km_trainwindows *windows);
