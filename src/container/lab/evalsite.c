@@ -97,7 +97,7 @@ static enum km_code retrain(struct km_evaluating *work, const struct km_siting *
     struct km_sampletokens *tokens = km_sampletokens_new(work->dataset, siting->known, &extracting, err);
     if (!tokens)
         return err->code;
-    const struct km_tokenfit_plan plan = {siting->train, siting->valid, NULL};
+    const struct km_tokenfit_plan plan = {.train = siting->train, .held = siting->valid, .files_alone = true};
     enum km_code code = km_tokenfit_model(work->dataset, tokens, &plan, out_model, err);
     return code == KM_OK ? km_tokenfit_index(work->dataset, tokens, siting->known, SIZE_MAX, out_index, err) : code;
 }

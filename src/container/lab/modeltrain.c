@@ -97,7 +97,7 @@ static enum km_code train_tokens(struct training *training, struct km_err *err)
     training->what = "tokens";
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
     KM_CLEANUP(km_token_index_cleanup) struct km_token_index *index = NULL;
-    const struct km_tokenfit_plan plan = {training->learned, NULL, training->options->site};
+    const struct km_tokenfit_plan plan = {.train = training->learned, .site = training->options->site};
     enum km_code code = km_tokenfit_model(dataset, training->words, &plan, &model, err);
     if (code == KM_OK)
         code = calibrate_tokens(training, model, err);

@@ -15,7 +15,7 @@ static enum km_code learn_words(const struct fold *fold, struct km_token_model *
                                 struct km_token_index **out_index, struct km_err *err)
 {
     const struct km_outoffold_plan *plan = fold->plan;
-    const struct km_tokenfit_plan fitting = {fold->learned, NULL, plan->site};
+    const struct km_tokenfit_plan fitting = {.train = fold->learned, .site = plan->site};
     enum km_code code = km_tokenfit_model(fold->dataset, plan->words, &fitting, out_model, err);
     if (code == KM_OK)
         code = km_tokenfit_index(fold->dataset, plan->words, fold->learned, KM_TOKENFIT_BENIGN_FILES, out_index, err);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "container/lab/trainwindows.h"
 #include "container/tokens/tokenjudge.h"
 
 static bool is_positive(const struct km_sample *sample)
@@ -63,28 +64,80 @@ static enum km_code calibrate(const struct km_dataset *dataset, const bool *held
     return km_tokenfit_calibrate(dataset, held, logits, model, err);
 }
 
-enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
-                               const struct km_tokenfit_plan *plan, struct km_token_model **out, struct km_err *err)
+/* What a model learns from; numbers: of each sample in the data set, those of the site's files behind the others. */
+struct lesson {
+    const struct km_dataset *dataset;
+    const struct km_tokenfit_plan *plan;
+    struct km_token_sample *samples;
+    size_t *numbers;
+    size_t count;
+};
+
+static void gather(struct lesson *lesson, const struct km_sampletokens *tokens, const double *weights)
 {
-    size_t count = km_dataset_count(dataset), found = 0, own = plan->site ? plan->site->count : 0;
-    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, plan->train, err);
-    KM_CLEANUP(km_cleanup_free)
-    struct km_token_sample *samples = weights ? km_calloc(count + own, sizeof *samples, SIZE_MAX, err) : NULL;
-    if (!samples)
-        return err->code;
-    for (size_t i = 0; i < count; i++) {
-        bool positive = is_positive(km_dataset_get(dataset, i));
-        if (plan->train[i] && (positive || own == 0))
-            samples[found++] = (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
+    const struct km_tokenfit_plan *plan = lesson->plan;
+    size_t own = plan->site ? plan->site->count : 0;
+    for (size_t i = 0; i < km_dataset_count(lesson->dataset); i++) {
+        bool positive = is_positive(km_dataset_get(lesson->dataset, i));
+        if (!plan->train[i] || (!positive && own > 0))
+            continue;
+        lesson->numbers[lesson->count] = i;
+        lesson->samples[lesson->count++] =
+            (struct km_token_sample){km_sampletokens_get(tokens, i), weights[i], positive};
     }
     for (size_t i = 0; i < own; i++) {
         const struct km_sitefile *file = &plan->site->files[i];
-        samples[found++] = (struct km_token_sample){{file->ids, file->count}, 1, false};
+        lesson->numbers[lesson->count] = km_dataset_count(lesson->dataset) + i;
+        lesson->samples[lesson->count++] = (struct km_token_sample){{file->ids, file->count}, 1, false};
     }
+}
+
+/* The model of whole files says which window of each is the strongest; the one that stays learns from both. */
+static enum km_code learn_windows(const struct lesson *lesson, const struct km_token_model *first,
+                                  struct km_token_model **out, struct km_err *err)
+{
+    KM_CLEANUP(km_trainwindows_cleanup)
+    struct km_trainwindows *windows = km_trainwindows_new(first, lesson->count, err);
+    if (!windows)
+        return err->code;
+    for (size_t i = 0; i < lesson->count; i++) {
+        const struct km_sample *sample = km_dataset_get(lesson->dataset, lesson->numbers[i]);
+        enum km_code code = km_trainwindows_read(windows, i, sample->bytes, sample->length, err);
+        if (code != KM_OK)
+            return code;
+    }
+    const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH,
+                                                   .windows = km_trainwindows_sets(windows)};
+    return km_token_train(lesson->samples, lesson->count, &options, out, NULL, err);
+}
+
+/* With a site's files as the benign side windows cost more than they bring (README.md). */
+static enum km_code learn(const struct lesson *lesson, struct km_token_model **out, struct km_err *err)
+{
     const struct km_token_train_options options = {.strength = KM_TOKENFIT_STRENGTH};
-    struct km_token_train_report report;
+    KM_CLEANUP(km_token_model_cleanup) struct km_token_model *first = NULL;
+    enum km_code code = km_token_train(lesson->samples, lesson->count, &options, &first, NULL, err);
+    if (code == KM_OK && !lesson->plan->site && !lesson->plan->files_alone)
+        return learn_windows(lesson, first, out, err);
+    if (code == KM_OK)
+        *out = km_steal(first);
+    return code;
+}
+
+enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
+                               const struct km_tokenfit_plan *plan, struct km_token_model **out, struct km_err *err)
+{
+    size_t most = km_dataset_count(dataset) + (plan->site ? plan->site->count : 0);
+    KM_CLEANUP(km_cleanup_free) double *weights = weigh(dataset, plan->train, err);
+    KM_CLEANUP(km_cleanup_free)
+    struct km_token_sample *samples = weights ? km_calloc(most, sizeof *samples, SIZE_MAX, err) : NULL;
+    KM_CLEANUP(km_cleanup_free) size_t *numbers = samples ? km_calloc(most, sizeof *numbers, SIZE_MAX, err) : NULL;
+    if (!numbers)
+        return err->code;
+    struct lesson lesson = {.dataset = dataset, .plan = plan, .samples = samples, .numbers = numbers};
+    gather(&lesson, tokens, weights);
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = NULL;
-    enum km_code code = km_token_train(samples, found, &options, &model, &report, err);
+    enum km_code code = learn(&lesson, &model, err);
     if (code == KM_OK && plan->held)
         code = calibrate(dataset, plan->held, model, err);
     if (code == KM_OK)

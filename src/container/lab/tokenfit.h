@@ -25,8 +25,10 @@ struct km_tokenfit_plan {
     /* The site's own files (each weighs the same), or NULL: with some they are the only benign side, for what a site
      * needs told apart from tools is what it runs. */
     const struct km_sitefiles *site;
+    bool files_alone; /* one training, whole files: what `site` implies, for data sets whose benign side is a site's */
 };
-/* Codes of tokentrain.h. */
+/* Trained twice, the second time with the strongest window of each file (trainwindows.h). Codes of tokentrain.h and
+ * trainwindows.h. */
 enum km_code km_tokenfit_model(const struct km_dataset *dataset, const struct km_sampletokens *tokens,
                                const struct km_tokenfit_plan *plan, struct km_token_model **out,
                                struct km_err *err) KM_MUST_USE;

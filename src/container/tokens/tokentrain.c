@@ -10,29 +10,46 @@
 #define DEFAULT_STRENGTH   30.0 /* chosen on development data: README.md */
 #define DEFAULT_ITERATIONS 200
 #define TOLERANCE          1e-4
+#define WINDOW_SHARE       0.5
 #define MIN_FILES          2 /* a token of one file teaches nothing about another */
+
+/* What the loss is a sum over: a file's set, or that of its strongest window. */
+struct row {
+    struct km_token_set set;
+    double weight; /* both classes sum to 1/2 */
+    double factor; /* 1 / norm */
+    bool positive;
+};
 
 struct training {
     const struct km_token_sample *samples;
     size_t count;
-    const float *idf; /* 0 outside the vocabulary */
-    double *factor;   /* 1 / norm of each sample */
-    double *weight;   /* of each sample; both classes sum to 1/2 */
+    const struct km_token_set *windows; /* [count], or NULL */
+    const float *idf;                   /* 0 outside the vocabulary */
+    struct row *rows;
+    size_t row_count;
     double penalty;
 };
 
-static enum km_code check_samples(const struct km_token_sample *samples, size_t count, struct km_err *err)
+static bool is_set(const struct km_token_set *set)
+{
+    for (size_t k = 0; k < set->count; k++)
+        if (set->ids[k] >= KM_TOKEN_IDS || (k > 0 && set->ids[k] <= set->ids[k - 1]))
+            return false;
+    return true;
+}
+
+static enum km_code check_samples(const struct km_token_sample *samples, size_t count,
+                                  const struct km_token_set *windows, struct km_err *err)
 {
     double total[2] = {0, 0};
     if (count > KM_TOKEN_MAX_SAMPLES)
         return km_fail(err, KM_LIMIT, "token training: %zu samples", count);
     for (size_t i = 0; i < count; i++) {
-        const struct km_token_set *set = &samples[i].set;
         if (!(samples[i].weight >= 0) || !isfinite(samples[i].weight))
             return km_fail(err, KM_FORMAT, "token training: sample %zu has no weight that is a number", i);
-        for (size_t k = 0; k < set->count; k++)
-            if (set->ids[k] >= KM_TOKEN_IDS || (k > 0 && set->ids[k] <= set->ids[k - 1]))
-                return km_fail(err, KM_FORMAT, "token training: sample %zu is no ascending set of ids", i);
+        if (!is_set(&samples[i].set) || (windows && !is_set(&windows[i])))
+            return km_fail(err, KM_FORMAT, "token training: sample %zu is no ascending set of ids", i);
         total[samples[i].positive] += samples[i].weight;
     }
     if (!(total[0] > 0) || !(total[1] > 0) || !isfinite(total[0] + total[1]))
@@ -58,20 +75,31 @@ static enum km_code count_tokens(const struct km_token_sample *samples, size_t c
     return KM_OK;
 }
 
-static void weigh_samples(struct training *training)
+static void add_row(struct training *training, const struct km_token_set *set, double weight, bool positive)
+{
+    double squares = 0;
+    for (size_t k = 0; k < set->count; k++) {
+        double idf = (double)training->idf[set->ids[k]];
+        squares += idf * idf;
+    }
+    double factor = squares > 0 ? 1 / sqrt(squares) : 0;
+    training->rows[training->row_count++] = (struct row){*set, weight, factor, positive};
+}
+
+/* A file that has a window shares its weight with it. */
+static void lay_rows(struct training *training)
 {
     double total[2] = {0, 0};
     for (size_t i = 0; i < training->count; i++)
         total[training->samples[i].positive] += training->samples[i].weight;
     for (size_t i = 0; i < training->count; i++) {
         const struct km_token_sample *sample = &training->samples[i];
-        training->weight[i] = sample->weight / total[sample->positive] / 2;
-        double squares = 0;
-        for (size_t k = 0; k < sample->set.count; k++) {
-            double idf = (double)training->idf[sample->set.ids[k]];
-            squares += idf * idf;
-        }
-        training->factor[i] = squares > 0 ? 1 / sqrt(squares) : 0;
+        const struct km_token_set *window = training->windows ? &training->windows[i] : NULL;
+        bool shared = window && window->count > 0;
+        double weight = sample->weight / total[sample->positive] / 2 * (shared ? 1 - WINDOW_SHARE : 1);
+        add_row(training, &sample->set, weight, sample->positive);
+        if (shared)
+            add_row(training, window, weight / (1 - WINDOW_SHARE) * WINDOW_SHARE, sample->positive);
     }
 }
 
@@ -93,17 +121,17 @@ static double evaluate(void *context, const double *point, double *out_gradient)
         out_gradient[id] = training->penalty * point[id];
     }
     value *= training->penalty / 2;
-    for (size_t i = 0; i < training->count; i++) {
-        const struct km_token_sample *sample = &training->samples[i];
-        double sum = 0, slope, sign = sample->positive ? -1 : 1;
-        for (size_t k = 0; k < sample->set.count; k++)
-            sum += point[sample->set.ids[k]] * (double)training->idf[sample->set.ids[k]];
-        value += training->weight[i] * log_loss(sign * (sum * training->factor[i] + point[KM_TOKEN_IDS]), &slope);
-        double push = training->weight[i] * sign * slope;
+    for (size_t i = 0; i < training->row_count; i++) {
+        const struct row *row = &training->rows[i];
+        double sum = 0, slope, sign = row->positive ? -1 : 1;
+        for (size_t k = 0; k < row->set.count; k++)
+            sum += point[row->set.ids[k]] * (double)training->idf[row->set.ids[k]];
+        value += row->weight * log_loss(sign * (sum * row->factor + point[KM_TOKEN_IDS]), &slope);
+        double push = row->weight * sign * slope;
         bias_gradient += push;
-        push *= training->factor[i];
-        for (size_t k = 0; k < sample->set.count; k++)
-            out_gradient[sample->set.ids[k]] += push * (double)training->idf[sample->set.ids[k]];
+        push *= row->factor;
+        for (size_t k = 0; k < row->set.count; k++)
+            out_gradient[row->set.ids[k]] += push * (double)training->idf[row->set.ids[k]];
     }
     out_gradient[KM_TOKEN_IDS] = bias_gradient;
     return value;
@@ -120,15 +148,14 @@ static enum km_code fit(struct training *training, const struct km_token_train_o
                         struct km_token_model *model, struct km_token_train_report *report, struct km_err *err)
 {
     KM_CLEANUP(km_cleanup_free) double *point = km_calloc(KM_TOKEN_IDS + 1, sizeof *point, SIZE_MAX, err);
-    KM_CLEANUP(km_cleanup_free) double *factor = km_calloc(training->count, sizeof *factor, SIZE_MAX, err);
-    KM_CLEANUP(km_cleanup_free) double *weight = km_calloc(training->count, sizeof *weight, SIZE_MAX, err);
-    if (!point || !factor || !weight)
+    KM_CLEANUP(km_cleanup_free)
+    struct row *rows = point ? km_calloc(2 * training->count, sizeof *rows, SIZE_MAX, err) : NULL;
+    if (!rows)
         return err->code;
-    training->factor = factor;
-    training->weight = weight;
+    training->rows = rows;
     double strength = options && options->strength > 0 ? options->strength : DEFAULT_STRENGTH;
     training->penalty = 1 / (strength * (double)training->count);
-    weigh_samples(training);
+    lay_rows(training);
     struct km_lbfgs_problem problem = {
         .context = training,
         .size = KM_TOKEN_IDS + 1,
@@ -152,7 +179,8 @@ enum km_code km_token_train(const struct km_token_sample *samples, size_t count,
                             const struct km_token_train_options *options, struct km_token_model **out,
                             struct km_token_train_report *out_report, struct km_err *err)
 {
-    enum km_code code = check_samples(samples, count, err);
+    const struct km_token_set *windows = options ? options->windows : NULL;
+    enum km_code code = check_samples(samples, count, windows, err);
     if (code != KM_OK)
         return code;
     KM_CLEANUP(km_token_model_cleanup) struct km_token_model *model = km_token_model_new(err);
@@ -160,7 +188,7 @@ enum km_code km_token_train(const struct km_token_sample *samples, size_t count,
     if (!model || !vocabulary)
         return err->code;
     code = count_tokens(samples, count, model->idf, vocabulary, err);
-    struct training training = {.samples = samples, .count = count, .idf = vocabulary};
+    struct training training = {.samples = samples, .count = count, .windows = windows, .idf = vocabulary};
     struct km_token_train_report report = {0};
     if (code == KM_OK)
         code = fit(&training, options, model, &report, err);

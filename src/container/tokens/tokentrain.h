@@ -1,7 +1,7 @@
 /*
  * Training of the linear token model: idf from the files, logistic regression with an L2 penalty on binary,
- * idf-weighted sets of length 1, by L-BFGS from zero. No chance in it: the same samples in the same order give the same
- * weights.
+ * idf-weighted sets of length 1, by L-BFGS from zero; in a second training windows join their files. No chance in it:
+ * the same samples in the same order give the same weights.
  */
 #ifndef KM_CONTAINER_TOKENS_TOKENTRAIN_H
 #define KM_CONTAINER_TOKENS_TOKENTRAIN_H
@@ -21,6 +21,11 @@ struct km_token_sample {
 struct km_token_train_options {
     double strength;         /* inverse of the penalty, as C of liblinear; 0: the default */
     unsigned max_iterations; /* 0: the default */
+    /* [count], borrowed, or NULL: the window of each sample's file that a model trained before calls the strongest; it
+     * then has half of the sample's weight. Empty: the file has one window at most. Since the strongest window is what
+     * a file is judged by, of benign files, too, that is what training must see. Neither idf nor vocabulary nor penalty
+     * depend on windows. */
+    const struct km_token_set *windows;
 };
 
 struct km_token_train_report {
@@ -29,8 +34,8 @@ struct km_token_train_report {
     bool converged;
 };
 
-/* KM_FORMAT: a class has no sample of weight, an id is out of range; KM_LIMIT, KM_NOMEM. Not yet calibrated: scores are
- * the logits. out_report may be NULL. */
+/* KM_FORMAT: a class has no sample of weight, an id of a sample or window is out of range; KM_LIMIT, KM_NOMEM. Not yet
+ * calibrated: scores are the logits. out_report may be NULL. */
 enum km_code km_token_train(const struct km_token_sample *samples, size_t count,
                             const struct km_token_train_options *options, struct km_token_model **out,
                             struct km_token_train_report *out_report, struct km_err *err) KM_MUST_USE;

@@ -54,17 +54,26 @@ static void what_is_chance_says_nothing(void **state)
     km_additive_free(fusion);
 }
 
-static void a_site_weighs_both_sides(void **state)
+static void a_site_excuses_what_is_like_its_own(void **state)
 {
     (void)state;
     struct km_err err = KM_ERR_INIT;
     struct km_additive *fusion = make_fusion(true);
     assert_ok(km_lookalike_set(fusion, false, &err), err);
     assert_ok(km_lookalike_set(fusion, true, &err), err);
-    const double plain = -1 + 0.5 + 0.5 * KM_LOOKALIKE_NETWORK;
-    for (double likeness = -0.9; likeness < 1; likeness += 0.3)
-        assert_true(fabs(score(fusion, likeness) - plain - 0.5 * KM_LOOKALIKE_WEIGHT * likeness) < 1e-9);
-    assert_true(fabs(score(fusion, NAN) - plain) < 1e-9);
+    const double plain = -1 + 0.5; /* nothing of the network's */
+    for (double likeness = -0.685; likeness < -0.001; likeness += 0.01)
+        assert_true(fabs(score(fusion, likeness) - plain - 0.5 * KM_LOOKALIKE_SITE * likeness) <
+                    0.5 * KM_LOOKALIKE_SITE * 0.016);
+    assert_true(fabs(score(fusion, -0.95) - plain + 0.5 * KM_LOOKALIKE_SITE * 0.69) < 1e-9);
+    static const double chance[] = {0, 0.1, 0.29, NAN};
+    for (size_t i = 0; i < sizeof chance / sizeof chance[0]; i++)
+        assert_true(fabs(score(fusion, chance[i]) - plain) < 1e-9);
+    for (double likeness = 0.305; likeness < 0.98; likeness += 0.01) {
+        double wanted = 0.5 * KM_LOOKALIKE_WEIGHT * (likeness - KM_LOOKALIKE_LEAST);
+        assert_true(score(fusion, likeness) - plain <= wanted + 1e-9);
+        assert_true(score(fusion, likeness) - plain >= wanted - 8 * 0.11);
+    }
     km_additive_free(fusion);
 }
 
@@ -83,7 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_chance_says_nothing),
-        cmocka_unit_test(a_site_weighs_both_sides),
+        cmocka_unit_test(a_site_excuses_what_is_like_its_own),
         cmocka_unit_test(without_words_it_stays),
     };
     return KM_RUN_TESTS(tests);

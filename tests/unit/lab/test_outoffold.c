@@ -122,7 +122,7 @@ static void a_score_is_of_a_model_that_has_not_seen_the_family(void **state)
     assert_ok(km_outoffold_score(lab->dataset, &lab->plan, held, &err), err);
     for (size_t i = 0; i < FILES; i++)
         assert_true(isfinite(held[i].parts[KM_FILESCORE_TOKENS]) && isnan(held[i].parts[KM_FILESCORE_NETWORK]));
-    const struct km_tokenfit_plan all = {lab->among, NULL, NULL};
+    const struct km_tokenfit_plan all = {.train = lab->among};
     struct km_token_model *model = NULL;
     assert_ok(km_tokenfit_model(lab->dataset, lab->words, &all, &model, &err), err);
     const struct km_modelparts parts = {.tokens = model};

@@ -117,6 +117,70 @@ static void samples_that_are_none_are_refused(void **state)
     free(data);
 }
 
+/* A window that is its whole file changes nothing, and neither does one that is not there. */
+static void windows_share_the_weight_of_their_files(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct data *data = data_new(1);
+    struct km_token_set windows[SAMPLES] = {{NULL, 0}};
+    const struct km_token_train_options options = {.windows = windows};
+    struct km_token_model *plain = train(data), *other = NULL;
+    assert_ok(km_token_train(data->samples, SAMPLES, &options, &other, NULL, &err), err);
+    for (size_t i = 0; i < SAMPLES; i++)
+        assert_near(km_token_model_logit(other, &data->sets[i].set), km_token_model_logit(plain, &data->sets[i].set),
+                    0);
+    km_token_model_free(other);
+    for (size_t i = 0; i < SAMPLES; i++)
+        windows[i] = data->sets[i].set;
+    assert_ok(km_token_train(data->samples, SAMPLES, &options, &other, NULL, &err), err);
+    for (size_t i = 0; i < SAMPLES; i++)
+        assert_near(km_token_model_logit(other, &data->sets[i].set), km_token_model_logit(plain, &data->sets[i].set),
+                    0.05);
+    km_token_model_free(other);
+    km_token_model_free(plain);
+    free(data);
+}
+
+/* Words that positives and benign files have alike, of which benign windows are made: a window of them is benign. */
+static void windows_teach_what_files_do_not_show(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    struct data *data = data_new(1);
+    static const uint32_t shared[] = {11, 22, 33};
+    const struct km_token_set window = {shared, 3};
+    static uint32_t ids[SAMPLES][256];
+    struct km_token_set windows[SAMPLES] = {{NULL, 0}};
+    for (size_t i = 0; i < SAMPLES; i++) {
+        size_t count = 0;
+        for (size_t k = 0; k < 3; k++)
+            ids[i][count++] = shared[k];
+        for (size_t k = 0; k < data->sets[i].set.count && count < 256; k++)
+            if (data->sets[i].ids[k] > shared[2])
+                ids[i][count++] = data->sets[i].ids[k];
+        data->samples[i].set = (struct km_token_set){ids[i], count};
+        if (!data->samples[i].positive)
+            windows[i] = window;
+    }
+    const struct km_token_train_options options = {.windows = windows};
+    struct km_token_model *plain = train(data), *taught = NULL;
+    assert_ok(km_token_train(data->samples, SAMPLES, &options, &taught, NULL, &err), err);
+    assert_true(km_token_model_logit(taught, &window) < km_token_model_logit(plain, &window) - 1);
+    for (uint32_t id = 0; id < 1000; id++)
+        assert_near((double)km_token_model_idf(taught)[id], (double)km_token_model_idf(plain)[id], 0);
+    uint32_t damaged[] = {22, 11};
+    struct km_token_model *none = NULL;
+    windows[5] = (struct km_token_set){damaged, 2};
+    assert_int_equal(km_token_train(data->samples, SAMPLES, &options, &none, NULL, &err), KM_FORMAT);
+    damaged[1] = KM_TOKEN_IDS;
+    assert_int_equal(km_token_train(data->samples, SAMPLES, &options, &none, NULL, &err), KM_FORMAT);
+    assert_null(none);
+    km_token_model_free(plain);
+    km_token_model_free(taught);
+    free(data);
+}
+
 static void explanation_sums_to_the_logit(void **state)
 {
     (void)state;
@@ -472,11 +536,18 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(training_tells_classes_apart),  cmocka_unit_test(training_has_no_chance_in_it),
-        cmocka_unit_test(weights_of_samples_count),      cmocka_unit_test(samples_that_are_none_are_refused),
-        cmocka_unit_test(explanation_sums_to_the_logit), cmocka_unit_test(words_that_nobody_knows_dilute_nothing),
-        cmocka_unit_test(saved_models_are_the_same),     cmocka_unit_test(damaged_models_are_refused),
-        cmocka_unit_test(calibration_makes_log_odds),    cmocka_unit_test(judges_say_where_and_why),
+        cmocka_unit_test(training_tells_classes_apart),
+        cmocka_unit_test(training_has_no_chance_in_it),
+        cmocka_unit_test(weights_of_samples_count),
+        cmocka_unit_test(samples_that_are_none_are_refused),
+        cmocka_unit_test(windows_share_the_weight_of_their_files),
+        cmocka_unit_test(windows_teach_what_files_do_not_show),
+        cmocka_unit_test(explanation_sums_to_the_logit),
+        cmocka_unit_test(words_that_nobody_knows_dilute_nothing),
+        cmocka_unit_test(saved_models_are_the_same),
+        cmocka_unit_test(damaged_models_are_refused),
+        cmocka_unit_test(calibration_makes_log_odds),
+        cmocka_unit_test(judges_say_where_and_why),
     };
     return cmocka_run_group_tests_name(KM_TEST_NAME, tests, make_folder, remove_folder);
 }
