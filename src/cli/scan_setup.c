@@ -57,9 +57,9 @@ static enum km_code add_site_indexes(struct km_scan_setup *setup, struct km_err 
         if (code == KM_NOTFOUND)
             code = KM_OK;
     }
-    if (code == KM_OK)
-        return count > 0 ? km_detector_add_indexes(setup->detector, fds, count, err) : KM_OK;
-    for (size_t i = 0; i < count; i++)
+    if (code == KM_OK && count > 0)
+        code = km_detector_add_indexes(setup->detector, fds, count, err);
+    for (size_t i = 0; code != KM_OK && i < count; i++)
         (void)close(fds[i]);
     return code;
 }

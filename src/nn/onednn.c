@@ -115,6 +115,10 @@ static struct km_dn_prim *matrix_prim(struct primitive_op *p, enum km_dn_kind ki
         struct km_dn_prim *prim = km_dn_conv_new(p->dn, fast, orders, window, fused, &none);
         if (prim)
             return prim;
+        if (none.code != KM_UNSUPPORTED) {
+            *err = none;
+            return NULL;
+        }
     }
     return km_dn_conv_new(p->dn, step, orders, window, fused, err);
 }

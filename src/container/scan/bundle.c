@@ -142,19 +142,11 @@ static enum km_code load_fusion(struct km_detector *detector, int fd, struct km_
     return code;
 }
 
-static void close_all(const int *fds, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        (void)close(fds[i]);
-}
-
-/* The descriptors are taken over. */
 static enum km_code keep_index(struct km_detector *detector, const int *fds, size_t count, struct km_err *err)
 {
-    if (detector->tokens)
-        return km_lateparts_keep_index(detector->late, fds, count, err);
-    close_all(fds, count);
-    return km_fail(err, KM_UNSUPPORTED, "an index needs a token model");
+    if (!detector->tokens)
+        return km_fail(err, KM_UNSUPPORTED, "an index needs a token model");
+    return km_lateparts_keep_index(detector->late, fds, count, err);
 }
 
 static enum km_code open_member(const struct opening *opening, enum part part, const struct km_json *member,
@@ -177,10 +169,11 @@ static enum km_code open_member(const struct opening *opening, enum part part, c
     case PART_NETWORK:
     case PART_TOKENS:
         return open_stem(opening, part, &fd, name, err);
-    case PART_INDEX: {
-        const int taken = km_steal_fd(&fd);
-        return keep_index(opening->detector, &taken, 1, err);
-    }
+    case PART_INDEX:
+        code = keep_index(opening->detector, &fd, 1, err);
+        if (code == KM_OK)
+            (void)km_steal_fd(&fd);
+        return code;
     case PART_FUSION:
         return load_fusion(opening->detector, fd, err);
     }
@@ -314,9 +307,7 @@ enum km_code km_detector_add_indexes(struct km_detector *detector, const int *fd
         if (code == KM_OK)
             code = set_digest(detector, digest, sizeof digest, err);
     }
-    if (code != KM_OK)
-        close_all(fds, count);
-    else
+    if (code == KM_OK)
         code = keep_index(detector, fds, count, err);
     if (code == KM_OK)
         set_version(detector);

@@ -93,7 +93,7 @@ const struct km_additive *km_detector_fusion(const struct km_detector *detector)
 
 /* Further indexes of the token side (those of a site's baseline), as tokens/tokenindex.h writes them, joined to one;
  * once, before the first worker; from the first one on that does not fit into an index with those before it, they are
- * left out. The descriptors are taken over, whatever comes back. A detector without a token model takes none:
+ * left out. The descriptors are taken over where that succeeds. A detector without a token model takes none:
  * KM_UNSUPPORTED. The digest changes. KM_IO, KM_NOMEM: the detector is of no use. */
 enum km_code km_detector_add_indexes(struct km_detector *detector, const int *fds, size_t count,
                                      struct km_err *err) KM_MUST_USE;

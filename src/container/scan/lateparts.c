@@ -33,12 +33,6 @@ struct km_lateparts *km_lateparts_new(struct km_err *err)
     return parts;
 }
 
-static void close_all(const int *fds, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        (void)close(fds[i]);
-}
-
 /* What is loaded, or cannot be, needs no descriptors. */
 static void drop_descriptors(struct km_lateparts *parts)
 {
@@ -46,7 +40,8 @@ static void drop_descriptors(struct km_lateparts *parts)
     km_cleanup_close(&parts->weights_fd);
     parts->card_fd = parts->weights_fd = -1;
     for (size_t i = 0; i < parts->index_count; i++) {
-        close_all(parts->kept[i].fds, parts->kept[i].count);
+        for (size_t k = 0; k < parts->kept[i].count; k++)
+            (void)close(parts->kept[i].fds[k]);
         free(parts->kept[i].fds);
         parts->kept[i].fds = NULL;
         parts->kept[i].count = 0;
@@ -77,10 +72,8 @@ enum km_code km_lateparts_keep_index(struct km_lateparts *parts, const int *fds,
 {
     KM_ASSERT(!parts->tried && count > 0 && parts->index_count < KM_LATEPARTS_MAX_INDEXES);
     int *copy = km_calloc(count, sizeof *copy, SIZE_MAX, err);
-    if (!copy) {
-        close_all(fds, count);
+    if (!copy)
         return err->code;
-    }
     memcpy(copy, fds, count * sizeof *copy);
     parts->kept[parts->index_count].fds = copy;
     parts->kept[parts->index_count++].count = count;

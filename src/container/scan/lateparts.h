@@ -21,7 +21,7 @@ struct km_lateparts;
 struct km_lateparts *km_lateparts_new(struct km_err *err) KM_MUST_USE;
 void km_lateparts_free(struct km_lateparts *parts);
 
-/* Descriptors are taken over, whatever comes back. Before the first load. */
+/* Descriptors are taken over where that succeeds. Before the first load. */
 void km_lateparts_keep_network(struct km_lateparts *parts, int card_fd, int weights_fd);
 /* Of several, one index is made. What no longer fits is left out: a site's baseline may grow larger than an index, and
  * a scan must not end there. KM_NOMEM. */

@@ -4,12 +4,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../cm.h"
 #include "nn/network.h"
 #include "nn/onednn.h"
 #include "nn/reference.h"
 #include "nn/seeded.h"
+#include "nn/train.h"
 
 /* Where threads meet: libgomp under ThreadSanitizer reports what is not ours. */
 #if defined(__SANITIZE_THREAD__)
@@ -106,6 +108,48 @@ static inline struct km_network *nets_network(const struct km_graph *graph, cons
     if (weights)
         assert_ok(km_network_set(network, weights, &err), err);
     return network;
+}
+
+static inline struct km_trainer *nets_trainer(const struct km_graph *graph, const struct km_weights *weights,
+                                              const struct km_trainer_options *options)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_trainer *trainer = km_trainer_new(graph, weights, options, &err);
+    if (!trainer)
+        fail_msg("%s", err.text);
+    return trainer;
+}
+
+/* A copy, the caller's. */
+static inline struct km_weights *nets_part(const struct km_graph *graph, struct km_trainer *trainer,
+                                           enum km_trainer_part part)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_weights *out = km_weights_new(graph, &err);
+    assert_non_null(out);
+    assert_ok(km_trainer_get(trainer, part, out, &err), err);
+    return out;
+}
+
+static inline bool nets_same_part(const struct km_graph *graph, struct km_trainer *a, struct km_trainer *b,
+                                  enum km_trainer_part part)
+{
+    struct km_weights *x = nets_part(graph, a, part), *y = nets_part(graph, b, part);
+    bool same = true;
+    for (size_t i = 0; i < km_weights_count(x); i++)
+        same &= memcmp(km_weights_get(x, i)->values, km_weights_get(y, i)->values,
+                       km_weights_get(x, i)->floats * sizeof(float)) == 0;
+    km_weights_free(x);
+    km_weights_free(y);
+    return same;
+}
+
+/* All that a trainer remembers. */
+static inline bool nets_same_memory(const struct km_graph *graph, struct km_trainer *a, struct km_trainer *b)
+{
+    return nets_same_part(graph, a, b, KM_TRAINER_VALUES) && nets_same_part(graph, a, b, KM_TRAINER_FIRST) &&
+           nets_same_part(graph, a, b, KM_TRAINER_SECOND) &&
+           (!km_trainer_has(a, KM_TRAINER_MEAN) || nets_same_part(graph, a, b, KM_TRAINER_MEAN));
 }
 
 /* max |a - b| / (1 + max |a|) */

@@ -180,15 +180,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct km_trainer *trainer_of(struct task *t)
-{
-    struct km_err err = KM_ERR_INIT;
-    struct km_trainer *trainer = km_trainer_new(&t->graph, t->weights, &t->options, &err);
-    if (!trainer)
-        fail_msg("%s", err.text);
-    return trainer;
-}
-
 static double take_steps(struct task *t, struct km_trainer *trainer, unsigned count)
 {
     struct km_err err = KM_ERR_INIT;
@@ -197,15 +188,6 @@ static double take_steps(struct task *t, struct km_trainer *trainer, unsigned co
     for (unsigned i = 0; i < count; i++)
         assert_ok(km_trainer_step(trainer, &batch, &loss, &err), err);
     return loss;
-}
-
-static struct km_weights *part_of(struct task *t, struct km_trainer *trainer, enum km_trainer_part part)
-{
-    struct km_err err = KM_ERR_INIT;
-    struct km_weights *out = km_weights_new(&t->graph, &err);
-    assert_non_null(out);
-    assert_ok(km_trainer_get(trainer, part, out, &err), err);
-    return out;
 }
 
 static float *table_of(struct km_weights *weights)
@@ -220,7 +202,7 @@ static double loss_with(struct task *t, size_t at, float moved)
 {
     float *table = table_of(t->weights), held = table[at];
     table[at] = held + moved;
-    struct km_trainer *trainer = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options);
     table[at] = held;
     double loss = take_steps(t, trainer, 1);
     km_trainer_free(trainer);
@@ -232,9 +214,9 @@ static void slopes_are_those_of_the_loss(struct task *t, uint32_t cells)
 {
     t->options.optimiser = (struct km_optimiser){.kind = KM_OPTIMISER_SGD};
     t->options.schedule = (struct km_schedule){.peak = 0.5, .floor = 0.5, .warmup = 1, .total = 2};
-    struct km_trainer *trainer = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, trainer, 1);
-    struct km_weights *after = part_of(t, trainer, KM_TRAINER_VALUES);
+    struct km_weights *after = nets_part(&t->graph, trainer, KM_TRAINER_VALUES);
     const float *table = table_of(after), *was = table_of(t->weights);
     unsigned hidden = 0, learned = 0;
     const uint8_t *bytes = t->bytes[0];
@@ -262,34 +244,19 @@ static void hidden_rows_learn_nothing_and_others_their_slope(void **state)
     slopes_are_those_of_the_loss(t, 4);
 }
 
-static bool same_memory(struct task *t, struct km_trainer *a, struct km_trainer *b)
-{
-    bool same = true;
-    for (int part = 0; part <= KM_TRAINER_SECOND; part++) {
-        struct km_weights *x = part_of(t, a, (enum km_trainer_part)part),
-                          *y = part_of(t, b, (enum km_trainer_part)part);
-        for (size_t i = 0; i < km_weights_count(x); i++)
-            same &= memcmp(km_weights_get(x, i)->values, km_weights_get(y, i)->values,
-                           km_weights_get(x, i)->floats * sizeof(float)) == 0;
-        km_weights_free(x);
-        km_weights_free(y);
-    }
-    return same;
-}
-
 static void weights_do_not_depend_on_threads_but_on_the_share(void **state)
 {
     struct task *t = *state;
-    struct km_trainer *two = trainer_of(t);
+    struct km_trainer *two = nets_trainer(&t->graph, t->weights, &t->options);
     t->options.threads = 1;
-    struct km_trainer *one = trainer_of(t);
+    struct km_trainer *one = nets_trainer(&t->graph, t->weights, &t->options);
     t->options.rows.share = 0;
-    struct km_trainer *without = trainer_of(t);
+    struct km_trainer *without = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, two, 3);
     take_steps(t, one, 3);
     take_steps(t, without, 3);
-    assert_true(same_memory(t, two, one));
-    assert_false(same_memory(t, two, without));
+    assert_true(nets_same_memory(&t->graph, two, one));
+    assert_false(nets_same_memory(&t->graph, two, without));
     km_trainer_free(two);
     km_trainer_free(one);
     km_trainer_free(without);
@@ -311,17 +278,19 @@ static void a_resumed_training_hides_the_same_rows(void **state)
     char path[] = "/tmp/km-test-XXXXXX";
     assert_non_null(mkdtemp(path));
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct km_trainer *through = trainer_of(t), *first = trainer_of(t), *second = trainer_of(t);
+    struct km_trainer *through = nets_trainer(&t->graph, t->weights, &t->options),
+                      *first = nets_trainer(&t->graph, t->weights, &t->options),
+                      *second = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, through, 3);
     take_steps(t, first, 1);
     assert_ok(km_checkpoint_save(first, folder, "point", &err), err);
     assert_ok(load(folder, second, &err), err);
     take_steps(t, second, 2);
-    assert_true(same_memory(t, through, second));
+    assert_true(nets_same_memory(&t->graph, through, second));
     static const struct km_rowdrop_options others[] = {{0.25F, 2}, {0.5F, 3}};
     for (size_t i = 0; i < 2; i++) {
         t->options.rows = others[i];
-        struct km_trainer *other = trainer_of(t);
+        struct km_trainer *other = nets_trainer(&t->graph, t->weights, &t->options);
         assert_int_equal(load(folder, other, &err), KM_CONFLICT);
         km_trainer_free(other);
     }
@@ -337,12 +306,13 @@ static void a_failed_step_leaves_the_table_whole(void **state)
 {
     struct task *t = *state;
     struct km_err err = KM_ERR_INIT;
-    struct km_trainer *trainer = trainer_of(t), *untouched = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options),
+                      *untouched = nets_trainer(&t->graph, t->weights, &t->options);
     const struct km_trainer_batch batch = {.squares = t->squares, .targets = t->targets};
     double loss = -1;
     t->targets[1] = NAN;
     assert_int_equal(km_trainer_step(trainer, &batch, &loss, &err), KM_CONFLICT);
-    assert_true(same_memory(t, trainer, untouched));
+    assert_true(nets_same_memory(&t->graph, trainer, untouched));
     km_trainer_free(trainer);
     km_trainer_free(untouched);
 }

@@ -152,15 +152,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct km_trainer *trainer_of(struct task *t)
-{
-    struct km_err err = KM_ERR_INIT;
-    struct km_trainer *trainer = km_trainer_new(&t->graph, t->weights, &t->options, &err);
-    if (!trainer)
-        fail_msg("%s", err.text);
-    return trainer;
-}
-
 /* The batch of a step: class 1 has waves, class 0 noise of the same strength. */
 static void make_batch(struct task *t, uint64_t step)
 {
@@ -186,33 +177,10 @@ static double take_steps(struct task *t, struct km_trainer *trainer, unsigned co
     return loss;
 }
 
-static bool same_part(struct task *t, struct km_trainer *a, struct km_trainer *b, enum km_trainer_part part)
-{
-    struct km_err err = KM_ERR_INIT;
-    struct km_weights *x = km_weights_new(&t->graph, &err), *y = km_weights_new(&t->graph, &err);
-    assert_true(x && y);
-    assert_ok(km_trainer_get(a, part, x, &err), err);
-    assert_ok(km_trainer_get(b, part, y, &err), err);
-    bool same = true;
-    for (size_t i = 0; i < km_weights_count(x); i++)
-        same &= memcmp(km_weights_get(x, i)->values, km_weights_get(y, i)->values,
-                       km_weights_get(x, i)->floats * sizeof(float)) == 0;
-    km_weights_free(x);
-    km_weights_free(y);
-    return same;
-}
-
-static bool same_memory(struct task *t, struct km_trainer *a, struct km_trainer *b)
-{
-    return same_part(t, a, b, KM_TRAINER_VALUES) && same_part(t, a, b, KM_TRAINER_FIRST) &&
-           same_part(t, a, b, KM_TRAINER_SECOND) &&
-           (!km_trainer_has(a, KM_TRAINER_MEAN) || same_part(t, a, b, KM_TRAINER_MEAN));
-}
-
 static void training_lowers_the_loss(void **state)
 {
     struct task *t = *state;
-    struct km_trainer *trainer = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options);
     double first = take_steps(t, trainer, 1), last = take_steps(t, trainer, 59);
     assert_true(first > 0.3);
     assert_true(last < 0.2);
@@ -223,18 +191,19 @@ static void training_lowers_the_loss(void **state)
 static void weights_depend_on_the_seed_and_not_on_threads(void **state)
 {
     struct task *t = *state;
-    struct km_trainer *two = trainer_of(t), *again = trainer_of(t);
+    struct km_trainer *two = nets_trainer(&t->graph, t->weights, &t->options),
+                      *again = nets_trainer(&t->graph, t->weights, &t->options);
     t->options.threads = 1;
-    struct km_trainer *one = trainer_of(t);
+    struct km_trainer *one = nets_trainer(&t->graph, t->weights, &t->options);
     t->options.seed = 5;
-    struct km_trainer *other = trainer_of(t);
+    struct km_trainer *other = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, two, 7);
     take_steps(t, again, 7);
     take_steps(t, one, 7);
     take_steps(t, other, 7);
-    assert_true(same_memory(t, two, again));
-    assert_true(same_memory(t, two, one));
-    assert_false(same_part(t, two, other, KM_TRAINER_VALUES));
+    assert_true(nets_same_memory(&t->graph, two, again));
+    assert_true(nets_same_memory(&t->graph, two, one));
+    assert_false(nets_same_part(&t->graph, two, other, KM_TRAINER_VALUES));
     km_trainer_free(two);
     km_trainer_free(again);
     km_trainer_free(one);
@@ -254,9 +223,9 @@ static void shards_are_one_batch(void **state)
     t->weights = km_weights_new(&t->graph, &err);
     assert_non_null(t->weights);
     km_weights_randomise(t->weights, &t->graph, 1);
-    struct km_trainer *two = trainer_of(t);
+    struct km_trainer *two = nets_trainer(&t->graph, t->weights, &t->options);
     t->options.shards = t->options.threads = 1;
-    struct km_trainer *one = trainer_of(t);
+    struct km_trainer *one = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, two, 3);
     take_steps(t, one, 3);
     struct km_weights *x = km_weights_new(&t->graph, &err), *y = km_weights_new(&t->graph, &err);
@@ -282,7 +251,7 @@ static void running_statistics_follow_the_shards(void **state)
     km_weights_free(t->weights);
     t->weights = km_weights_new(&t->graph, &err);
     assert_non_null(t->weights);
-    struct km_trainer *trainer = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, trainer, 1);
     double mean = 0, variance = 0;
     for (size_t s = 0; s < 2; s++) {
@@ -334,17 +303,18 @@ static void a_resumed_training_reaches_the_same_weights(void **state)
     struct task *t = *state;
     struct km_err err = KM_ERR_INIT;
     struct folder f = folder_new();
-    struct km_trainer *through = trainer_of(t), *first = trainer_of(t);
+    struct km_trainer *through = nets_trainer(&t->graph, t->weights, &t->options),
+                      *first = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, through, 9);
     take_steps(t, first, 4);
     assert_ok(km_checkpoint_save(first, f.fd, "point", &err), err);
     km_trainer_free(first);
     km_weights_randomise(t->weights, &t->graph, 99); /* where it starts does not matter */
-    struct km_trainer *second = trainer_of(t);
+    struct km_trainer *second = nets_trainer(&t->graph, t->weights, &t->options);
     assert_ok(load(&f, second, &err), err);
     assert_int_equal(km_trainer_steps(second), 4);
     take_steps(t, second, 5);
-    assert_true(same_memory(t, through, second));
+    assert_true(nets_same_memory(&t->graph, through, second));
     km_trainer_free(second);
     km_trainer_free(through);
     folder_done(&f);
@@ -365,7 +335,7 @@ static void the_mean_is_that_of_the_steps(void **state)
 {
     struct task *t = *state;
     t->options.average = 0.75F; /* remembers four */
-    struct km_trainer *trainer = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options);
     double expected[2] = {0, 0};
     for (int step = 1; step <= 7; step++) {
         take_steps(t, trainer, 1);
@@ -375,8 +345,8 @@ static void the_mean_is_that_of_the_steps(void **state)
         }
     }
     t->options.average = 0;
-    struct km_trainer *without = trainer_of(t);
-    assert_true(take_steps(t, without, 7) > 0 && same_part(t, trainer, without, KM_TRAINER_VALUES));
+    struct km_trainer *without = nets_trainer(&t->graph, t->weights, &t->options);
+    assert_true(take_steps(t, without, 7) > 0 && nets_same_part(&t->graph, trainer, without, KM_TRAINER_VALUES));
     km_trainer_free(without);
     km_trainer_free(trainer);
 }
@@ -388,10 +358,10 @@ static void a_resumed_training_reaches_the_same_mean(void **state)
     a_resumed_training_reaches_the_same_weights(state);
     struct km_err err = KM_ERR_INIT;
     struct folder f = folder_new();
-    struct km_trainer *with = trainer_of(t);
+    struct km_trainer *with = nets_trainer(&t->graph, t->weights, &t->options);
     assert_ok(km_checkpoint_save(with, f.fd, "point", &err), err);
     t->options.average = 0;
-    struct km_trainer *without = trainer_of(t);
+    struct km_trainer *without = nets_trainer(&t->graph, t->weights, &t->options);
     assert_int_equal(load(&f, without, &err), KM_CONFLICT);
     t->options.average = 1;
     assert_null(km_trainer_new(&t->graph, t->weights, &t->options, &err));
@@ -405,12 +375,13 @@ static void other_settings_and_damaged_files_are_refused(void **state)
     struct task *t = *state;
     struct km_err err = KM_ERR_INIT;
     struct folder f = folder_new();
-    struct km_trainer *trainer = trainer_of(t), *twin = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options),
+                      *twin = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, trainer, 2);
     take_steps(t, twin, 2);
     assert_ok(km_checkpoint_save(trainer, f.fd, "point", &err), err);
     t->options.schedule.peak = 0.03;
-    struct km_trainer *other = trainer_of(t);
+    struct km_trainer *other = nets_trainer(&t->graph, t->weights, &t->options);
     assert_int_equal(load(&f, other, &err), KM_CONFLICT);
     assert_non_null(strstr(err.text, "other settings"));
     km_trainer_free(other);
@@ -428,7 +399,7 @@ static void other_settings_and_damaged_files_are_refused(void **state)
         assert_int_equal(pwrite(fd, wrong[i][1], strlen(wrong[i][1]), at - text), strlen(wrong[i][1]));
         enum km_code code = load(&f, trainer, &err);
         assert_true(code == KM_FORMAT || code == KM_NOTFOUND);
-        assert_true(same_memory(t, trainer, twin));
+        assert_true(nets_same_memory(&t->graph, trainer, twin));
         assert_int_equal(pwrite(fd, wrong[i][0], strlen(wrong[i][0]), at - text), strlen(wrong[i][0]));
         close(fd);
     }
@@ -442,7 +413,8 @@ static void what_cannot_be_learned_is_refused(void **state)
 {
     struct task *t = *state;
     struct km_err err = KM_ERR_INIT;
-    struct km_trainer *trainer = trainer_of(t), *twin = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options),
+                      *twin = nets_trainer(&t->graph, t->weights, &t->options);
     double loss = -1;
     make_batch(t, 0);
     struct km_trainer_batch batch = {.images = t->images, .labels = t->labels};
@@ -455,7 +427,7 @@ static void what_cannot_be_learned_is_refused(void **state)
     assert_int_equal(km_trainer_step(trainer, &batch, &loss, &err), KM_CONFLICT);
     assert_true(loss == -1);
     assert_int_equal(km_trainer_steps(trainer), 0);
-    assert_true(same_memory(t, trainer, twin));
+    assert_true(nets_same_memory(&t->graph, trainer, twin));
     km_trainer_free(trainer);
     km_trainer_free(twin);
     t->options.batch = 7;
@@ -470,7 +442,7 @@ static void what_cannot_be_learned_is_refused(void **state)
 static void a_training_step_allocates_nothing(void **state)
 {
     struct task *t = *state;
-    struct km_trainer *trainer = trainer_of(t);
+    struct km_trainer *trainer = nets_trainer(&t->graph, t->weights, &t->options);
     take_steps(t, trainer, 1);
     unsigned before = atomic_load(&allocations);
     take_steps(t, trainer, 3);
