@@ -36,6 +36,7 @@ struct inflate {
     struct km_fault fault;
     size_t zstd_wants;          /* input for the rest of the header or block */
     struct inflate_state *gzip; /* or NULL: not needed so far; for all members */
+    struct isal_gzip_header gzip_header;
     union {
         ZSTD_DStream *zstd;
         lzma_stream xz;
@@ -136,7 +137,8 @@ static enum step open_gzip(struct inflate *self)
     if (!self->gzip)
         return STEP_NOMEM;
     isal_inflate_init(self->gzip);
-    self->gzip->crc_flag = ISAL_GZIP;
+    self->gzip->crc_flag = ISAL_GZIP_NO_HDR_VER; /* the trailer only, as the header is read by itself */
+    isal_gzip_header_init(&self->gzip_header);
     self->open = true;
     return STEP_MORE;
 }
@@ -164,19 +166,35 @@ static enum step open_member(struct inflate *self)
     return open_bzip2(self);
 }
 
+/* isal_inflate would read the header too, but it forgets between two calls what the header says is still to come. */
+static int inflate_gzip(struct inflate *self)
+{
+    if (!self->gzip->wrapper_flag) {
+        int result = isal_read_gzip_header(self->gzip, &self->gzip_header);
+        if (result != ISAL_DECOMP_OK)
+            return result;
+    }
+    return isal_inflate(self->gzip);
+}
+
+/* After damage the library's counts are too small by the slop of its inner loop (avail_in and avail_out may even wrap),
+ * so what was used and made is taken from its pointers. The last copy may then be counted and not made: it is cut off.
+ */
 static enum step step_gzip(struct inflate *self, struct window *window)
 {
     struct inflate_state *stream = self->gzip;
-    uint32_t in = window->in_left > UINT32_MAX ? UINT32_MAX : (uint32_t)window->in_left;
     stream->next_in = (uint8_t *)(uintptr_t)window->in; /* the library's prototype lacks the const */
-    stream->avail_in = in;
+    stream->avail_in = window->in_left > UINT32_MAX ? UINT32_MAX : (uint32_t)window->in_left;
     stream->next_out = window->out;
     stream->avail_out = (uint32_t)window->out_left;
-    int result = isal_inflate(stream);
-    window->in += in - stream->avail_in;
-    window->in_left -= in - stream->avail_in;
-    window->out = stream->next_out;
-    window->out_left = stream->avail_out;
+    int result = inflate_gzip(self);
+    size_t made = (size_t)(stream->next_out - window->out);
+    if (result == ISAL_INVALID_LOOKBACK || result == ISAL_INVALID_SYMBOL)
+        made -= made < ISAL_DEF_MAX_MATCH ? made : ISAL_DEF_MAX_MATCH;
+    window->in_left -= (size_t)(stream->next_in - window->in);
+    window->in = stream->next_in;
+    window->out_left -= made;
+    window->out += made;
     if (result == ISAL_UNSUPPORTED_METHOD)
         return STEP_UNSUPPORTED;
     if (result < 0)

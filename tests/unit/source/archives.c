@@ -98,21 +98,45 @@ static void replace(struct km_buf *out, const void *bytes, size_t length)
     append(out, bytes, length);
 }
 
-void make_gzip(const struct km_buf *raw, struct km_buf *out)
+static void write_gzip(const struct km_buf *raw, gz_header *header, int flush, struct km_buf *out)
 {
     z_stream stream = {0};
     assert_int_equal(deflateInit2(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    size_t room = deflateBound(&stream, raw->length) + 64;
+    if (header)
+        assert_int_equal(deflateSetHeader(&stream, header), Z_OK);
+    size_t room = deflateBound(&stream, raw->length) + 64; /* it knows the header */
     uint8_t *bytes = malloc(room);
     assert_non_null(bytes);
     stream.next_in = (Bytef *)raw->data;
     stream.avail_in = (uInt)raw->length;
     stream.next_out = bytes;
     stream.avail_out = (uInt)room;
-    assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(deflate(&stream, flush), flush == Z_FINISH ? Z_STREAM_END : Z_OK);
+    assert_int_equal(stream.avail_in, 0);
     replace(out, bytes, stream.total_out);
     (void)deflateEnd(&stream);
     free(bytes);
+}
+
+void make_gzip(const struct km_buf *raw, struct km_buf *out)
+{
+    write_gzip(raw, NULL, Z_FINISH, out);
+}
+
+void make_gzip_full_header(const struct km_buf *raw, size_t field, struct km_buf *out)
+{
+    char *text = calloc(1, field + 1);
+    assert_non_null(text);
+    memset(text, 'x', field);
+    gz_header header = {
+        .extra = (Bytef *)text, .extra_len = (uInt)field, .name = (Bytef *)text, .comment = (Bytef *)text, .hcrc = 1};
+    write_gzip(raw, &header, Z_FINISH, out);
+    free(text);
+}
+
+void make_gzip_unfinished(const struct km_buf *raw, struct km_buf *out)
+{
+    write_gzip(raw, NULL, Z_SYNC_FLUSH, out);
 }
 
 void make_xz(const struct km_buf *raw, struct km_buf *out)

@@ -32,6 +32,10 @@ void tar_fix_checksum(struct km_buf *tar, size_t offset);
 
 /* gzip, xz or zstd of what `raw` holds, replacing *out. */
 void make_gzip(const struct km_buf *raw, struct km_buf *out);
+/* With extra field, name and comment of `field` bytes each, and the header's checksum. */
+void make_gzip_full_header(const struct km_buf *raw, size_t field, struct km_buf *out);
+/* Ends at a byte, before the last block. */
+void make_gzip_unfinished(const struct km_buf *raw, struct km_buf *out);
 void make_xz(const struct km_buf *raw, struct km_buf *out);
 void make_zstd(const struct km_buf *raw, struct km_buf *out);
 void make_bzip2(const struct km_buf *raw, struct km_buf *out);

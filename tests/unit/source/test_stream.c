@@ -337,6 +337,49 @@ static void blocks_of_any_size_expand_to_the_same(void **state)
     km_buf_done(&raw);
 }
 
+/* Extra field, name, comment and checksum: what the header announces is remembered over the end of a block. */
+static void the_header_of_gzip_may_be_split_anywhere(void **state)
+{
+    (void)state;
+    struct km_buf raw, packed;
+    fill(&raw, 3000);
+    for (size_t field = 1; field < 600; field += 7) {
+        km_buf_init(&packed, SIZE_MAX / 2);
+        make_gzip_full_header(&raw, field, &packed);
+        for (size_t block = 1; block < 1000; block = block * 3 / 2 + 1) {
+            struct outcome outcome = expand_blocks(KM_CONTENT_GZIP, &packed, &raw, MEMORY, 1000, block);
+            if (outcome.fault >= 0 || !outcome.same || outcome.length != raw.length)
+                fail_msg("fields of %zu, blocks of %zu: fault %d, %zu bytes", field, block, outcome.fault,
+                         outcome.length);
+        }
+        km_buf_done(&packed);
+    }
+    km_buf_done(&raw);
+}
+
+/* A copy of 258 bytes from a distance that deflate does not have, near the end of the block that is put out: nothing
+ * is given that was not made, and no more than the length of a copy is lost. */
+static void damage_beside_the_end_of_a_block_adds_nothing(void **state)
+{
+    (void)state;
+    struct km_err err = KM_ERR_INIT;
+    static const char copy[64] = {0x1b, 0x7d};
+    struct km_buf raw, packed;
+    fill(&raw, KM_STREAM_BLOCK_BYTES + 50);
+    for (; raw.length > KM_STREAM_BLOCK_BYTES - 700; raw.length -= 25) {
+        km_buf_init(&packed, SIZE_MAX / 2);
+        make_gzip_unfinished(&raw, &packed);
+        assert_ok(km_buf_append(&packed, copy, sizeof copy, &err), err);
+        struct outcome outcome = expand_blocks(KM_CONTENT_GZIP, &packed, &raw, MEMORY, 1000, 1 << 20);
+        assert_int_equal(outcome.fault, KM_GAP_DAMAGED);
+        assert_true(outcome.same);
+        assert_in_range(outcome.length, raw.length - 258, raw.length);
+        assert_int_equal(outcome.fault_offset, outcome.length);
+        km_buf_done(&packed);
+    }
+    km_buf_done(&raw);
+}
+
 static void every_cut_is_noticed(void **state)
 {
     (void)state;
@@ -426,6 +469,8 @@ int main(void)
         cmocka_unit_test(what_was_packed_comes_out),
         cmocka_unit_test(members_and_zeros_may_follow_and_nothing_else),
         cmocka_unit_test(blocks_of_any_size_expand_to_the_same),
+        cmocka_unit_test(the_header_of_gzip_may_be_split_anywhere),
+        cmocka_unit_test(damage_beside_the_end_of_a_block_adds_nothing),
         cmocka_unit_test(every_cut_is_noticed),
         cmocka_unit_test(no_flipped_bit_changes_content_silently),
         cmocka_unit_test(bombs_stop_at_the_ratio),

@@ -1,0 +1,112 @@
+/* gzip read beside zlib: what zlib accepts comes out the same and without a fault; what it refuses may still be read
+ * (reserved flags, code tables that are not full), but begins with what zlib made of it. The first byte of the input
+ * says in which blocks the rest is read. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "container/source/inflate.h"
+#include "container/source/stream.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* NOLINT(readability-identifier-naming): given */
+
+#define MEMORY ((size_t)64 << 20)
+
+struct input {
+    const uint8_t *bytes;
+    size_t left, block;
+};
+
+struct output {
+    uint8_t *bytes;
+    size_t length, room;
+};
+
+static enum km_code read_block(void *context, void *buffer, size_t size, size_t *out_length, struct km_err *err)
+{
+    struct input *input = context;
+    (void)err;
+    size_t length = input->left < input->block ? input->left : input->block;
+    length = length < size ? length : size;
+    memcpy(buffer, input->bytes, length);
+    input->bytes += length;
+    input->left -= length;
+    *out_length = length;
+    return KM_OK;
+}
+
+static void append(struct output *output, const uint8_t *bytes, size_t length)
+{
+    if (length > output->room - output->length) {
+        output->room = 2 * output->room + length;
+        output->bytes = realloc(output->bytes, output->room);
+        KM_ASSERT(output->bytes);
+    }
+    memcpy(output->bytes + output->length, bytes, length);
+    output->length += length;
+}
+
+/* All members; whether the reader found fault with them. */
+static bool read_gzip(struct input input, struct output *output)
+{
+    struct km_err err = KM_ERR_INIT;
+    size_t memory = MEMORY;
+    const struct km_inflate_limits limits = {
+        .max_ratio = UINT64_MAX, .grace_bytes = UINT64_MAX, .memory_left = &memory};
+    const struct km_stream_callback callback = {.context = &input, .read = read_block};
+    struct km_stream *source = km_stream_new_callback(&callback, &err);
+    KM_ASSERT(source);
+    struct km_stream *stream = km_inflate_new(KM_CONTENT_GZIP, source, &limits, &err);
+    KM_ASSERT(stream);
+    const uint8_t *bytes = NULL;
+    size_t length = 0;
+    do {
+        enum km_code code = km_stream_next(stream, UINT64_MAX, &bytes, &length, &err);
+        KM_ASSERT(code == KM_OK);
+        if (length > 0)
+            append(output, bytes, length);
+    } while (length > 0);
+    bool faulty = km_inflate_fault(stream) != NULL;
+    km_stream_close(stream);
+    km_stream_close(source);
+    KM_ASSERT(memory == MEMORY);
+    return faulty;
+}
+
+/* The first member; whether zlib accepts it. *out_rest is what it leaves. */
+static bool read_member(const uint8_t *bytes, size_t length, struct output *output, size_t *out_rest)
+{
+    static uint8_t block[1 << 16];
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)length};
+    int result = inflateInit2(&stream, 31);
+    KM_ASSERT(result == Z_OK);
+    do {
+        stream.next_out = block;
+        stream.avail_out = sizeof block;
+        result = inflate(&stream, Z_NO_FLUSH);
+        append(output, block, sizeof block - stream.avail_out);
+    } while (result == Z_OK);
+    *out_rest = stream.avail_in;
+    (void)inflateEnd(&stream);
+    return result == Z_STREAM_END;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    const uint8_t *gzip = data + 1;
+    size_t length = size - 1, rest = 0;
+    size_t block = (size_t)(data[0] / 2 + 1) * (data[0] % 2 ? 1 : 97);
+    struct output ours = {0}, theirs = {0};
+    bool faulty = read_gzip((struct input){gzip, length, block}, &ours);
+    bool accepted = read_member(gzip, length, &theirs, &rest);
+    KM_ASSERT(!accepted || ours.length >= theirs.length);
+    KM_ASSERT(!accepted || rest > 0 || (!faulty && ours.length == theirs.length));
+    size_t shared = ours.length < theirs.length ? ours.length : theirs.length;
+    KM_ASSERT(shared == 0 || memcmp(ours.bytes, theirs.bytes, shared) == 0);
+    free(ours.bytes);
+    free(theirs.bytes);
+    return 0;
+}
