@@ -1,11 +1,12 @@
-/* gzip read beside zlib: what zlib accepts comes out the same and without a fault; what it refuses may still be read
- * (reserved flags, code tables that are not full), but begins with what zlib made of it. The first byte of the input
- * says in which blocks the rest is read. */
+/* gzip read beside zlib: what zlib accepts comes out the same and without a fault; what is cut off, or has another
+ * checksum or length than it says, has one. What zlib refuses for another cause may still be read (reserved flags, code
+ * tables that are not full), but begins with what zlib made of it. The first byte of the input says in which blocks the
+ * rest is read. */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "base/buf.h"
 #include "container/source/inflate.h"
 #include "container/source/stream.h"
 
@@ -16,11 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* NOLINT(readabil
 struct input {
     const uint8_t *bytes;
     size_t left, block;
-};
-
-struct output {
-    uint8_t *bytes;
-    size_t length, room;
 };
 
 static enum km_code read_block(void *context, void *buffer, size_t size, size_t *out_length, struct km_err *err)
@@ -36,19 +32,15 @@ static enum km_code read_block(void *context, void *buffer, size_t size, size_t 
     return KM_OK;
 }
 
-static void append(struct output *output, const uint8_t *bytes, size_t length)
+static void append(struct km_buf *output, const uint8_t *bytes, size_t length)
 {
-    if (length > output->room - output->length) {
-        output->room = 2 * output->room + length;
-        output->bytes = realloc(output->bytes, output->room);
-        KM_ASSERT(output->bytes);
-    }
-    memcpy(output->bytes + output->length, bytes, length);
-    output->length += length;
+    struct km_err err = KM_ERR_INIT;
+    enum km_code code = km_buf_append(output, bytes, length, &err);
+    KM_ASSERT(code == KM_OK);
 }
 
 /* All members; whether the reader found fault with them. */
-static bool read_gzip(struct input input, struct output *output)
+static bool read_gzip(struct input input, struct km_buf *output)
 {
     struct km_err err = KM_ERR_INIT;
     size_t memory = MEMORY;
@@ -74,8 +66,27 @@ static bool read_gzip(struct input input, struct output *output)
     return faulty;
 }
 
-/* The first member; whether zlib accepts it. *out_rest is what it leaves. */
-static bool read_member(const uint8_t *bytes, size_t length, struct output *output, size_t *out_rest)
+enum verdict {
+    VERDICT_ACCEPTED = 0,
+    VERDICT_BROKEN = 1,  /* cut off, or a checksum or length that is not the content's */
+    VERDICT_REFUSED = 2, /* for another cause */
+};
+
+static enum verdict judge(int result, const char *cause)
+{
+    static const char *const broken[] = {"incorrect data check", "incorrect length check", "header crc mismatch"};
+    if (result == Z_STREAM_END)
+        return VERDICT_ACCEPTED;
+    if (result == Z_BUF_ERROR)
+        return VERDICT_BROKEN;
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        if (cause && strcmp(cause, broken[i]) == 0)
+            return VERDICT_BROKEN;
+    return VERDICT_REFUSED;
+}
+
+/* What zlib says of the first member. *out_rest is what it leaves. */
+static enum verdict read_member(const uint8_t *bytes, size_t length, struct km_buf *output, size_t *out_rest)
 {
     static uint8_t block[1 << 16];
     z_stream stream = {.next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)length};
@@ -88,25 +99,29 @@ static bool read_member(const uint8_t *bytes, size_t length, struct output *outp
         append(output, block, sizeof block - stream.avail_out);
     } while (result == Z_OK);
     *out_rest = stream.avail_in;
+    enum verdict verdict = judge(result, stream.msg);
     (void)inflateEnd(&stream);
-    return result == Z_STREAM_END;
+    return verdict;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0)
+    if (size < 2) /* of nothing there is nothing to say */
         return 0;
     const uint8_t *gzip = data + 1;
     size_t length = size - 1, rest = 0;
     size_t block = (size_t)(data[0] / 2 + 1) * (data[0] % 2 ? 1 : 97);
-    struct output ours = {0}, theirs = {0};
+    struct km_buf ours, theirs;
+    km_buf_init(&ours, SIZE_MAX / 2);
+    km_buf_init(&theirs, SIZE_MAX / 2);
     bool faulty = read_gzip((struct input){gzip, length, block}, &ours);
-    bool accepted = read_member(gzip, length, &theirs, &rest);
-    KM_ASSERT(!accepted || ours.length >= theirs.length);
-    KM_ASSERT(!accepted || rest > 0 || (!faulty && ours.length == theirs.length));
+    enum verdict verdict = read_member(gzip, length, &theirs, &rest);
+    KM_ASSERT(verdict != VERDICT_ACCEPTED || ours.length >= theirs.length);
+    KM_ASSERT(verdict != VERDICT_ACCEPTED || rest > 0 || (!faulty && ours.length == theirs.length));
+    KM_ASSERT(verdict != VERDICT_BROKEN || faulty);
     size_t shared = ours.length < theirs.length ? ours.length : theirs.length;
-    KM_ASSERT(shared == 0 || memcmp(ours.bytes, theirs.bytes, shared) == 0);
-    free(ours.bytes);
-    free(theirs.bytes);
+    KM_ASSERT(memcmp(km_buf_text(&ours), km_buf_text(&theirs), shared) == 0);
+    km_buf_done(&ours);
+    km_buf_done(&theirs);
     return 0;
 }

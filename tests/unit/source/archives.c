@@ -104,7 +104,7 @@ static void write_gzip(const struct km_buf *raw, gz_header *header, int flush, s
     assert_int_equal(deflateInit2(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
     if (header)
         assert_int_equal(deflateSetHeader(&stream, header), Z_OK);
-    size_t room = deflateBound(&stream, raw->length) + 64; /* it knows the header */
+    size_t room = deflateBound(&stream, raw->length) + 64; /* counts the header, once it is set */
     uint8_t *bytes = malloc(room);
     assert_non_null(bytes);
     stream.next_in = (Bytef *)raw->data;
