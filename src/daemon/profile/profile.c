@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "daemon/profile/profile_internal.h"
 
-#define NOVELTY_PACE     (1.0 / 64)
+#define NOVELTY_SPAN     0.5 /* an episode weighs as its number: the last half of those learned, about */
 #define MATURE_EPISODES  50
 #define MATURE_NOVELTY   0.02
 #define NOVELTY_DISTRUST 5.0
@@ -305,10 +305,11 @@ enum km_code km_profile_learn(struct km_profile *profile, const struct km_episod
         size_t fresh, windows;
         km_ngram_get_last_novelty(profile->ngram, &fresh, &windows);
         double share = windows > 0 ? (double)fresh / (double)windows : 0;
-        double pace = 1.0 / (double)(profile->episodes + 1);
-        profile->novelty += (share - profile->novelty) * (pace > NOVELTY_PACE ? pace : NOVELTY_PACE);
-        if (!reviewed)
+        if (!reviewed) {
+            double pace = 1 / (NOVELTY_SPAN * (double)profile->episodes + 1);
+            profile->novelty += (share - profile->novelty) * pace;
             note_time(profile, episode);
+        }
         if (code == KM_OK && !reviewed)
             code = keep(profile, episode, fresh > 0, err);
     } else {

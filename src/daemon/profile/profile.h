@@ -105,7 +105,7 @@ enum km_stratum km_assessment_stratum(const struct km_assessment *assessment);
 
 struct km_maturity {
     uint64_t episodes;
-    double novelty;    /* smoothed share of six-call windows that an episode brings new */
+    double novelty;    /* mean share of six-call windows that a learned episode brought new, later ones weigh more */
     double confidence; /* 0..1: (episodes / (episodes + 50)) * (1 - 5 * novelty), never below 0 */
     bool mature;       /* at least 50 episodes, novelty below 2 % */
 };

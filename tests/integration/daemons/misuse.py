@@ -113,8 +113,8 @@ def web_shell(load):
 
 # ---- PostgreSQL ----
 
-def sql(statement):
-    return lambda load: load.unit.sql(statement, check=False)
+def sql(statement, check=True):
+    return lambda load: load.unit.sql(statement, check=check)
 
 
 def copy_key(load):
@@ -178,7 +178,8 @@ MISUSES = [
            'read /etc/redis/'),
     Misuse('key-file', stage.Postgresql, nothing, copy_key, 'authorized_keys'),
     Misuse('outbound', stage.Postgresql, listen, sql(
-        "create extension dblink; select dblink_connect('host=127.0.0.1 port=9999 user=x dbname=x')"), 'inet loopback 9999'),
+        "create extension dblink; select dblink_connect('host=127.0.0.1 port=9999 user=x dbname=x')", check=False),
+           'inet loopback 9999'),
     Misuse('replaced', stage.Postgresql, nothing, replaced, 'no upgrade of a package explains it'),
     Misuse('cron-file', stage.Redis, nothing, redis_save('/etc/cron.d', 'inert'), 'directory /etc/cron.d'),
     Misuse('key-file', stage.Redis, redis_keys, redis_save('/var/lib/redis/.ssh', 'authorized_keys'), 'authorized_keys'),

@@ -58,6 +58,51 @@ static void maturity_grows_as_novelty_dries_up(void **state)
     km_profile_free(profile);
 }
 
+/* Learns `count` episodes of calls that come in a new order each time. */
+static void learn_ever_new(struct km_profile *profile, unsigned count)
+{
+    struct km_err err = KM_ERR_INIT;
+    uint64_t draw = 1;
+    for (unsigned i = 0; i < count; i++) {
+        struct made m;
+        for (size_t j = 0; j < MADE_MAX; j++) {
+            draw = draw * 6364136223846793005ULL + 1442695040888963407ULL;
+            m.packed[j] = km_call_pack(0, (unsigned)(draw >> 33) % 300);
+        }
+        made_finish(&m, MADE_MAX);
+        assert_ok(km_profile_learn(profile, &m.episode, &err), err);
+    }
+}
+
+/* A busy role makes as many in a second: what learning ends with must not decide what months of alarms are worth. */
+static void a_noisy_end_of_learning_decides_little(void **state)
+{
+    (void)state;
+    struct km_profile *profiles[2];
+    struct km_maturity maturity[2];
+    struct km_err err = KM_ERR_INIT;
+    for (int noisy = 0; noisy < 2; noisy++) {
+        struct km_episode_rule rule;
+        km_episode_rule_life(&rule);
+        profiles[noisy] = km_profile_new(&(struct km_profile_identity){.unit = "made", .role = "made"}, &rule, &err);
+        assert_non_null(profiles[noisy]);
+    }
+    for (unsigned i = 0; i < 1300; i++) {
+        struct made m;
+        made_normal(&m, i * 7919 / 13);
+        assert_ok(km_profile_learn(profiles[0], &m.episode, &err), err);
+    }
+    learn_ever_new(profiles[0], 20);
+    learn_ever_new(profiles[1], 1320);
+    for (int i = 0; i < 2; i++) {
+        km_profile_get_maturity(profiles[i], &maturity[i]);
+        km_profile_free(profiles[i]);
+    }
+    assert_true(maturity[0].novelty > 0.01 && maturity[0].novelty < 0.05);
+    assert_true(maturity[0].confidence > 0.7);
+    assert_true(maturity[1].novelty > 0.9 && maturity[1].confidence == 0);
+}
+
 static void scoring_and_calibrating_change_nothing(void **state)
 {
     (void)state;
@@ -84,7 +129,11 @@ static void an_accepted_alarm_is_known_and_lends_no_call_set(void **state)
     made_strange(&strange);
     km_profile_score(profile, &strange.episode, &before);
     size_t sets = km_profile_get_sets(profile)->count;
+    struct km_maturity learned_only, reviewed;
+    km_profile_get_maturity(profile, &learned_only);
     assert_ok(km_profile_learn(profile, &strange.episode, &err), err);
+    km_profile_get_maturity(profile, &reviewed);
+    assert_true(reviewed.novelty == learned_only.novelty);
     km_profile_score(profile, &strange.episode, &after);
     assert_true(after.score < before.score);
     assert_int_equal(after.measure.misses, 0);
@@ -287,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_strange_stands_out_and_the_terms_add_up),
         cmocka_unit_test(maturity_grows_as_novelty_dries_up),
+        cmocka_unit_test(a_noisy_end_of_learning_decides_little),
         cmocka_unit_test(scoring_and_calibrating_change_nothing),
         cmocka_unit_test(an_accepted_alarm_is_known_and_lends_no_call_set),
         cmocka_unit_test(new_entities_add_to_the_score_once_each),
