@@ -206,7 +206,7 @@ struct km_baseline_collect *km_baseline_collect_new(struct km_err *err)
     struct km_baseline_collect *collect = km_calloc(1, sizeof *collect, SIZE_MAX, err);
     if (!collect)
         return NULL;
-    collect->sink = (struct km_entry_sink){collect, begin, data, end, gap, NULL};
+    collect->sink = (struct km_entry_sink){.context = collect, .begin = begin, .data = data, .end = end, .gap = gap};
     collect->index = km_token_index_new(err);
     if (collect->index)
         return collect;

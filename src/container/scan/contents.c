@@ -8,7 +8,7 @@
 
 struct km_contents {
     const struct km_records *records;
-    const struct km_examine_link *links; /* in the order of their ids */
+    const struct km_link *links; /* in the order of their ids */
     size_t link_count;
     uint32_t *targets; /* of each link: entry id + 1, or 0 */
 };
@@ -39,7 +39,7 @@ static size_t link_slot(const struct link_table *table, uint32_t blob, const cha
     return at;
 }
 
-static enum km_code link_table_init(struct link_table *table, const struct km_examine_link *links, size_t count,
+static enum km_code link_table_init(struct link_table *table, const struct km_link *links, size_t count,
                                     struct km_err *err)
 {
     *table = (struct link_table){.size = 64};
@@ -88,7 +88,7 @@ struct km_contents *km_contents_new(const struct km_examine *examine, const stru
     if (!contents)
         return NULL;
     contents->records = km_examine_records(examine);
-    contents->link_count = km_examine_links(examine, &contents->links);
+    contents->link_count = km_links_get(km_examine_links(examine), &contents->links);
     contents->targets = km_calloc(contents->link_count, sizeof *contents->targets, SIZE_MAX, err);
     if (!contents->targets || resolve(contents, layout, err) != KM_OK) {
         km_contents_free(contents);

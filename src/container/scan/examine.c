@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/digest.h"
 #include "base/mem.h"
 #include "container/scan/fileformat.h"
+#include "container/scan/inside.h"
 #include "container/scan/packing.h"
 
-#define MAX_PACKAGE_FILES   2000000
-#define MAX_LINKS           1000000
-#define MAX_LINK_TEXT_BYTES ((size_t)32 << 20)
+#define MAX_PACKAGE_FILES 2000000
 /* Zeros of a sparse file's holes that are hashed; what is larger keeps no hash, since hashing 8 GB of nothing that the
  * image does not even store is the attacker's gain. The hole itself counts as examined, for it is known to be zero;
  * that the file was not looked up in the lists of hashes is a gap, or a hole would hide any file from them. */
@@ -36,7 +34,10 @@ struct open_file {
     bool is_unpacked;    /* what UPX had packed in it was delivered whole, and is judged on its own */
     bool is_upx_content; /* it is such content */
     bool has_code_name;
-    char *path; /* kept where a gap may have to name it; or NULL */
+    bool is_recalled;        /* its content is not delivered */
+    bool is_keepable;        /* so far: what the cache may remember of the file that holds it. Hashed here */
+    struct km_inside inside; /* at depth 0 */
+    char *path;              /* kept where a gap may have to name it; or NULL */
     uint8_t head[KM_FILEFORMAT_HEAD_BYTES];
     size_t head_bytes;
 };
@@ -50,9 +51,7 @@ struct km_examine {
     size_t package_file_count, package_file_capacity;
     struct open_file *open; /* innermost first */
     struct open_file *unused;
-    struct km_arena *link_texts;
-    struct km_examine_link *links;
-    size_t link_count, link_capacity;
+    struct km_links *links;
     uint64_t gaps;
     struct km_examine_left_out left_out;
     struct km_pipeline *pipeline; /* or NULL */
@@ -120,26 +119,6 @@ static enum km_code begin_package_file(struct km_examine *examine, const struct 
     return KM_OK;
 }
 
-/* Hard links share their target's content, top-level symbolic links may merge /usr. What does not fit is not compared
- * with the package database, which the caller sees as "unchecked". */
-static enum km_code keep_link(struct km_examine *examine, const struct km_entry *entry, struct km_err *err)
-{
-    bool wanted = entry->type == KM_ENTRY_HARDLINK || (entry->type == KM_ENTRY_SYMLINK && !strchr(entry->path, '/'));
-    if (!wanted || entry->depth > 0 || !entry->link)
-        return KM_OK;
-    struct km_examine_link link = {.id = entry->id, .blob = entry->blob, .type = entry->type};
-    void *links = examine->links;
-    enum km_code code = km_grow(&links, &examine->link_capacity, examine->link_count + 1, sizeof link, MAX_LINKS, err);
-    examine->links = links;
-    if (code == KM_OK) {
-        link.target = km_arena_strndup(examine->link_texts, entry->link, strlen(entry->link), err);
-        code = link.target ? KM_OK : err->code;
-    }
-    if (code == KM_OK)
-        examine->links[examine->link_count++] = link;
-    return code == KM_LIMIT ? KM_OK : code;
-}
-
 static enum km_code begin_picture(struct km_examine *examine, const struct km_entry *entry, struct km_record *record,
                                   struct km_err *err)
 {
@@ -167,12 +146,23 @@ static enum km_code choose_mode(const struct km_examine *examine, const struct k
     return file->path ? KM_OK : err->code;
 }
 
+/* The file of a layer that is open, with all that is open within it; NULL: none. */
+static struct open_file *outermost(const struct km_examine *examine)
+{
+    struct open_file *file = examine->open;
+    while (file && file->next)
+        file = file->next;
+    return file;
+}
+
 static enum km_code begin_scoring(struct km_examine *examine, const struct km_entry *entry, struct open_file *file,
                                   struct km_err *err)
 {
     km_packing_init(&file->packing, entry->size == KM_SIZE_UNKNOWN ? UINT64_MAX : entry->size);
-    if (!examine->pipeline || file->mode >= KM_POLICY_METADATA)
+    file->is_recalled = entry->depth == 1 && file->next->inside.is_known;
+    if (!examine->pipeline || file->mode >= KM_POLICY_METADATA || file->is_recalled)
         return KM_OK;
+    file->is_keepable = entry->depth == 1 && file->next->inside.is_asked && entry->size == KM_SIZE_UNKNOWN;
     file->has_code_name = km_fileformat_has_code_suffix(entry->path);
     const struct km_pipeline_begin begin = {.id = entry->id,
                                             .tag = file->record,
@@ -184,8 +174,11 @@ static enum km_code begin_scoring(struct km_examine *examine, const struct km_en
 static enum km_code begin(void *context, const struct km_entry *entry, void **out_state, struct km_err *err)
 {
     struct km_examine *examine = context;
+    struct open_file *outer = outermost(examine);
+    if (outer)
+        outer->inside.members++;
     if (entry->type != KM_ENTRY_FILE)
-        return keep_link(examine, entry, err);
+        return km_links_add(examine->links, entry, err);
     struct km_record *record = km_records_touch(examine->records, entry->id, err);
     if (!record)
         return err->code;
@@ -262,6 +255,15 @@ static void choose_scoring(struct open_file *file)
         km_pipeline_hash_only(file->scored);
 }
 
+/* From the first block of what a compressed file holds: data of which the cache may say next time what it is. */
+static void choose_keeping(struct open_file *file, bool is_enough)
+{
+    file->is_keepable =
+        is_enough && !file->has_code_name && km_fileformat_detect(file->head, file->head_bytes) == KM_FORMAT_DATA;
+    if (file->is_keepable)
+        km_pipeline_abandon(km_steal(file->scored));
+}
+
 static enum km_code data(void *context, void *state, uint64_t offset, const void *bytes, uint64_t length,
                          struct km_err *err)
 {
@@ -282,6 +284,8 @@ static enum km_code data(void *context, void *state, uint64_t offset, const void
             memcpy(file->head + offset, bytes, n);
         file->head_bytes = (size_t)offset + n;
     }
+    if (file->is_keepable && offset == 0)
+        choose_keeping(file, bytes && length >= KM_FILEFORMAT_HEAD_BYTES);
     /* Bytes missing before this block (a damaged region) leave nothing to compare. */
     if (offset != file->reached)
         file->hashable = false;
@@ -373,6 +377,17 @@ static void fill_record(struct open_file *file, bool complete)
         file->next->is_unpacked = true;
 }
 
+/* What the cache knows of it, held against the lists of today. */
+static enum km_code finish_recalled(struct km_examine *examine, const struct open_file *file, struct km_err *err)
+{
+    const struct km_segcache_inside *content = &file->next->inside.content;
+    struct km_pipeline_hashes hashes = {.has_md5 = false};
+    file->record->size = content->size;
+    file->record->format = KM_FORMAT_DATA;
+    memcpy(hashes.sha256, content->sha256, sizeof hashes.sha256);
+    return take_hashes(examine, file->record, &hashes, err);
+}
+
 static enum km_code finish_record(struct km_examine *examine, struct open_file *file, bool complete, struct km_err *err)
 {
     struct km_pipeline_end end = {.is_hashed = false};
@@ -397,6 +412,8 @@ static enum km_code finish_record(struct km_examine *examine, struct open_file *
     struct km_pipeline_hashes hashes = {.has_md5 = true};
     km_digest_finish(file->sha256, hashes.sha256);
     km_digest_finish(file->md5, hashes.md5);
+    if (file->is_keepable && !file->record->is_eicar && file->record->packing == KM_PACKING_NONE)
+        km_inside_note(&file->next->inside, file->record->size, hashes.sha256);
     return take_hashes(examine, file->record, &hashes, err);
 }
 
@@ -422,7 +439,10 @@ static enum km_code end(void *context, void *state, bool complete, struct km_err
         return KM_OK; /* not a regular file */
     if (examine->options->mosaic && file->depth == 0)
         km_mosaic_end_entry(examine->options->mosaic);
-    enum km_code code = finish_record(examine, file, complete, err);
+    enum km_code code =
+        file->is_recalled ? finish_recalled(examine, file, err) : finish_record(examine, file, complete, err);
+    if (code == KM_OK && complete)
+        km_inside_keep(&file->inside, examine->options->cache);
     if (code == KM_OK && file->package_file)
         code = km_package_file_end(file->package_file, complete, err);
     close_file(examine, file);
@@ -432,7 +452,22 @@ static enum km_code end(void *context, void *state, bool complete, struct km_err
 static enum km_code pass_gap(void *context, const struct km_gap *gap, struct km_err *err)
 {
     const struct km_examine *examine = context;
+    struct open_file *file = outermost(examine);
+    if (file)
+        file->inside.is_spoiled = true;
     return examine->options->sink->gap(examine->options->sink->context, gap, err);
+}
+
+static bool recalls(void *context, void *state, const char *name, const void *bytes, size_t length, uint64_t *out_size)
+{
+    const struct km_examine *examine = context;
+    struct open_file *file = state;
+    bool is_read_whole = file->mode == KM_POLICY_WHOLE && km_policy_find(examine->options->policy, name) == file->mode;
+    if (!examine->pipeline || !is_read_whole || km_fileformat_has_code_suffix(name))
+        return false;
+    bool is_known = km_inside_ask(&file->inside, examine->options->cache, bytes, length);
+    *out_size = file->inside.content.size;
+    return is_known;
 }
 
 static void progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
@@ -470,14 +505,14 @@ struct km_examine *km_examine_new(const struct km_examine_options *options, stru
         return NULL;
     examine->options = options;
     pthread_mutex_init(&examine->lock, NULL);
-    examine->sink = (struct km_entry_sink){examine, begin, data, end, pass_gap, progress};
+    examine->sink = (struct km_entry_sink){examine, begin, data, end, pass_gap, progress, recalls};
     examine->records = km_records_new(err);
-    examine->link_texts = km_arena_new(MAX_LINK_TEXT_BYTES, err);
-    if (!examine->link_texts) {
+    examine->links = examine->records ? km_links_new(err) : NULL;
+    if (!examine->links) {
         km_examine_free(examine);
         return NULL;
     }
-    examine->packages = examine->records ? km_package_db_new(KM_PACKAGE_DEFAULT_MAX_BYTES, err) : NULL;
+    examine->packages = km_package_db_new(KM_PACKAGE_DEFAULT_MAX_BYTES, err);
     if (!examine->packages || start_pipeline(examine, err) != KM_OK) {
         km_examine_free(examine);
         return NULL;
@@ -497,8 +532,7 @@ void km_examine_free(struct km_examine *examine)
     km_records_free(examine->records);
     km_package_db_free(examine->packages);
     free(examine->package_files);
-    free(examine->links);
-    km_arena_free(examine->link_texts);
+    km_links_free(examine->links);
     pthread_mutex_destroy(&examine->lock);
     free(examine);
 }
@@ -543,8 +577,7 @@ size_t km_examine_package_file_count(const struct km_examine *examine)
     return examine->package_file_count;
 }
 
-size_t km_examine_links(const struct km_examine *examine, const struct km_examine_link **out_links)
+const struct km_links *km_examine_links(const struct km_examine *examine)
 {
-    *out_links = examine->links;
-    return examine->link_count;
+    return examine->links;
 }

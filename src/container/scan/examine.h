@@ -9,6 +9,7 @@
 #include "container/imaging/mosaic.h"
 #include "container/scan/baseline.h"
 #include "container/scan/hashlist.h"
+#include "container/scan/links.h"
 #include "container/scan/pipeline.h"
 #include "container/scan/policy.h"
 #include "container/scan/records.h"
@@ -58,13 +59,6 @@ struct km_package_file *km_examine_package_file(const struct km_examine *examine
 
 size_t km_examine_package_file_count(const struct km_examine *examine);
 
-/* Hard links of layers, and symbolic links at the top of a file system. */
-struct km_examine_link {
-    uint32_t id;
-    uint32_t blob;
-    enum km_entry_type type;
-    const char *target; /* as stored */
-};
-size_t km_examine_links(const struct km_examine *examine, const struct km_examine_link **out_links);
+const struct km_links *km_examine_links(const struct km_examine *examine);
 
 #endif

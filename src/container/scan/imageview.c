@@ -57,8 +57,8 @@ static void select_files(struct km_imageview *view, struct km_package_db *db)
         if (place.type == KM_ENTRY_FILE && km_place_is_shown(&place))
             km_package_db_select(db, km_examine_package_file(view->examine, record->package_file));
     }
-    const struct km_examine_link *links;
-    count = km_examine_links(view->examine, &links);
+    const struct km_link *links;
+    count = km_links_get(km_examine_links(view->examine), &links);
     for (size_t i = 0; i < count; i++) {
         if (links[i].type != KM_ENTRY_SYMLINK)
             continue;
@@ -70,11 +70,11 @@ static void select_files(struct km_imageview *view, struct km_package_db *db)
 
 static void take_steps(const struct km_imageview *view, uint64_t *steps_left)
 {
-    const struct km_examine_link *links;
+    const struct km_link *links;
     struct km_package_summary summary;
     km_package_view_summarize(view->packages, &summary);
-    uint64_t steps = (uint64_t)km_examine_package_file_count(view->examine) + km_examine_links(view->examine, &links) +
-                     STEPS_PER_RECORD * summary.records;
+    uint64_t steps = (uint64_t)km_examine_package_file_count(view->examine) +
+                     km_links_get(km_examine_links(view->examine), &links) + STEPS_PER_RECORD * summary.records;
     *steps_left -= steps < *steps_left ? steps : *steps_left;
 }
 

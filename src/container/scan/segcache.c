@@ -14,10 +14,12 @@
 #include "base/folder.h"
 #include "base/mem.h"
 #include "container/scan/segstore.h"
+#include "container/source/source.h"
 
 /* Records gathered before they are written together: a transaction ends with a sync. */
 #define MAX_GATHERED_BYTES ((size_t)2 << 20)
 #define MAX_GATHERED       2048
+#define INSIDE_BYTES       (sizeof(uint64_t) + KM_SHA256_BYTES) /* the size, little endian, and the hash */
 
 struct gathered {
     struct km_segcache_key key;
@@ -136,26 +138,50 @@ bool km_segcache_get(struct km_segcache *cache, const struct km_segcache_key *ke
     return code == KM_OK;
 }
 
-static struct km_segcache_key md5_key(const uint8_t sha256[KM_SHA256_BYTES])
+/* Records of one length that any models share. `rules`: of which version. */
+static struct km_segcache_key plain_key(const uint8_t sha256[KM_SHA256_BYTES], enum km_segcache_kind kind,
+                                        uint8_t rules)
 {
-    struct km_segcache_key key = {.kind = KM_SEGCACHE_MD5};
+    struct km_segcache_key key = {.kind = (uint8_t)kind, .models = {rules}};
     memcpy(key.content, sha256, sizeof key.content);
     return key;
 }
 
-bool km_segcache_get_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES], uint8_t md5[KM_MD5_BYTES])
+static void put_plain(struct km_segcache *cache, const struct km_segcache_key *key, const uint8_t *bytes,
+                      size_t length);
+
+static bool get_plain(struct km_segcache *cache, const struct km_segcache_key *key, uint8_t *bytes, size_t length)
 {
-    const struct km_segcache_key key = md5_key(sha256);
     struct km_segstore_record record;
-    if (!find(cache, &key, &record))
+    if (!find(cache, key, &record))
         return false;
-    bool fits = record.length == KM_MD5_BYTES;
+    bool fits = record.length == length;
     if (fits)
-        memcpy(md5, record.bytes, KM_MD5_BYTES);
+        memcpy(bytes, record.bytes, length);
     free(record.bytes);
     if (fits && record.is_old)
-        km_segcache_put_md5(cache, sha256, md5);
+        put_plain(cache, key, bytes, length);
     return fits;
+}
+
+bool km_segcache_get_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES], uint8_t md5[KM_MD5_BYTES])
+{
+    const struct km_segcache_key key = plain_key(sha256, KM_SEGCACHE_MD5, 0);
+    return get_plain(cache, &key, md5, KM_MD5_BYTES);
+}
+
+bool km_segcache_get_inside(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                            struct km_segcache_inside *out)
+{
+    const struct km_segcache_key key = plain_key(sha256, KM_SEGCACHE_INSIDE, KM_SEGCACHE_INSIDE_RULES);
+    uint8_t record[INSIDE_BYTES];
+    if (!get_plain(cache, &key, record, sizeof record))
+        return false;
+    out->size = 0;
+    for (size_t i = 0; i < sizeof out->size; i++)
+        out->size |= (uint64_t)record[i] << (8 * i);
+    memcpy(out->sha256, record + sizeof out->size, sizeof out->sha256);
+    return out->size <= KM_SOURCE_MAX_RECALLED;
 }
 
 /* Called with the lock. */
@@ -201,17 +227,33 @@ void km_segcache_put(struct km_segcache *cache, const struct km_segcache_key *ke
     pthread_mutex_unlock(&cache->lock);
 }
 
-void km_segcache_put_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
-                         const uint8_t md5[KM_MD5_BYTES])
+static void put_plain(struct km_segcache *cache, const struct km_segcache_key *key, const uint8_t *bytes, size_t length)
 {
     if (!cache || atomic_load(&cache->broken))
         return;
-    const struct km_segcache_key key = md5_key(sha256);
     struct km_err err = KM_ERR_INIT;
     pthread_mutex_lock(&cache->lock);
     size_t begin = cache->records.length;
-    gather(cache, &key, begin, km_buf_append(&cache->records, md5, KM_MD5_BYTES, &err), &err);
+    gather(cache, key, begin, km_buf_append(&cache->records, bytes, length, &err), &err);
     pthread_mutex_unlock(&cache->lock);
+}
+
+void km_segcache_put_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                         const uint8_t md5[KM_MD5_BYTES])
+{
+    const struct km_segcache_key key = plain_key(sha256, KM_SEGCACHE_MD5, 0);
+    put_plain(cache, &key, md5, KM_MD5_BYTES);
+}
+
+void km_segcache_put_inside(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                            const struct km_segcache_inside *inside)
+{
+    const struct km_segcache_key key = plain_key(sha256, KM_SEGCACHE_INSIDE, KM_SEGCACHE_INSIDE_RULES);
+    uint8_t record[INSIDE_BYTES];
+    for (size_t i = 0; i < sizeof inside->size; i++)
+        record[i] = (uint8_t)(inside->size >> (8 * i));
+    memcpy(record + sizeof inside->size, inside->sha256, sizeof inside->sha256);
+    put_plain(cache, &key, record, sizeof record);
 }
 
 void km_segcache_flush(struct km_segcache *cache)

@@ -1,6 +1,7 @@
 /*
  * What the detector said about segments and files, kept between scans: LMDB, one file in a folder of the user's. And
- * the MD5 of contents, which dpkg's lists need: nothing else that a scan does with known bytes costs as much.
+ * what costs most of the rest where bytes are known: the MD5 of contents, which dpkg's lists need, and what compressed
+ * files hold.
  *
  * Key: SHA-256 of the content, what is asked for, digest of models and format. Value: the record of segment.h, or the
  * MD5, with a checksum; it is hostile, and a damaged one is a miss. Two generations: a record that is found in the old
@@ -34,9 +35,19 @@ struct km_segcache;
 
 enum km_segcache_kind {
     KM_SEGCACHE_SEGMENT = 0,
-    KM_SEGCACHE_FILE = 1, /* of one segment, or what its segments came to (km_detector_fold_unite) */
-    KM_SEGCACHE_MD5 = 2,  /* of any models */
+    KM_SEGCACHE_FILE = 1,   /* of one segment, or what its segments came to (km_detector_fold_unite) */
+    KM_SEGCACHE_MD5 = 2,    /* of any models */
+    KM_SEGCACHE_INSIDE = 3, /* of any models */
 };
+
+/* The one file that a compressed file holds: data, no archive, and nothing else was told about it. */
+struct km_segcache_inside {
+    uint64_t size; /* at most KM_SOURCE_MAX_RECALLED */
+    uint8_t sha256[KM_SHA256_BYTES];
+};
+/* Counts up when what is opened within files, or what counts as data or as packed, changes: what an earlier version
+ * found to hold nothing more is then looked at again. */
+#define KM_SEGCACHE_INSIDE_RULES 1
 
 struct km_segcache_key {
     uint8_t content[KM_SHA256_BYTES];
@@ -61,6 +72,12 @@ void km_segcache_put(struct km_segcache *cache, const struct km_segcache_key *ke
 bool km_segcache_get_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES], uint8_t md5[KM_MD5_BYTES]);
 void km_segcache_put_md5(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
                          const uint8_t md5[KM_MD5_BYTES]);
+
+/* What the compressed file with this SHA-256 holds; false: not there. */
+bool km_segcache_get_inside(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                            struct km_segcache_inside *out);
+void km_segcache_put_inside(struct km_segcache *cache, const uint8_t sha256[KM_SHA256_BYTES],
+                            const struct km_segcache_inside *inside);
 
 void km_segcache_flush(struct km_segcache *cache);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "container/source/entrypath.h"
+#include "container/source/single.h"
 #include "container/source/tarhead.h"
 
 #define MAX_PATH_BYTES  (KM_TAR_MAX_NAME + 16)
@@ -38,6 +39,7 @@ void km_reader_free(struct km_reader *reader)
 {
     if (!reader)
         return;
+    free(reader->held);
     km_buf_done(&reader->where);
     for (size_t i = 0; i < KM_READER_MAX_FRAMES; i++)
         km_buf_done(&reader->frames[i].path);
@@ -372,6 +374,25 @@ static enum km_code take_member(struct km_reader *reader, struct km_reader_frame
     return end_member(reader, frame, true, err);
 }
 
+enum km_code km_reader_pass_recalled(struct km_reader *reader, const struct km_reader_frame *outer, const char *name,
+                                     uint64_t size, struct km_err *err)
+{
+    struct km_reader_frame *child = &reader->frames[reader->frame_count];
+    const struct km_member member = km_single_member(name);
+    struct km_entry entry;
+    bool refused = false;
+    child->parent = outer->id;
+    enum km_code code = describe(reader, child, &member, &entry, err);
+    if (code == KM_OK)
+        code = begin_entry(reader, child, &entry, &refused, err);
+    if (code != KM_OK)
+        return code;
+    if (refused)
+        return refuse_entry(reader, child, &member, err);
+    reader->nested_bytes = saturated(reader->nested_bytes, size);
+    return end_member(reader, child, true, err);
+}
+
 /* ---- The walk ---- */
 
 static enum km_code step(struct km_reader *reader, struct km_err *err)
@@ -399,10 +420,9 @@ static void unwind(struct km_reader *reader)
             (void)end_member(reader, frame, false, &ignored);
         if (frame != reader->frames) {
             frame->members->close(frame->members);
-            km_stream_close(frame->inflated);
+            km_reader_close_streams(frame);
         }
         frame->members = NULL;
-        frame->inflated = NULL;
     }
 }
 
@@ -425,7 +445,7 @@ enum km_code km_reader_walk(struct km_reader *reader, const struct km_tree *tree
     reader->damaged = reader->counting = false;
     reader->uncounted_files = reader->uncounted_bytes = 0;
     root->members = tree->members;
-    root->inflated = NULL;
+    root->inflated = root->held = NULL;
     root->open = false;
     tree->members->faults = (struct km_fault_sink){root, km_reader_on_fault};
     reader->frame_count = 1;

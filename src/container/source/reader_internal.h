@@ -16,6 +16,7 @@ struct km_reader_frame {
     struct km_reader *reader;
     struct km_members *members;
     struct km_stream *inflated; /* between the outer member and `members`, or NULL */
+    struct km_stream *held;     /* below that: the outer member's bytes in memory, or NULL */
     uint32_t parent;
     struct km_memberstream stream; /* of the current member */
     struct km_buf path;            /* of the current member, normalised */
@@ -44,6 +45,7 @@ struct km_reader {
     bool opaque;
     bool nested_over; /* a limit was met inside: no more nested content of this file */
     uint64_t nested_bytes;
+    uint8_t *held; /* bytes of a compressed file, or NULL */
     unsigned frame_count;
     struct km_reader_frame frames[KM_READER_MAX_FRAMES];
 };
@@ -53,12 +55,16 @@ enum km_code km_reader_tell(struct km_reader *reader, unsigned level, const stru
 /* Something about the content of the current member of `frame`, as far as it goes beyond its bytes. */
 enum km_code km_reader_tell_content(struct km_reader *reader, struct km_reader_frame *frame, enum km_gap_reason reason,
                                     const char *detail, struct km_err *err);
+/* Begins and ends the file `name` of `size` bytes within the current member of `outer`, which the sink remembers. */
+enum km_code km_reader_pass_recalled(struct km_reader *reader, const struct km_reader_frame *outer, const char *name,
+                                     uint64_t size, struct km_err *err);
 /* For a struct km_fault_sink: the context is the frame. */
 enum km_code km_reader_on_fault(void *context, const struct km_fault *fault, struct km_err *err);
 
 /* Looks at the first bytes of the member that was just begun, and pushes a frame when it is an archive, packed by UPX,
  * or may carry a payload. */
 enum km_code km_reader_look_inside(struct km_reader *reader, struct km_reader_frame *frame, struct km_err *err);
+void km_reader_close_streams(struct km_reader_frame *frame);
 /* Closes the last frame; its stream's fault is told. */
 enum km_code km_reader_pop(struct km_reader *reader, struct km_err *err);
 

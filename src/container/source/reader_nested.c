@@ -8,7 +8,8 @@
 #include "container/source/unpack.h"
 #include "container/source/upx.h"
 
-#define SMALLEST_NESTED 20 /* bytes: no archive or compressed file with content is smaller */
+#define SMALLEST_NESTED 20                  /* bytes: no archive or compressed file with content is smaller */
+#define HELD_BYTES      ((uint64_t)1 << 20) /* compressed files up to this size may be recalled */
 
 static const char *single_name(const char *outer, struct km_buf *scratch, struct km_err *err)
 {
@@ -50,14 +51,54 @@ static enum km_code open_inflated(struct km_reader *reader, struct km_reader_fra
     return *out_members ? KM_OK : err->code;
 }
 
-static enum km_code push(struct km_reader *reader, struct km_reader_frame *outer, enum km_content content,
-                         struct km_err *err)
+/* All of the current member of `frame` in one piece, which the block at hand has or which is put together. Then *stream
+ * becomes a stream over it, which the caller closes. *out_length is less than the member's size when that is cut. */
+static enum km_code hold(struct km_reader *reader, const struct km_reader_frame *frame, struct km_stream **stream,
+                         const uint8_t **bytes, size_t *length, struct km_err *err)
+{
+    if (*length == frame->size)
+        return KM_OK;
+    if (!reader->held)
+        reader->held = km_calloc(1, HELD_BYTES, SIZE_MAX, err);
+    if (!reader->held)
+        return err->code;
+    enum km_code code = km_stream_read(*stream, reader->held, (size_t)frame->size, length, err);
+    if (code != KM_OK)
+        return code;
+    *bytes = reader->held;
+    *stream = km_stream_new_memory(reader->held, *length, err);
+    return *stream ? KM_OK : err->code;
+}
+
+/* A compressed file of a tree may be remembered: then it stays closed. */
+static enum km_code recall(struct km_reader *reader, struct km_reader_frame *frame, const uint8_t *bytes, size_t length,
+                           struct km_stream **stream, bool *out_recalled, struct km_err *err)
+{
+    const struct km_entry_sink *sink = reader->sink;
+    const struct km_source_limits *limits = &reader->limits;
+    bool limited = limits->nested_grace < KM_SOURCE_MAX_RECALLED || limits->max_nested_bytes < KM_SOURCE_MAX_RECALLED;
+    uint64_t size = 0;
+    if (!sink->recalls || frame != reader->frames || frame->size > HELD_BYTES || limited)
+        return KM_OK;
+    enum km_code code = hold(reader, frame, stream, &bytes, &length, err);
+    if (code != KM_OK || length < frame->size)
+        return code;
+    const char *name = single_name(km_buf_text(&frame->path), &reader->where, err);
+    if (!name)
+        return err->code;
+    *out_recalled = sink->recalls(sink->context, frame->state, name, bytes, length, &size);
+    return *out_recalled ? km_reader_pass_recalled(reader, frame, name, size, err) : KM_OK;
+}
+
+/* `stream` is of the current member of `outer`: its own, or one over the same bytes, which is taken over. */
+static enum km_code push(struct km_reader *reader, struct km_reader_frame *outer, struct km_stream *stream,
+                         enum km_content content, struct km_err *err)
 {
     struct km_reader_frame *child = &reader->frames[reader->frame_count];
-    struct km_stream *stream = &outer->stream.base;
     enum km_code code = KM_OK;
     child->members = NULL;
     child->inflated = NULL;
+    child->held = stream != &outer->stream.base ? stream : NULL;
     child->open = false;
     child->parent = outer->id;
     if (km_inflate_handles(content)) {
@@ -69,8 +110,7 @@ static enum km_code push(struct km_reader *reader, struct km_reader_frame *outer
         code = child->members ? KM_OK : err->code;
     }
     if (code != KM_OK || !child->members) {
-        km_stream_close(child->inflated);
-        child->inflated = NULL;
+        km_reader_close_streams(child);
         return code;
     }
     child->members->faults = (struct km_fault_sink){child, km_reader_on_fault};
@@ -88,6 +128,7 @@ static enum km_code push_members(struct km_reader *reader, const struct km_reade
     members->faults = (struct km_fault_sink){child, km_reader_on_fault};
     child->members = members;
     child->inflated = NULL;
+    child->held = NULL;
     child->open = false;
     child->parent = outer->id;
     reader->frame_count++;
@@ -116,6 +157,12 @@ static enum km_code look_deeper(struct km_reader *reader, struct km_reader_frame
     return push_members(reader, frame, km_payload_new(place, stream, &reader->nested_inflate, too_deep, err), err);
 }
 
+void km_reader_close_streams(struct km_reader_frame *frame)
+{
+    km_stream_close(km_steal(frame->inflated));
+    km_stream_close(km_steal(frame->held));
+}
+
 enum km_code km_reader_pop(struct km_reader *reader, struct km_err *err)
 {
     struct km_reader_frame *frame = &reader->frames[reader->frame_count - 1];
@@ -125,8 +172,7 @@ enum km_code km_reader_pop(struct km_reader *reader, struct km_err *err)
         if (fault)
             code = km_reader_tell(reader, reader->frame_count - 1, fault, err);
         frame->members->close(frame->members);
-        km_stream_close(frame->inflated);
-        frame->inflated = NULL;
+        km_reader_close_streams(frame);
     }
     frame->members = NULL;
     reader->frame_count--;
@@ -151,5 +197,13 @@ enum km_code km_reader_look_inside(struct km_reader *reader, struct km_reader_fr
         return km_reader_tell_content(reader, frame, KM_GAP_UNSUPPORTED, km_sniff_name(bytes, have), err);
     if (reader->frame_count > reader->limits.nested_depth)
         return km_reader_tell_content(reader, frame, KM_GAP_NESTED, km_sniff_name(bytes, have), err);
-    return push(reader, frame, content, err);
+    bool recalled = false;
+    struct km_stream *stream = &frame->stream.base;
+    if (km_inflate_handles(content))
+        code = recall(reader, frame, bytes, have, &stream, &recalled, err);
+    if (code == KM_OK && !recalled)
+        return push(reader, frame, stream, content, err);
+    if (stream != &frame->stream.base)
+        km_stream_close(stream);
+    return code;
 }

@@ -11,6 +11,11 @@ struct single {
     uint64_t start;
 };
 
+struct km_member km_single_member(const char *path)
+{
+    return (struct km_member){.type = KM_ENTRY_FILE, .path = path, .size = KM_SIZE_UNKNOWN, .mode = 0600};
+}
+
 static enum km_code next_member(struct km_members *members, struct km_member *out, bool *out_found, struct km_err *err)
 {
     struct single *single = (struct single *)members;
@@ -20,7 +25,7 @@ static enum km_code next_member(struct km_members *members, struct km_member *ou
         return km_stream_skip(single->stream, UINT64_MAX, &skipped, err);
     single->begun = true;
     single->start = single->stream->position;
-    *out = (struct km_member){.type = KM_ENTRY_FILE, .path = single->path, .size = KM_SIZE_UNKNOWN, .mode = 0600};
+    *out = km_single_member(single->path);
     return KM_OK;
 }
 

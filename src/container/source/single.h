@@ -6,6 +6,9 @@
 
 #include "container/source/members.h"
 
+/* What such an archive's member is: `path` is borrowed. */
+struct km_member km_single_member(const char *path);
+
 /* One file of unknown size called `path` (copied). Does not own the stream. NULL with *err set (KM_NOMEM). */
 struct km_members *km_single_new(const char *path, struct km_stream *stream, struct km_err *err) KM_MUST_USE;
 

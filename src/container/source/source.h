@@ -77,7 +77,13 @@ struct km_entry_sink {
     enum km_code (*gap)(void *context, const struct km_gap *gap, struct km_err *err);
     /* Now and then: raw bytes read so far, and how many there will be (KM_SIZE_UNKNOWN). May be NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* May be NULL: no. Asked about a compressed file of a tree, of which all bytes were delivered: whether the one file
+     * that it holds, which will be called `name`, is remembered. If so, *out_size says how large that is (at most
+     * KM_SOURCE_MAX_RECALLED), and it is begun and ended, complete and without data, unless a limit of entries is met.
+     */
+    bool (*recalls)(void *context, void *state, const char *name, const void *bytes, size_t length, uint64_t *out_size);
 };
+#define KM_SOURCE_MAX_RECALLED ((uint64_t)16 << 20)
 
 /* Stated limits. Meeting one is a gap (KM_GAP_LIMIT), never an end. */
 struct km_source_limits {
@@ -129,7 +135,7 @@ enum km_code km_source_open_stream(struct km_stream *stream, enum km_source_kind
 void km_source_close(struct km_source *source);
 
 /* Before the run: a second listener, which hears everything that the sink of km_source_run hears, behind it. Borrowed
- * until the run is over. At most one. */
+ * until the run is over. At most one; with it, nothing is recalled. */
 void km_source_tap(struct km_source *source, const struct km_entry_sink *tap);
 
 /* Reads everything, once, and resolves the layout. KM_FORMAT: the input is nothing that can be read as its kind.

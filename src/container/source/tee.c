@@ -86,7 +86,7 @@ static void progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
 
 void km_tee_init(struct km_tee *tee, const struct km_entry_sink *first, const struct km_entry_sink *second)
 {
-    *tee = (struct km_tee){.sink = {tee, begin, data, end, gap, progress}, .first = first, .second = second};
+    *tee = (struct km_tee){.sink = {tee, begin, data, end, gap, progress, NULL}, .first = first, .second = second};
 }
 
 void km_tee_done(struct km_tee *tee)

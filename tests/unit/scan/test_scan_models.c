@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 #include "container/scan/baseline_collect.h"
 #include "container/scan/scan.h"
@@ -200,6 +201,180 @@ static void a_cache_changes_nothing_but_the_time(void **state)
     bundle_done(&place);
 }
 
+/* ---- Compressed files that the cache remembers ---- */
+
+#define MAX_PACKED_BYTES (4U << 20)
+
+struct packed {
+    const char *name;
+    size_t length; /* of its content, of which there are … */
+    unsigned layers, members;
+    const char *begin;
+    size_t cut, behind; /* bytes taken off and added */
+    bool damaged, kept;
+};
+
+static const struct packed packed_files[] = {
+    {.name = "plain.txt.gz", .length = 5000, .layers = 1, .members = 1, .kept = true},
+    {.name = "twice.txt.gz", .length = 5000, .layers = 1, .members = 2, .kept = true},
+    {.name = "blocks.txt.gz", .length = 1000000, .layers = 1, .members = 1, .kept = true},
+    {.name = "large.txt.gz", .length = 3000000, .layers = 1, .members = 1}, /* more than a megabyte compressed */
+    {.name = "short.txt.gz", .length = 100, .layers = 1, .members = 1},
+    {.name = "layers.txt.gz", .length = 5000, .layers = 2, .members = 1},
+    {.name = "tool.gz", .length = 5000, .layers = 1, .members = 1, .begin = "#!/bin/sh\n"},
+    {.name = "tool.py.gz", .length = 5000, .layers = 1, .members = 1},
+    {.name = "cut.txt.gz", .length = 5000, .layers = 1, .members = 1, .cut = 20},
+    {.name = "behind.txt.gz", .length = 5000, .layers = 1, .members = 1, .behind = 700},
+    {.name = "damaged.txt.gz", .length = 5000, .layers = 1, .members = 1, .damaged = true},
+};
+#define PACKED_FILES (sizeof packed_files / sizeof packed_files[0])
+
+static size_t gzip(uint8_t *raw, size_t length, uint8_t *out)
+{
+    z_stream z = {0};
+    assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = raw;
+    z.avail_in = (uInt)length;
+    z.next_out = out;
+    z.avail_out = MAX_PACKED_BYTES;
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    size_t made = MAX_PACKED_BYTES - z.avail_out;
+    (void)deflateEnd(&z);
+    return made;
+}
+
+/* Of the file's bytes and of its innermost content. */
+struct packed_hashes {
+    uint8_t file[KM_SHA256_BYTES], content[KM_SHA256_BYTES];
+};
+
+static void make_packed(const struct world *world, size_t number, struct packed_hashes *out)
+{
+    static uint8_t content[MAX_PACKED_BYTES], bytes[2 * MAX_PACKED_BYTES], again[MAX_PACKED_BYTES];
+    const struct packed *packed = &packed_files[number];
+    struct km_err err = KM_ERR_INIT;
+    char path[64];
+    fill_content(content, packed->length, 500 + number);
+    memcpy(content, packed->begin ? packed->begin : " ", packed->begin ? strlen(packed->begin) : 1);
+    assert_ok(km_digest_sha256(content, packed->length, out->content, &err), err);
+    size_t length = gzip(content, packed->length, bytes);
+    for (unsigned i = 1; i < packed->members; i++)
+        length += gzip(content, packed->length, bytes + length);
+    for (unsigned i = 1; i < packed->layers; i++) {
+        length = gzip(bytes, length, again);
+        memcpy(bytes, again, length);
+    }
+    if (packed->damaged)
+        bytes[length - 6] ^= 1; /* the checksum */
+    memset(bytes + length, 'x', packed->behind);
+    length += packed->behind;
+    length -= packed->cut;
+    assert_ok(km_digest_sha256(bytes, length, out->file, &err), err);
+    (void)snprintf(path, sizeof path, "doc/%s", packed->name);
+    write_file(world, path, bytes, length, 0644);
+}
+
+static struct km_hashlist *list_of(const uint8_t sha256[KM_SHA256_BYTES])
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_hashlist *list = km_hashlist_new(&err);
+    char text[2 * KM_SHA256_BYTES + 2];
+    assert_non_null(list);
+    for (size_t i = 0; i < KM_SHA256_BYTES; i++)
+        (void)snprintf(text + 2 * i, 3, "%02x", sha256[i]);
+    assert_ok(km_hashlist_add_text(list, "bad", text, strlen(text), &err), err);
+    km_hashlist_seal(list);
+    return list;
+}
+
+/* Scans with the cache at `path`, and hash lists of one entry. */
+static char *scan_packed(const struct world *world, const char *path, const uint8_t *listed)
+{
+    struct km_err err = KM_ERR_INIT;
+    struct km_scan_options options = {.detector = world->detector, .jobs = 2};
+    struct seen seen = {0};
+    struct km_hashlist *list = listed ? list_of(listed) : NULL;
+    options.hashes = list;
+    if (path)
+        assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
+    char *text = scan(world, &options, &seen, NULL);
+    if (path)
+        assert_null(km_segcache_trouble(options.cache));
+    km_segcache_close(options.cache);
+    km_hashlist_free(list);
+    return text;
+}
+
+static void what_a_compressed_file_holds_is_remembered(void **state)
+{
+    struct world world = *(struct world *)*state;
+    struct km_err err = KM_ERR_INIT;
+    struct bundle place;
+    struct packed_hashes hashes[PACKED_FILES];
+    struct km_segcache *cache = NULL;
+    char path[96];
+    bundle_init(&place);
+    bundle_init(&world.root);
+    (void)snprintf(path, sizeof path, "%s/cache", place.path);
+    assert_int_equal(mkdirat(world.root.folder, "doc", 0755), 0);
+    for (size_t i = 0; i < PACKED_FILES; i++)
+        make_packed(&world, i, &hashes[i]);
+    char *without = scan_packed(&world, NULL, NULL), *cold = scan_packed(&world, path, NULL),
+         *warm = scan_packed(&world, path, NULL);
+    assert_non_null(strstr(without, "damaged.txt.gz"));
+    assert_non_null(strstr(without, "tool.gz"));
+    assert_string_equal(cold, without);
+    assert_string_equal(warm, without);
+    assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &cache, NULL, &err), err);
+    for (size_t i = 0; i < PACKED_FILES; i++) {
+        struct km_segcache_inside inside;
+        bool kept = km_segcache_get_inside(cache, hashes[i].file, &inside);
+        if (kept != packed_files[i].kept)
+            fail_msg("%s: %d", packed_files[i].name, kept);
+        if (kept)
+            assert_int_equal(inside.size, packed_files[i].length * packed_files[i].members);
+        if (kept && packed_files[i].members == 1)
+            assert_memory_equal(inside.sha256, hashes[i].content, KM_SHA256_BYTES);
+    }
+    km_segcache_close(cache);
+    free(without);
+    free(cold);
+    free(warm);
+    bundle_done(&world.root);
+    bundle_done(&place);
+}
+
+/* The lists are of today, and the content is not looked at: it is called what the cache says. */
+static void a_remembered_file_stays_closed(void **state)
+{
+    struct world world = *(struct world *)*state;
+    struct km_err err = KM_ERR_INIT;
+    struct bundle place;
+    struct packed_hashes hashes;
+    struct km_segcache *cache = NULL;
+    static const struct km_segcache_inside another = {.size = 77, .sha256 = "another content"};
+    char path[96];
+    bundle_init(&place);
+    bundle_init(&world.root);
+    (void)snprintf(path, sizeof path, "%s/cache", place.path);
+    assert_int_equal(mkdirat(world.root.folder, "doc", 0755), 0);
+    make_packed(&world, 0, &hashes);
+    free(scan_packed(&world, path, NULL));
+    char *without = scan_packed(&world, NULL, hashes.content), *with = scan_packed(&world, path, hashes.content);
+    assert_non_null(strstr(without, "\"verdict\": \"malicious\""));
+    assert_string_equal(with, without);
+    assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &cache, NULL, &err), err);
+    km_segcache_put_inside(cache, hashes.file, &another);
+    km_segcache_close(cache);
+    char *told = scan_packed(&world, path, another.sha256);
+    assert_non_null(strstr(told, "\"verdict\": \"malicious\""));
+    free(told);
+    free(with);
+    free(without);
+    bundle_done(&world.root);
+    bundle_done(&place);
+}
+
 /* The weights are spoiled after a scan: what it left in the cache is theirs, and needs them no more. */
 static void models_are_loaded_when_there_is_something_to_score(void **state)
 {
@@ -386,6 +561,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_change_nothing),
         cmocka_unit_test(a_cache_changes_nothing_but_the_time),
+        cmocka_unit_test(what_a_compressed_file_holds_is_remembered),
+        cmocka_unit_test(a_remembered_file_stays_closed),
         cmocka_unit_test(models_are_loaded_when_there_is_something_to_score),
         cmocka_unit_test(what_the_baseline_knows_is_not_scored),
         cmocka_unit_test(a_policy_leaves_gaps),

@@ -140,7 +140,8 @@ static struct heard hear(const struct km_source_limits *limits)
     km_buf_init(&tar, (size_t)1 << 20);
     tar_add(&tar, &(struct made_member){.path = "p", .data = packed, .length = packed_bytes});
     tar_end(&tar);
-    const struct km_entry_sink sink = {&heard, on_begin, on_data, on_end, on_gap, NULL};
+    const struct km_entry_sink sink = {
+        .context = &heard, .begin = on_begin, .data = on_data, .end = on_end, .gap = on_gap};
     struct km_stream *stream = km_stream_new_memory(tar.data, tar.length, &err);
     assert_non_null(stream);
     assert_ok(km_source_open_stream(stream, KM_SOURCE_TAR, "t", limits, &source, &err), err);
