@@ -51,42 +51,53 @@ static enum km_code open_inflated(struct km_reader *reader, struct km_reader_fra
     return *out_members ? KM_OK : err->code;
 }
 
-/* All of the current member of `frame` in one piece, which the block at hand has or which is put together. Then *stream
- * becomes a stream over it, which the caller closes. *out_length is less than the member's size when that is cut. */
-static enum km_code hold(struct km_reader *reader, const struct km_reader_frame *frame, struct km_stream **stream,
-                         const uint8_t **bytes, size_t *length, struct km_err *err)
+/* The current member of a frame: the bytes at hand, and the stream that has them still to give. */
+struct shown {
+    const uint8_t *bytes;
+    size_t length;
+    struct km_stream *stream; /* the member's own, or one over `bytes`, which has an owner then */
+};
+
+/* All of it in one piece, which the block at hand has or which is put together. `length` is less than the member's size
+ * when that is cut. */
+static enum km_code hold(struct km_reader *reader, const struct km_reader_frame *frame, struct shown *shown,
+                         struct km_err *err)
 {
-    if (*length == frame->size)
+    if (shown->length == frame->size)
         return KM_OK;
     if (!reader->held)
         reader->held = km_calloc(1, HELD_BYTES, SIZE_MAX, err);
     if (!reader->held)
         return err->code;
-    enum km_code code = km_stream_read(*stream, reader->held, (size_t)frame->size, length, err);
+    enum km_code code = km_stream_read(shown->stream, reader->held, (size_t)frame->size, &shown->length, err);
     if (code != KM_OK)
         return code;
-    *bytes = reader->held;
-    *stream = km_stream_new_memory(reader->held, *length, err);
-    return *stream ? KM_OK : err->code;
+    shown->bytes = reader->held;
+    shown->stream = km_stream_new_memory(reader->held, shown->length, err);
+    return shown->stream ? KM_OK : err->code;
 }
 
-/* A compressed file of a tree may be remembered: then it stays closed. */
-static enum km_code recall(struct km_reader *reader, struct km_reader_frame *frame, const uint8_t *bytes, size_t length,
-                           struct km_stream **stream, bool *out_recalled, struct km_err *err)
+/* Whether the sink is asked about the current member of `frame`, which is compressed. */
+static bool is_recallable(const struct km_reader *reader, const struct km_reader_frame *frame)
+{
+    const struct km_source_limits *limits = &reader->limits;
+    return reader->sink->recalls && frame == reader->frames && frame->size <= HELD_BYTES &&
+           limits->nested_grace >= KM_SOURCE_MAX_RECALLED && limits->max_nested_bytes >= KM_SOURCE_MAX_RECALLED;
+}
+
+/* Asks the sink; what it remembers stays closed. */
+static enum km_code recall(struct km_reader *reader, struct km_reader_frame *frame, struct shown *shown,
+                           bool *out_recalled, struct km_err *err)
 {
     const struct km_entry_sink *sink = reader->sink;
-    const struct km_source_limits *limits = &reader->limits;
-    bool limited = limits->nested_grace < KM_SOURCE_MAX_RECALLED || limits->max_nested_bytes < KM_SOURCE_MAX_RECALLED;
     uint64_t size = 0;
-    if (!sink->recalls || frame != reader->frames || frame->size > HELD_BYTES || limited)
-        return KM_OK;
-    enum km_code code = hold(reader, frame, stream, &bytes, &length, err);
-    if (code != KM_OK || length < frame->size)
+    enum km_code code = hold(reader, frame, shown, err);
+    if (code != KM_OK || shown->length < frame->size)
         return code;
     const char *name = single_name(km_buf_text(&frame->path), &reader->where, err);
     if (!name)
         return err->code;
-    *out_recalled = sink->recalls(sink->context, frame->state, name, bytes, length, &size);
+    *out_recalled = sink->recalls(sink->context, frame->state, name, shown->bytes, shown->length, &size);
     return *out_recalled ? km_reader_pass_recalled(reader, frame, name, size, err) : KM_OK;
 }
 
@@ -198,12 +209,12 @@ enum km_code km_reader_look_inside(struct km_reader *reader, struct km_reader_fr
     if (reader->frame_count > reader->limits.nested_depth)
         return km_reader_tell_content(reader, frame, KM_GAP_NESTED, km_sniff_name(bytes, have), err);
     bool recalled = false;
-    struct km_stream *stream = &frame->stream.base;
-    if (km_inflate_handles(content))
-        code = recall(reader, frame, bytes, have, &stream, &recalled, err);
+    struct shown shown = {bytes, have, &frame->stream.base};
+    if (km_inflate_handles(content) && is_recallable(reader, frame))
+        code = recall(reader, frame, &shown, &recalled, err);
     if (code == KM_OK && !recalled)
-        return push(reader, frame, stream, content, err);
-    if (stream != &frame->stream.base)
-        km_stream_close(stream);
+        return push(reader, frame, shown.stream, content, err);
+    if (shown.stream != &frame->stream.base)
+        km_stream_close(shown.stream);
     return code;
 }
