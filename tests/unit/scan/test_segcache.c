@@ -10,6 +10,7 @@
 
 #include "container/scan/segcache.h"
 #include "container/scan/segstore.h"
+#include "container/source/source.h"
 
 #define CAPACITY ((size_t)16 << 20)
 
@@ -162,6 +163,34 @@ static void an_md5_is_kept_beside_the_scores(void **state)
     km_segcache_flush(cache);
     assert_false(km_segcache_get_md5(cache, other, got));
     assert_false(km_segcache_get_md5(NULL, sha256, got));
+    assert_null(km_segcache_trouble(cache));
+    km_segcache_close(cache);
+}
+
+static void what_a_file_holds_is_kept_within_its_limit(void **state)
+{
+    (void)state;
+    char note[KM_ERR_TEXT_BYTES];
+    const uint8_t files[3][KM_SHA256_BYTES] = {{1}, {2}, {3}};
+    const struct km_segcache_inside largest = {.size = KM_SOURCE_MAX_RECALLED, .sha256 = {7, 8, 9}},
+                                    larger = {.size = KM_SOURCE_MAX_RECALLED + 1};
+    struct km_segcache_inside got;
+    struct km_segcache *cache = open_cache(note);
+    assert_false(km_segcache_get_inside(cache, files[0], &got));
+    km_segcache_put_inside(cache, files[0], &largest);
+    km_segcache_put_inside(cache, files[1], &larger);
+    const struct km_segcache_key another = {
+        .content = {3}, .models = {KM_SEGCACHE_INSIDE_RULES}, .kind = KM_SEGCACHE_INSIDE};
+    const struct km_segment segment = make_segment(1, true);
+    km_segcache_put(cache, &another, &segment);
+    km_segcache_close(cache);
+    cache = open_cache(note);
+    assert_true(km_segcache_get_inside(cache, files[0], &got));
+    assert_int_equal(got.size, largest.size);
+    assert_memory_equal(got.sha256, largest.sha256, sizeof got.sha256);
+    assert_false(km_segcache_get_inside(cache, files[1], &got));
+    assert_false(km_segcache_get_inside(cache, files[2], &got)); /* a record of another kind */
+    assert_false(km_segcache_get_inside(NULL, files[0], &got));
     assert_null(km_segcache_trouble(cache));
     km_segcache_close(cache);
 }
@@ -429,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_put_is_there_again, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(an_md5_is_kept_beside_the_scores, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(what_a_file_holds_is_kept_within_its_limit, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_folder_open_to_others_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(damage_is_said_and_survived, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(another_versions_cache_begins_anew, make_folder, remove_folder),
