@@ -83,6 +83,13 @@ const struct km_profile_identity *km_profile_get_identity(const struct km_profil
     return &profile->identity;
 }
 
+void km_profile_set_program(struct km_profile *profile, const struct km_profile_identity *identity)
+{
+    memcpy(profile->identity.exe, identity->exe, sizeof profile->identity.exe);
+    memcpy(profile->identity.package, identity->package, sizeof profile->identity.package);
+    memcpy(profile->identity.build_id, identity->build_id, sizeof profile->identity.build_id);
+}
+
 const struct km_episode_rule *km_profile_get_rule(const struct km_profile *profile)
 {
     return &profile->rule;

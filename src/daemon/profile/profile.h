@@ -65,6 +65,8 @@ KM_DEFINE_CLEANUP(struct km_profile, km_profile_cleanup, km_profile_free);
 
 void km_profile_identity_from_event(struct km_profile_identity *out, const struct km_event_role *role);
 const struct km_profile_identity *km_profile_get_identity(const struct km_profile *profile);
+/* The program that the role's threads run now: exe, package and build_id of `identity`. While it is learned. */
+void km_profile_set_program(struct km_profile *profile, const struct km_profile_identity *identity);
 const struct km_episode_rule *km_profile_get_rule(const struct km_profile *profile);
 struct km_ngram *km_profile_get_ngram(const struct km_profile *profile);
 const struct km_entity_set *km_profile_get_entities(const struct km_profile *profile);

@@ -424,6 +424,8 @@ static enum km_code take_role(struct km_watch *watch, const struct km_event *eve
         if (event->role_info.build_id_length == 0)
             return KM_OK;
         km_profile_identity_from_event(&role->identity, &event->role_info);
+        if (role->learning) /* the first process may have been gone too early; a program may be upgraded meanwhile */
+            km_profile_set_program(role->profile, &role->identity);
         return tell_role(watch, role, err);
     }
     role = km_calloc(1, sizeof *role, SIZE_MAX, err);

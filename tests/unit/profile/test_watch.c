@@ -200,6 +200,36 @@ static void releases_are_told_apart(void **state)
     }
 }
 
+/* Of a process that was over before it could be looked at nobody knows the program; the role's next one tells it. */
+static void a_program_that_shows_late_is_learned(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct km_watch *watch =
+        new_watch(&seen, (struct km_watch_config){.learn = true, .learn_ns = UINT64_C(300000000000), .rate = 0.01});
+    struct km_event nameless = {.kind = KM_EVENT_ROLE, .role = 1};
+    nameless.role_info = (struct km_event_role){.unit = {"made.service", 12}, .name = {"made", 4}};
+    give(watch, &nameless);
+    struct made m;
+    for (uint32_t tid = 1; tid <= 400; tid++) {
+        if (tid == 100)
+            announce(watch, 1, "made 1.0");
+        if (tid == 200)
+            give(watch, &nameless);
+        made_normal(&m, tid);
+        live(watch, &m, tid);
+    }
+    const struct km_profile_identity *identity = km_profile_get_identity(km_watch_profile(watch, 0));
+    assert_string_equal(identity->package, "made 1.0");
+    assert_string_equal(identity->role, "made");
+    assert_int_equal(seen.release, KM_RELEASE_SAME);
+    announce(watch, 2, "made 1.0");
+    live(watch, &m, 401);
+    assert_int_equal(seen.release, KM_RELEASE_UNEXPLAINED);
+    assert_string_equal(identity->package, "made 1.0"); /* learning is over */
+    km_watch_free(watch);
+}
+
 /* Known orders of calls alone, and more work in one episode than ever. */
 static void made_long(struct made *m)
 {
@@ -498,6 +528,7 @@ int main(void)
         cmocka_unit_test(learning_lasts_exactly_so_long),
         cmocka_unit_test(both_views_alarm_and_repeat_exactly),
         cmocka_unit_test(releases_are_told_apart),
+        cmocka_unit_test(a_program_that_shows_late_is_learned),
         cmocka_unit_test(what_an_upgrade_brings_settles_and_is_judged_again),
         cmocka_unit_test(losses_lower_the_confidence),
         cmocka_unit_test(what_the_kernel_counts_enters_the_threshold),
