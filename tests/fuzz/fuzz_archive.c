@@ -8,6 +8,7 @@
 #include "container/source/layout.h"
 #include "container/source/source.h"
 #include "container/source/stream.h"
+#include "pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* NOLINT(readability-identifier-naming): given */
 
@@ -29,25 +30,6 @@ struct way {
     bool (*recalls)(void *context, void *state, const char *name, const void *bytes, size_t length, uint64_t *out_size);
     uint64_t max_ratio, nested_grace;
 };
-
-struct pieces {
-    const uint8_t *bytes;
-    size_t left, most;
-};
-
-static enum km_code read_piece(void *context, void *buffer, size_t size, size_t *out_length, struct km_err *err)
-{
-    struct pieces *pieces = context;
-    size_t n = pieces->left < pieces->most ? pieces->left : pieces->most;
-    n = n < size ? n : size;
-    (void)err;
-    if (n > 0)
-        memcpy(buffer, pieces->bytes, n);
-    pieces->bytes += n;
-    pieces->left -= n;
-    *out_length = n;
-    return KM_OK;
-}
 
 static bool recall_none(void *context, void *state, const char *name, const void *bytes, size_t length,
                         uint64_t *out_size)
@@ -119,7 +101,7 @@ static struct account read_as(const uint8_t *data, size_t size, const struct way
     struct km_err err = KM_ERR_INIT;
     struct account account = {0};
     struct pieces pieces = {data, size, way->piece_bytes};
-    const struct km_stream_callback callback = {.context = &pieces, .read = read_piece};
+    const struct km_stream_callback callback = {.context = &pieces, .read = pieces_read};
     const struct km_entry_sink sink = {
         .context = &account, .begin = on_begin, .data = on_data, .end = on_end, .gap = on_gap, .recalls = way->recalls};
     struct km_source_limits limits = KM_SOURCE_LIMITS_INIT;

@@ -9,28 +9,11 @@
 #include "base/buf.h"
 #include "container/source/inflate.h"
 #include "container/source/stream.h"
+#include "pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* NOLINT(readability-identifier-naming): given */
 
 #define MEMORY ((size_t)64 << 20)
-
-struct input {
-    const uint8_t *bytes;
-    size_t left, block;
-};
-
-static enum km_code read_block(void *context, void *buffer, size_t size, size_t *out_length, struct km_err *err)
-{
-    struct input *input = context;
-    (void)err;
-    size_t length = input->left < input->block ? input->left : input->block;
-    length = length < size ? length : size;
-    memcpy(buffer, input->bytes, length);
-    input->bytes += length;
-    input->left -= length;
-    *out_length = length;
-    return KM_OK;
-}
 
 static void append(struct km_buf *output, const uint8_t *bytes, size_t length)
 {
@@ -40,13 +23,13 @@ static void append(struct km_buf *output, const uint8_t *bytes, size_t length)
 }
 
 /* All members; whether the reader found fault with them. */
-static bool read_gzip(struct input input, struct km_buf *output)
+static bool read_gzip(struct pieces input, struct km_buf *output)
 {
     struct km_err err = KM_ERR_INIT;
     size_t memory = MEMORY;
     const struct km_inflate_limits limits = {
         .max_ratio = UINT64_MAX, .grace_bytes = UINT64_MAX, .memory_left = &memory};
-    const struct km_stream_callback callback = {.context = &input, .read = read_block};
+    const struct km_stream_callback callback = {.context = &input, .read = pieces_read};
     struct km_stream *source = km_stream_new_callback(&callback, &err);
     KM_ASSERT(source);
     struct km_stream *stream = km_inflate_new(KM_CONTENT_GZIP, source, &limits, &err);
@@ -114,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct km_buf ours, theirs;
     km_buf_init(&ours, SIZE_MAX / 2);
     km_buf_init(&theirs, SIZE_MAX / 2);
-    bool faulty = read_gzip((struct input){gzip, length, block}, &ours);
+    bool faulty = read_gzip((struct pieces){gzip, length, block}, &ours);
     enum verdict verdict = read_member(gzip, length, &theirs, &rest);
     KM_ASSERT(verdict != VERDICT_ACCEPTED || ours.length >= theirs.length);
     KM_ASSERT(verdict != VERDICT_ACCEPTED || rest > 0 || (!faulty && ours.length == theirs.length));

@@ -463,7 +463,7 @@ static bool recalls(void *context, void *state, const char *name, const void *by
     const struct km_examine *examine = context;
     struct open_file *file = state;
     bool is_read_whole = file->mode == KM_POLICY_WHOLE && km_policy_find(examine->options->policy, name) == file->mode;
-    if (!examine->pipeline || !is_read_whole || km_fileformat_has_code_suffix(name))
+    if (!is_read_whole || km_fileformat_has_code_suffix(name))
         return false;
     bool is_known = km_inside_ask(&file->inside, examine->options->cache, bytes, length);
     *out_size = file->inside.content.size;
@@ -505,7 +505,8 @@ struct km_examine *km_examine_new(const struct km_examine_options *options, stru
         return NULL;
     examine->options = options;
     pthread_mutex_init(&examine->lock, NULL);
-    examine->sink = (struct km_entry_sink){examine, begin, data, end, pass_gap, progress, recalls};
+    bool remembers = options->detector && options->cache;
+    examine->sink = (struct km_entry_sink){examine, begin, data, end, pass_gap, progress, remembers ? recalls : NULL};
     examine->records = km_records_new(err);
     examine->links = examine->records ? km_links_new(err) : NULL;
     if (!examine->links) {

@@ -7,7 +7,7 @@
 bool km_inside_ask(struct km_inside *inside, struct km_segcache *cache, const void *bytes, size_t length)
 {
     struct km_err err = KM_ERR_INIT;
-    inside->is_asked = cache && km_digest_sha256(bytes, length, inside->sha256, &err) == KM_OK;
+    inside->is_asked = km_digest_sha256(bytes, length, inside->sha256, &err) == KM_OK;
     inside->is_known = inside->is_asked && km_segcache_get_inside(cache, inside->sha256, &inside->content);
     return inside->is_known;
 }

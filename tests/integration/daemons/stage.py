@@ -62,9 +62,9 @@ def build_stage():
     write('/etc/nginx/mime.types', 'types { text/html html; text/plain txt; image/png png; }\n')
 
 
-def until(what, condition):
-    """Waits for an event, not for a time: only what never comes runs into PATIENCE."""
-    end = time.monotonic() + PATIENCE
+def until(what, condition, patience=PATIENCE):
+    """Waits for an event, not for a time: only what never comes runs out of patience, which is in seconds."""
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         value = condition()
         if value:

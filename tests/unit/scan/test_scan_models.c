@@ -3,8 +3,8 @@
 
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
+#include "../source/archives.h"
 #include "container/scan/baseline_collect.h"
 #include "container/scan/scan.h"
 #include "finding/json_output.h"
@@ -88,7 +88,7 @@ static int end_world(void **state)
     return 0;
 }
 
-struct seen {
+struct noted {
     struct km_pipeline_counts counts;
     struct km_cancel cancel;
     uint64_t cancel_after;
@@ -96,21 +96,21 @@ struct seen {
 
 static void take_counts(void *context, const struct km_pipeline *pipeline, const struct km_layout *layout)
 {
-    struct seen *seen = context;
+    struct noted *seen = context;
     (void)layout;
     seen->counts = km_pipeline_counts(pipeline);
 }
 
 static void watch(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
-    struct seen *seen = context;
+    struct noted *seen = context;
     (void)bytes_total;
     if (seen->cancel_after > 0 && bytes_read >= seen->cancel_after)
         km_cancel_request(&seen->cancel);
 }
 
 /* The result as JSON, without the time that it took. The caller frees it. */
-static char *scan(const struct world *world, struct km_scan_options *options, struct seen *seen,
+static char *scan(const struct world *world, struct km_scan_options *options, struct noted *seen,
                   struct km_results **out_results)
 {
     struct km_err err = KM_ERR_INIT;
@@ -149,7 +149,7 @@ static void workers_change_nothing(void **state)
     static const unsigned jobs[] = {1, 2, 7, 2};
     char *first = NULL;
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
-        struct seen seen = {0};
+        struct noted seen = {0};
         struct km_results *results = NULL;
         struct km_scan_options options = {.detector = world->detector, .jobs = jobs[i]};
         char *text = scan(world, &options, &seen, &results);
@@ -182,11 +182,11 @@ static void a_cache_changes_nothing_but_the_time(void **state)
     bundle_init(&place);
     (void)snprintf(path, sizeof path, "%s/cache", place.path);
     struct km_scan_options options = {.detector = world->detector, .jobs = 2};
-    struct seen seen = {0};
+    struct noted seen = {0};
     char *without = scan(world, &options, &seen, NULL);
     for (int round = 0; round < 2; round++) {
         assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
-        seen = (struct seen){0};
+        seen = (struct noted){0};
         char *with = scan(world, &options, &seen, NULL);
         assert_string_equal(with, without);
         assert_null(km_segcache_trouble(options.cache));
@@ -207,41 +207,31 @@ static void a_cache_changes_nothing_but_the_time(void **state)
 
 struct packed {
     const char *name;
-    size_t length; /* of its content, of which there are … */
-    unsigned layers, members;
+    size_t length;            /* of its content, of which there are … */
+    unsigned layers, members; /* besides the first */
     const char *begin;
     size_t cut, behind; /* bytes taken off and added */
     bool damaged, kept;
+    void (*make)(const struct km_buf *raw, struct km_buf *out); /* NULL: make_gzip */
 };
 
 static const struct packed packed_files[] = {
-    {.name = "plain.txt.gz", .length = 5000, .layers = 1, .members = 1, .kept = true},
-    {.name = "twice.txt.gz", .length = 5000, .layers = 1, .members = 2, .kept = true},
-    {.name = "blocks.txt.gz", .length = 1000000, .layers = 1, .members = 1, .kept = true},
-    {.name = "large.txt.gz", .length = 3000000, .layers = 1, .members = 1}, /* more than a megabyte compressed */
-    {.name = "short.txt.gz", .length = 100, .layers = 1, .members = 1},
-    {.name = "layers.txt.gz", .length = 5000, .layers = 2, .members = 1},
-    {.name = "tool.gz", .length = 5000, .layers = 1, .members = 1, .begin = "#!/bin/sh\n"},
-    {.name = "tool.py.gz", .length = 5000, .layers = 1, .members = 1},
-    {.name = "cut.txt.gz", .length = 5000, .layers = 1, .members = 1, .cut = 20},
-    {.name = "behind.txt.gz", .length = 5000, .layers = 1, .members = 1, .behind = 700},
-    {.name = "damaged.txt.gz", .length = 5000, .layers = 1, .members = 1, .damaged = true},
+    {.name = "plain.txt.gz", .length = 5000, .kept = true},
+    {.name = "plain.txt.xz", .length = 5000, .kept = true, .make = make_xz},
+    {.name = "plain.txt.zst", .length = 5000, .kept = true, .make = make_zstd},
+    {.name = "plain.txt.bz2", .length = 5000, .kept = true, .make = make_bzip2},
+    {.name = "twice.txt.gz", .length = 5000, .members = 1, .kept = true},
+    {.name = "blocks.txt.gz", .length = 1000000, .kept = true},
+    {.name = "large.txt.gz", .length = 3000000}, /* more than a megabyte compressed */
+    {.name = "short.txt.gz", .length = 100},
+    {.name = "layers.txt.gz", .length = 5000, .layers = 1},
+    {.name = "tool.gz", .length = 5000, .begin = "#!/bin/sh\n"},
+    {.name = "tool.py.gz", .length = 5000},
+    {.name = "cut.txt.gz", .length = 5000, .cut = 20},
+    {.name = "behind.txt.gz", .length = 5000, .behind = 700},
+    {.name = "damaged.txt.gz", .length = 5000, .damaged = true},
 };
 #define PACKED_FILES (sizeof packed_files / sizeof packed_files[0])
-
-static size_t gzip(uint8_t *raw, size_t length, uint8_t *out)
-{
-    z_stream z = {0};
-    assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    z.next_in = raw;
-    z.avail_in = (uInt)length;
-    z.next_out = out;
-    z.avail_out = MAX_PACKED_BYTES;
-    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-    size_t made = MAX_PACKED_BYTES - z.avail_out;
-    (void)deflateEnd(&z);
-    return made;
-}
 
 /* Of the file's bytes and of its innermost content. */
 struct packed_hashes {
@@ -250,56 +240,87 @@ struct packed_hashes {
 
 static void make_packed(const struct world *world, size_t number, struct packed_hashes *out)
 {
-    static uint8_t content[MAX_PACKED_BYTES], bytes[2 * MAX_PACKED_BYTES], again[MAX_PACKED_BYTES];
+    static uint8_t content[MAX_PACKED_BYTES];
     const struct packed *packed = &packed_files[number];
+    void (*const make)(const struct km_buf *, struct km_buf *) = packed->make ? packed->make : make_gzip;
     struct km_err err = KM_ERR_INIT;
+    struct km_buf raw, one, file;
     char path[64];
+    km_buf_init(&raw, MAX_PACKED_BYTES);
+    km_buf_init(&one, MAX_PACKED_BYTES);
+    km_buf_init(&file, MAX_PACKED_BYTES);
     fill_content(content, packed->length, 500 + number);
     memcpy(content, packed->begin ? packed->begin : " ", packed->begin ? strlen(packed->begin) : 1);
     assert_ok(km_digest_sha256(content, packed->length, out->content, &err), err);
-    size_t length = gzip(content, packed->length, bytes);
-    for (unsigned i = 1; i < packed->members; i++)
-        length += gzip(content, packed->length, bytes + length);
-    for (unsigned i = 1; i < packed->layers; i++) {
-        length = gzip(bytes, length, again);
-        memcpy(bytes, again, length);
-    }
+    assert_ok(km_buf_append(&raw, content, packed->length, &err), err);
+    make(&raw, &one);
+    for (unsigned i = 0; i < packed->layers; i++)
+        make(&one, &one);
+    for (unsigned i = 0; i <= packed->members; i++)
+        assert_ok(km_buf_append(&file, one.data, one.length, &err), err);
     if (packed->damaged)
-        bytes[length - 6] ^= 1; /* the checksum */
-    memset(bytes + length, 'x', packed->behind);
-    length += packed->behind;
-    length -= packed->cut;
-    assert_ok(km_digest_sha256(bytes, length, out->file, &err), err);
+        file.data[file.length - 6] ^= 1; /* the checksum */
+    assert_ok(km_buf_append(&file, content, packed->behind, &err), err);
+    size_t length = file.length - packed->cut;
+    assert_ok(km_digest_sha256(file.data, length, out->file, &err), err);
     (void)snprintf(path, sizeof path, "doc/%s", packed->name);
-    write_file(world, path, bytes, length, 0644);
+    write_file(world, path, (const uint8_t *)file.data, length, 0644);
+    km_buf_done(&raw);
+    km_buf_done(&one);
+    km_buf_done(&file);
 }
 
 static struct km_hashlist *list_of(const uint8_t sha256[KM_SHA256_BYTES])
 {
     struct km_err err = KM_ERR_INIT;
     struct km_hashlist *list = km_hashlist_new(&err);
-    char text[2 * KM_SHA256_BYTES + 2];
+    char text[2 * KM_SHA256_BYTES + 1];
     assert_non_null(list);
-    for (size_t i = 0; i < KM_SHA256_BYTES; i++)
-        (void)snprintf(text + 2 * i, 3, "%02x", sha256[i]);
+    km_hex_format(sha256, KM_SHA256_BYTES, text);
     assert_ok(km_hashlist_add_text(list, "bad", text, strlen(text), &err), err);
     km_hashlist_seal(list);
     return list;
 }
 
-/* Scans with the cache at `path`, and hash lists of one entry. */
-static char *scan_packed(const struct world *world, const char *path, const uint8_t *listed)
+/* A root of packed files alone, with the world's detector, and a place for a cache. */
+struct packed_world {
+    struct world world;
+    struct bundle place;
+    char cache[96];
+};
+
+static void packed_init(struct packed_world *packed, const struct world *world)
+{
+    packed->world = *world;
+    bundle_init(&packed->place);
+    bundle_init(&packed->world.root);
+    (void)snprintf(packed->cache, sizeof packed->cache, "%s/cache", packed->place.path);
+    assert_int_equal(mkdirat(packed->world.root.folder, "doc", 0755), 0);
+}
+
+static void packed_done(struct packed_world *packed)
+{
+    bundle_done(&packed->world.root);
+    bundle_done(&packed->place);
+}
+
+static struct km_segcache *packed_cache(const struct packed_world *packed)
 {
     struct km_err err = KM_ERR_INIT;
-    struct km_scan_options options = {.detector = world->detector, .jobs = 2};
-    struct seen seen = {0};
+    struct km_segcache *cache = NULL;
+    assert_ok(km_segcache_open(packed->cache, KM_SEGCACHE_DEFAULT_BYTES, &cache, NULL, &err), err);
+    return cache;
+}
+
+/* `listed`: the one entry of a hash list, or NULL. */
+static char *scan_packed(const struct packed_world *packed, bool with_cache, const uint8_t *listed)
+{
     struct km_hashlist *list = listed ? list_of(listed) : NULL;
-    options.hashes = list;
-    if (path)
-        assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
-    char *text = scan(world, &options, &seen, NULL);
-    if (path)
-        assert_null(km_segcache_trouble(options.cache));
+    struct km_scan_options options = {.detector = packed->world.detector, .jobs = 2, .hashes = list};
+    struct noted noted = {0};
+    options.cache = with_cache ? packed_cache(packed) : NULL;
+    char *text = scan(&packed->world, &options, &noted, NULL);
+    assert_null(km_segcache_trouble(options.cache));
     km_segcache_close(options.cache);
     km_hashlist_free(list);
     return text;
@@ -307,72 +328,56 @@ static char *scan_packed(const struct world *world, const char *path, const uint
 
 static void what_a_compressed_file_holds_is_remembered(void **state)
 {
-    struct world world = *(struct world *)*state;
-    struct km_err err = KM_ERR_INIT;
-    struct bundle place;
+    struct packed_world packed;
     struct packed_hashes hashes[PACKED_FILES];
-    struct km_segcache *cache = NULL;
-    char path[96];
-    bundle_init(&place);
-    bundle_init(&world.root);
-    (void)snprintf(path, sizeof path, "%s/cache", place.path);
-    assert_int_equal(mkdirat(world.root.folder, "doc", 0755), 0);
+    packed_init(&packed, *state);
     for (size_t i = 0; i < PACKED_FILES; i++)
-        make_packed(&world, i, &hashes[i]);
-    char *without = scan_packed(&world, NULL, NULL), *cold = scan_packed(&world, path, NULL),
-         *warm = scan_packed(&world, path, NULL);
+        make_packed(&packed.world, i, &hashes[i]);
+    char *without = scan_packed(&packed, false, NULL), *cold = scan_packed(&packed, true, NULL),
+         *warm = scan_packed(&packed, true, NULL);
     assert_non_null(strstr(without, "damaged.txt.gz"));
     assert_non_null(strstr(without, "tool.gz"));
     assert_string_equal(cold, without);
     assert_string_equal(warm, without);
-    assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &cache, NULL, &err), err);
+    struct km_segcache *cache = packed_cache(&packed);
     for (size_t i = 0; i < PACKED_FILES; i++) {
         struct km_segcache_inside inside;
         bool kept = km_segcache_get_inside(cache, hashes[i].file, &inside);
         if (kept != packed_files[i].kept)
             fail_msg("%s: %d", packed_files[i].name, kept);
         if (kept)
-            assert_int_equal(inside.size, packed_files[i].length * packed_files[i].members);
-        if (kept && packed_files[i].members == 1)
+            assert_int_equal(inside.size, packed_files[i].length * (1 + packed_files[i].members));
+        if (kept && packed_files[i].members == 0)
             assert_memory_equal(inside.sha256, hashes[i].content, KM_SHA256_BYTES);
     }
     km_segcache_close(cache);
     free(without);
     free(cold);
     free(warm);
-    bundle_done(&world.root);
-    bundle_done(&place);
+    packed_done(&packed);
 }
 
 /* The lists are of today, and the content is not looked at: it is called what the cache says. */
 static void a_remembered_file_stays_closed(void **state)
 {
-    struct world world = *(struct world *)*state;
-    struct km_err err = KM_ERR_INIT;
-    struct bundle place;
-    struct packed_hashes hashes;
-    struct km_segcache *cache = NULL;
     static const struct km_segcache_inside another = {.size = 77, .sha256 = "another content"};
-    char path[96];
-    bundle_init(&place);
-    bundle_init(&world.root);
-    (void)snprintf(path, sizeof path, "%s/cache", place.path);
-    assert_int_equal(mkdirat(world.root.folder, "doc", 0755), 0);
-    make_packed(&world, 0, &hashes);
-    free(scan_packed(&world, path, NULL));
-    char *without = scan_packed(&world, NULL, hashes.content), *with = scan_packed(&world, path, hashes.content);
+    struct packed_world packed;
+    struct packed_hashes hashes;
+    packed_init(&packed, *state);
+    make_packed(&packed.world, 0, &hashes);
+    free(scan_packed(&packed, true, NULL));
+    char *without = scan_packed(&packed, false, hashes.content), *with = scan_packed(&packed, true, hashes.content);
     assert_non_null(strstr(without, "\"verdict\": \"malicious\""));
     assert_string_equal(with, without);
-    assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &cache, NULL, &err), err);
+    struct km_segcache *cache = packed_cache(&packed);
     km_segcache_put_inside(cache, hashes.file, &another);
     km_segcache_close(cache);
-    char *told = scan_packed(&world, path, another.sha256);
+    char *told = scan_packed(&packed, true, another.sha256);
     assert_non_null(strstr(told, "\"verdict\": \"malicious\""));
     free(told);
     free(with);
     free(without);
-    bundle_done(&world.root);
-    bundle_done(&place);
+    packed_done(&packed);
 }
 
 /* The weights are spoiled after a scan: what it left in the cache is theirs, and needs them no more. */
@@ -395,7 +400,7 @@ static void models_are_loaded_when_there_is_something_to_score(void **state)
     write_file(&small, "bin/tool", content, sizeof content, 0755);
     small.detector = bundle_open(&small.bundle);
     struct km_scan_options options = {.detector = small.detector, .jobs = 2};
-    struct seen seen = {0};
+    struct noted seen = {0};
     assert_ok(km_segcache_open(path, KM_SEGCACHE_DEFAULT_BYTES, &options.cache, NULL, &err), err);
     char *before = scan(&small, &options, &seen, NULL);
     assert_int_equal(seen.counts.files_scored, 1);
@@ -467,7 +472,7 @@ static void what_the_baseline_knows_is_not_scored(void **state)
     (void)close(fd);
     struct km_baseline *baseline = know_all(world, &place);
     for (uint64_t huge = 1;; huge--) {
-        struct seen seen = {0};
+        struct noted seen = {0};
         struct km_scan_options options = {.detector = world->detector, .baseline = baseline, .jobs = 2};
         free(scan(world, &options, &seen, NULL));
         assert_int_equal(seen.counts.files_scored, huge);
@@ -489,7 +494,7 @@ static void a_policy_leaves_gaps(void **state)
     struct km_policy *policy = km_policy_parse("own", text, strlen(text), &err);
     assert_non_null(policy);
     struct km_scan_options options = {.detector = world->detector, .policy = policy, .jobs = 2};
-    struct seen seen = {0};
+    struct noted seen = {0};
     struct km_results *results = NULL;
     char *json = scan(world, &options, &seen, &results);
     const struct km_result *result = km_results_get(results, 0);
@@ -516,7 +521,7 @@ static void cancelling_joins_and_reports(void **state)
     const struct world *world = *state;
     for (uint64_t after = 1; after < 4000000; after = after * 10 + 1) {
         struct km_scan_options options = {.detector = world->detector, .jobs = 3};
-        struct seen seen = {.cancel_after = after};
+        struct noted seen = {.cancel_after = after};
         struct km_results *results = NULL;
         char *json = scan(world, &options, &seen, &results);
         const struct km_result *result = km_results_get(results, 0);
